@@ -1,0 +1,29 @@
+"""The real clock. Everything that decides by time takes a `Clock`; only this file reads one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """Monotonic milliseconds of this process's machine."""
+
+    def now_ms(self) -> int:
+        """Return monotonic milliseconds from an arbitrary origin."""
+        return time.monotonic_ns() // 1_000_000
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        """Sleep on the event loop."""
+        await asyncio.sleep(duration_ms / 1000)
+
+
+def utc_now() -> str:
+    """Return wall-clock UTC as RFC 3339 with milliseconds, for people; never to decide by."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc_instant() -> datetime:
+    """Return wall-clock UTC, for the validity dates of certificates; never to decide by."""
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""One versioned schema: wizard forms, answers file, agent configuration, environment and docs."""

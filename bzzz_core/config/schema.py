@@ -1,0 +1,139 @@
+"""The two documents: what setup is told (`ClusterSpec`) and what one agent reads (`AgentConfig`).
+
+Both have the same eight sections in wizard order. `resolve` turns the first into one of the second
+per host: a pure function, so that a plan can be computed and compared without touching anything.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from bzzz_core.config.sections import (
+    NAME,
+    AiConfig,
+    ClusterAnswers,
+    ClusterConfig,
+    NetworkAnswers,
+    NetworkConfig,
+    NodeEntry,
+    ResourcesConfig,
+    SecurityAnswers,
+    SecurityConfig,
+    ServicesAnswers,
+    ServicesConfig,
+    SystemAnswers,
+    SystemConfig,
+    ValidationAnswers,
+)
+from bzzz_core.config.setting import Section, setting
+
+SCHEMA_VERSION = 1
+
+
+class HostSpec(Section):
+    """One machine to install."""
+
+    name: str = setting(pattern=NAME, label="Name", help="What you call this machine.")
+    address: str = setting(
+        min_length=1,
+        label="Address",
+        help="IP address or name, as SSH and the other hosts reach it.",
+    )
+    port: int | None = setting(
+        None, ge=1, le=65_535, label="SSH port", help="If it differs from the common one."
+    )
+    user: str | None = setting(None, label="Login", help="If it differs from the common one.")
+    host_key_sha256: str | None = setting(
+        None,
+        pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",
+        label="Host key",
+        help="Fingerprint to trust on first contact, as `ssh-keygen -l` prints it.",
+    )
+
+
+class ClusterSpec(Section):
+    """The answers file: common answers and the hosts."""
+
+    version: Literal[1] = setting(1, label="Schema", help="Version of this file's schema.")
+    hosts: tuple[HostSpec, ...] = setting(
+        min_length=1, label="Hosts", help="The machines that become the cluster."
+    )
+    system: SystemAnswers = setting(SystemAnswers(), label="System Detection", help="Step 1")
+    network: NetworkAnswers = setting(NetworkAnswers(), label="Network", help="Step 2")
+    security: SecurityAnswers = setting(SecurityAnswers(), label="Security", help="Step 3")
+    ai: AiConfig = setting(AiConfig(), label="AI Integration", help="Step 4")
+    resources: ResourcesConfig = setting(
+        ResourcesConfig(), label="Resource Allocation", help="Step 5"
+    )
+    services: ServicesAnswers = setting(
+        ServicesAnswers(), label="Service Deployment", help="Step 6"
+    )
+    cluster: ClusterAnswers = setting(ClusterAnswers(), label="Cluster Formation", help="Step 7")
+    validation: ValidationAnswers = setting(
+        ValidationAnswers(), label="Testing & Validation", help="Step 8"
+    )
+
+    @model_validator(mode="after")
+    def _distinct_hosts(self) -> Self:
+        for what in ("name", "address"):
+            values = [(getattr(host, what), host.port) for host in self.hosts]
+            if what == "name":
+                values = [(host.name, None) for host in self.hosts]
+            if len(set(values)) != len(values):
+                raise ValueError(f"hosts must differ in {what}")
+        return self
+
+
+class AgentConfig(Section):
+    """What one agent reads from its file and environment."""
+
+    version: Literal[1] = setting(1, label="Schema", help="Version of this file's schema.")
+    system: SystemConfig = setting(label="System", help="Who this node is.")
+    network: NetworkConfig = setting(label="Network", help="Where this node is.")
+    security: SecurityConfig = setting(
+        SecurityConfig(), label="Security", help="Where its keys are."
+    )
+    ai: AiConfig = setting(AiConfig(), label="AI Integration", help="What answers its questions.")
+    resources: ResourcesConfig = setting(
+        ResourcesConfig(), label="Resources", help="What it may use."
+    )
+    services: ServicesConfig = setting(ServicesConfig(), label="Services", help="How it is run.")
+    cluster: ClusterConfig = setting(label="Cluster", help="Who belongs to the cluster.")
+
+    @model_validator(mode="after")
+    def _is_enrolled(self) -> Self:
+        if self.system.node_name not in {node.name for node in self.cluster.nodes}:
+            raise ValueError(f"cluster.nodes has no node named {self.system.node_name}")
+        return self
+
+    @property
+    def me(self) -> NodeEntry:
+        """Return this node's own entry."""
+        return next(n for n in self.cluster.nodes if n.name == self.system.node_name)
+
+
+def resolve(
+    spec: ClusterSpec, host: HostSpec, *, cluster_id: str, nodes: tuple[NodeEntry, ...]
+) -> AgentConfig:
+    """Return the configuration of one host; the same arguments always give the same result."""
+    me = next(node for node in nodes if node.name == host.name)
+    return AgentConfig(
+        system=SystemConfig(node_name=host.name),
+        network=NetworkConfig(address=me.address, ports=spec.network.ports),
+        ai=spec.ai,
+        resources=spec.resources,
+        services=ServicesConfig(broker="unit" if me.voter else "none"),
+        cluster=ClusterConfig(**spec.cluster.model_dump(), id=cluster_id, nodes=nodes),
+    )
+
+
+def voter_count(hosts: int) -> int:
+    """Return how many of `hosts` nodes vote: 1, 3 or 5, never an even number (ARCHITECTURE 10).
+
+    Two voters would lose their majority with either one; more than five only slow every write.
+    """
+    if hosts < 3:  # noqa: PLR2004
+        return 1
+    return 3 if hosts < 5 else 5  # noqa: PLR2004

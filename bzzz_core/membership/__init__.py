@@ -1,0 +1,1 @@
+"""Who is there: beats in, a roster out."""

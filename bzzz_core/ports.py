@@ -1,0 +1,145 @@
+"""What the core needs from the world, as Protocols. Adapters and fakes satisfy them by shape.
+
+Rules: no implementation here; a method's docstring is its contract, the same for every adapter, and
+the conformance suite (`tests/integration/test_fabric_conformance.py`) holds each adapter to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bzzz_core.model import FabricState, Revision, StreamId, Term
+
+
+class Clock(Protocol):
+    """The passage of time on this node; never wall-clock time."""
+
+    def now_ms(self) -> int:
+        """Return monotonic milliseconds from an arbitrary origin."""
+        ...
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        """Return no sooner than `duration_ms` from now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it came from the fabric; every byte of it is untrusted input."""
+
+    subject: str
+    data: bytes
+
+
+class Subscription(Protocol):
+    """A live interest in a subject."""
+
+    async def stop(self) -> None:
+        """End it; no handler call starts afterwards."""
+        ...
+
+
+class Fabric(Protocol):
+    """Publish/subscribe with subjects in dotted tokens; `*` matches one token, `>` the rest.
+
+    Delivery is at most once and in order per publisher. Anything that must not be lost goes through
+    `Records`.
+    """
+
+    @property
+    def state(self) -> FabricState:
+        """Return how well this node is attached right now."""
+        ...
+
+    async def publish(self, subject: str, data: bytes) -> None:
+        """Hand `data` to the fabric; returns before anyone received it.
+
+        Raises:
+            TransportError: Not attached, and not even buffered.
+        """
+        ...
+
+    async def subscribe(self, subject: str, handler: Callable[[Message], None]) -> Subscription:
+        """Call `handler` for each message, one at a time, in order.
+
+        The handler must not block and must not raise; interest survives reconnects.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The last value written under a key."""
+
+    key: str
+    value: bytes
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A condition the store checks in the same step as the write: `key` is still at `revision`.
+
+    A guard on the key being written is compare-and-set. A guard on another key is a fence, and
+    there `revision` 0 is refused: JetStream accepts it whatever the other key holds (measured).
+    """
+
+    key: str
+    revision: Revision
+
+
+class Records(Protocol):
+    """Quorum-durable records of one stream, each write guarded."""
+
+    @property
+    def stream(self) -> StreamId:
+        """Return the identity of the stream, known once `open` has returned."""
+        ...
+
+    async def read(self, key: str) -> Record | None:
+        """Return the last record as the stream's leader knows it, or None.
+
+        An isolated ex-leader may answer with old data: use it to learn, never to decide leadership.
+
+        Raises:
+            QuorumUnavailable: No leader of the stream answered in time.
+        """
+        ...
+
+    async def write(self, key: str, value: bytes, guard: Guard) -> Revision:
+        """Write durably if the guard holds and return the new revision.
+
+        Raises:
+            RevisionConflict: The guard does not hold; nothing was written.
+            StreamBusy: Another guarded write is in flight; nothing was written.
+            RequestTimeout: No answer; the write may still have happened, so read it back.
+            QuorumUnavailable: The stream has no leader; nothing was acknowledged.
+        """
+        ...
+
+
+class Signer(Protocol):
+    """The node's own signing key."""
+
+    @property
+    def public_key(self) -> bytes:
+        """Return the Ed25519 public key, 32 bytes raw."""
+        ...
+
+    def sign(self, context: bytes, payload: bytes) -> bytes:
+        """Return a 64-byte signature over the domain-separating `context` and `payload`."""
+        ...
+
+
+class VoteStore(Protocol):
+    """Where a voter remembers its last vote across restarts."""
+
+    def load(self) -> tuple[Term, str] | None:
+        """Return (term, candidate) of the last vote; None if never saved or lost."""
+        ...
+
+    def save(self, term: Term, candidate: str) -> None:
+        """Make the vote durable (file and directory fsynced) before returning."""
+        ...
