@@ -36,8 +36,6 @@ class Beat(msgspec.Struct, frozen=True):
     uptime_s: Count
     voter: bool
     sample: Sample = Sample()
-    score: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
-    """Capability score that ranks candidates (bzzz_core.election.score)."""
     broker: Text | None = None
     leaving: bool = False
     wire: Annotated[int, msgspec.Meta(ge=1)] = WIRE_VERSION

@@ -30,6 +30,8 @@ def set_up(*, level: str, node: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(node=node)
+    # asyncio reports each TLS connection that a peer closes first; that is no event of ours.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     # Libraries speak only when something is wrong.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
 

@@ -29,6 +29,8 @@ class Sampler:
         """Prime the CPU counters; the first reading is then a real one."""
         self._clock = clock
         self._gpus: tuple[Gpu, ...] = ()
+        self.latest = Sample()
+        """What `sample` returned last."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nvml")
         psutil.cpu_percent(None)
 
@@ -47,7 +49,7 @@ class Sampler:
     def sample(self) -> Sample:
         """Return CPU use since the call before, load and memory now, and the last known GPUs."""
         memory = psutil.virtual_memory()
-        return Sample(
+        self.latest = Sample(
             cpu_percent=psutil.cpu_percent(None),
             cpu_count=psutil.cpu_count() or None,
             load_1m=round(psutil.getloadavg()[0], 2),
@@ -55,6 +57,7 @@ class Sampler:
             memory_total_bytes=memory.total,
             gpus=self._gpus,
         )
+        return self.latest
 
 
 def read_gpus() -> tuple[Gpu, ...] | None:

@@ -1,0 +1,150 @@
+"""The API lets nobody in without the token, and says what it means in documents."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from bzzz_core.api.client import ApiClient
+from bzzz_core.api.documents import ClusterRef, FabricStatus, MemberStatus, Status
+from bzzz_core.api.http import ApiServer, build_app
+from bzzz_core.api.text import render
+from bzzz_core.config.secrets import Secret
+from bzzz_core.errors import ConfigError, PermissionDenied, TransportError
+from bzzz_core.model import FabricState, MemberState, NodeId, Term
+
+TOKEN = Secret("open sesame")
+STATUS = Status(
+    node="bzzz-1",
+    node_id=NodeId("n1"),
+    version="0",
+    at="2026-01-01T00:00:00.000Z",
+    uptime_s=5,
+    cluster=ClusterRef("c", "demo"),
+    leader="bzzz-1",
+    leader_id=NodeId("n1"),
+    leader_serving=True,
+    leader_since_at="2026-01-01T00:00:00.000Z",
+    term=Term(3),
+    role="leader",
+    members=(
+        MemberStatus("bzzz-1", NodeId("n1"), MemberState.ALIVE, voter=True, address="192.0.2.1"),
+    ),
+    fabric=FabricStatus(FabricState.CONNECTED, "b", "bzzz-1", 3, 2),
+)
+
+
+def on_app(check: Callable[[httpx.AsyncClient], Awaitable[None]], *reasons: str) -> None:
+    async def run() -> None:
+        app = build_app(token=TOKEN, status=lambda: STATUS, not_ready=lambda: reasons)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://agent") as http:
+            await check(http)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer wrong", "Basic open sesame", "Bearer öpen"]
+)
+def test_without_the_token_nothing_is_told(header: str | None) -> None:
+    async def check(http: httpx.AsyncClient) -> None:
+        headers = {} if header is None else {"authorization": header.encode()}
+        answer = await http.get("/v1/status", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["error"]["code"] == "unauthorized"
+        assert "bzzz-1" not in answer.text
+
+    on_app(check)
+
+
+def test_with_the_token_the_status_is_told_and_not_cached() -> None:
+    async def check(http: httpx.AsyncClient) -> None:
+        answer = await http.get("/v1/status", headers={"authorization": "Bearer open sesame"})
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+        body = answer.json()
+        assert (body["leader"], body["term"]) == ("bzzz-1", 3)
+        assert body["members"][0]["cpu_percent"] is None, "unknown is not zero"
+
+    on_app(check)
+
+
+def test_health_tells_why_without_a_token() -> None:
+    async def check(http: httpx.AsyncClient) -> None:
+        assert (await http.get("/health/live")).json() == {"status": "ok", "reasons": []}
+        answer = await http.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.json()["reasons"] == ["no leader"]
+
+    on_app(check, "no leader")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"), [("GET", "/", 404), ("POST", "/v1/status", 405)]
+)
+def test_refusals_are_documents(method: str, path: str, code: int) -> None:
+    async def check(http: httpx.AsyncClient) -> None:
+        answer = await http.request(method, path)
+        assert answer.status_code == code
+        assert set(answer.json()["error"]) == {"code", "message"}
+
+    on_app(check)
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    app = build_app(token=TOKEN, status=lambda: STATUS, not_ready=tuple)
+    async with asyncio.TaskGroup() as group:
+        server = group.create_task(ApiServer(app, host="127.0.0.1", port=port).run())
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    try:
+                        _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    except OSError:
+                        await asyncio.sleep(0.01)
+                        continue
+                    writer.close()
+                    await writer.wait_closed()
+                    break
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.cancel()
+
+
+def test_client_and_server_agree() -> None:
+    async def run() -> None:
+        async with served() as url, ApiClient(url, token=TOKEN) as client:
+            assert await client.status() == STATUS
+            assert (await client.ready()).status == "ok"
+        async with served() as url, ApiClient(url, token=Secret("x")) as client:
+            with pytest.raises(PermissionDenied):
+                await client.status()
+        with pytest.raises(TransportError):
+            async with ApiClient(url, token=TOKEN) as client:
+                await client.status()
+
+    asyncio.run(run())
+
+
+def test_a_taken_port_is_said_plainly() -> None:
+    """Not a traceback, not a silent exit: which address, which port, why."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        app = build_app(token=TOKEN, status=lambda: STATUS, not_ready=tuple)
+        with pytest.raises(ConfigError, match=f"port {port}: Address already in use"):
+            asyncio.run(ApiServer(app, host="127.0.0.1", port=port).run())
+
+
+def test_text_says_unknown_where_nothing_is_known() -> None:
+    text = render(STATUS)
+    assert "leader bzzz-1" in text
+    assert "n/a" in text
+    assert "never" in text

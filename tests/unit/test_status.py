@@ -1,0 +1,117 @@
+"""A status says what is known and says so when nothing is."""
+
+
+import pytest
+
+from bzzz_core.config.schema import AgentConfig
+from bzzz_core.config.sources import load_agent_config
+from bzzz_core.demo.layout import lay_out
+from bzzz_core.election.machine import View
+from bzzz_core.election.stages import Role
+from bzzz_core.membership.beat import Beat
+from bzzz_core.membership.machine import Member
+from bzzz_core.model import FabricState, MemberState, NodeId, Revision, Sample, Term
+from bzzz_core.status import Attachment, Moment, compose, not_ready
+
+MOMENT = Moment(now_ms=10_000, started_ms=4_000, at="now", leader_since_at="then")
+CONNECTED = Attachment(FabricState.CONNECTED, "broker-1", None)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> AgentConfig:
+    files = lay_out(tmp_path_factory.mktemp("demo") / "state", agents=4)
+    return load_agent_config(files.agents[0].config, {})
+
+
+def view(leader: NodeId | None, *, served: int = 0) -> View:
+    return View(
+        role=Role.FOLLOWER,
+        leader=leader,
+        term=Term(7),
+        sequence=Revision(9),
+        since_ms=0,
+        served=Revision(served),
+        abstains=False,
+    )
+
+
+def silent(config: AgentConfig) -> tuple[Member, ...]:
+    return tuple(
+        Member(NodeId(node.id), MemberState.SUSPECT, None, 0) for node in config.cluster.nodes
+    )
+
+
+def test_before_any_election_nothing_is_claimed(config: AgentConfig) -> None:
+    status = compose(config, view=None, members=silent(config), attachment=CONNECTED, moment=MOMENT)
+    assert (status.leader, status.term, status.leader_serving) == (None, 0, False)
+    assert status.leader_since_at is None
+    assert status.members[0].cpu_percent is None
+    assert status.members[0].heard_ms_ago is None
+    assert status.uptime_s == 6
+
+
+def test_the_leader_is_named_by_its_name(config: AgentConfig) -> None:
+    leader = config.cluster.nodes[1]
+    status = compose(
+        config,
+        view=view(NodeId(leader.id), served=12),
+        members=silent(config),
+        attachment=CONNECTED,
+        moment=MOMENT,
+    )
+    assert (status.leader, status.leader_id, status.term) == (leader.name, leader.id, 7)
+    assert status.leader_serving
+    assert (status.fabric.voters, status.fabric.quorum) == (3, 2)
+
+
+def test_a_member_shows_its_newest_report_and_its_age(config: AgentConfig) -> None:
+    node = config.cluster.nodes[0]
+    beat = Beat(
+        node=NodeId(node.id),
+        name="what it calls itself",
+        address="x",
+        version="1",
+        incarnation=1,
+        number=1,
+        uptime_s=3,
+        voter=True,
+        sample=Sample(cpu_percent=12.5),
+    )
+    members = (Member(NodeId(node.id), MemberState.ALIVE, beat, 9_400),)
+    status = compose(config, view=None, members=members, attachment=CONNECTED, moment=MOMENT)
+    shown = status.members[0]
+    assert shown.name == node.name, "a node's name is what the cluster enrolled, not what it says"
+    assert (shown.heard_ms_ago, shown.cpu_percent, shown.memory_used_bytes) == (600, 12.5, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "leads", "served", "addresses", "words"),
+    [
+        (FabricState.CONNECTED, True, 5, {"127.0.0.1"}, []),
+        (FabricState.DEGRADED, True, 5, {"127.0.0.1"}, []),
+        (FabricState.LOST, True, 5, {"127.0.0.1"}, ["fabric is lost"]),
+        (FabricState.CONNECTED, False, 0, {"127.0.0.1"}, ["no leader"]),
+        (FabricState.CONNECTED, True, 0, {"127.0.0.1"}, ["write acknowledged"]),
+        (FabricState.CONNECTED, True, 5, {"192.0.2.9"}, ["no interface"]),
+    ],
+)
+def test_not_ready_names_every_reason(  # noqa: PLR0917  one row of the table
+    config: AgentConfig,
+    state: FabricState,
+    leads: bool,  # noqa: FBT001
+    served: int,
+    addresses: set[str],
+    words: list[str],
+) -> None:
+    leader = NodeId(config.cluster.nodes[0].id) if leads else None
+    status = compose(
+        config,
+        view=view(leader, served=served),
+        members=silent(config),
+        attachment=Attachment(state, None, None),
+        moment=MOMENT,
+    )
+    reasons = not_ready(status, addresses=frozenset(addresses), address="127.0.0.1")
+    assert len(reasons) == len(words)
+    for reason, word in zip(reasons, words, strict=True):
+        assert word in reason
