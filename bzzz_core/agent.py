@@ -27,6 +27,8 @@ from bzzz_core.clock import SystemClock, utc_now
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.secrets import resolve
 from bzzz_core.election.announce import Change, LeaderChanged, LeadershipEnded
+from bzzz_core.election.machine import View
+from bzzz_core.election.observer import LeadershipObserver
 from bzzz_core.election.score import Capability, score
 from bzzz_core.election.service import ElectionService
 from bzzz_core.election.voters import agree
@@ -112,6 +114,14 @@ class Agent:
             choices=self._other_brokers,
         )
         self._election: ElectionService | None = None
+        self._observer = LeadershipObserver(
+            me=self._me,
+            cluster=ClusterId(config.cluster.id),
+            voters=self._voters,
+            signer=self._identity,
+            silence_ms=config.cluster.roster.suspect_ms,
+            now_ms=self._started_ms,
+        )
         self._leader_since_at: str | None = None
         self._addresses = local_addresses()
 
@@ -132,13 +142,18 @@ class Agent:
         """Return this node's view of itself and the cluster."""
         return compose(
             self._config,
-            view=self._election.view() if self._election else None,
+            view=self._view(),
             members=self._membership.members(),
             attachment=Attachment(
                 self._fabric.state, self._fabric.server_name, self._placement.led_by
             ),
             moment=Moment(self._clock.now_ms(), self._started_ms, utc_now(), self._leader_since_at),
         )
+
+    def _view(self) -> View | None:
+        if not self._config.me.voter:
+            return self._observer.view(self._clock.now_ms())
+        return self._election.view() if self._election else None
 
     def _services(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         network = self._config.network
@@ -260,6 +275,8 @@ class Agent:
             edge=not config.me.voter,
             make_beat=self._make_beat,
             leads=self._serves,
+            proof=lambda: self._election.sealed_heartbeat if self._election else b"",
+            on_proof=lambda proof: self._observer.hear(proof, self._clock.now_ms()),
             notify=self._on_member,
         )
 

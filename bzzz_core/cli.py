@@ -98,6 +98,22 @@ def node_init(directory: Path) -> None:
     click.echo(msgspec.json.encode(init_node(directory)))
 
 
+@node.command("install")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/etc/bzzz/secrets"),
+    show_default=True,
+    help="Where `node init` made the keys.",
+)
+@_reports_errors
+def node_install(directory: Path) -> None:
+    """Put issued certificates (JSON on standard input) beside the keys they belong to."""
+    from bzzz_core.trust.enrol import install_bundle
+
+    install_bundle(directory, sys.stdin.buffer.read(1_000_000))
+
+
 @main.command()
 @_CONFIG
 @click.option("--json", "as_json", is_flag=True, help="Print the status document as JSON.")

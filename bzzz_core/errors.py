@@ -84,6 +84,12 @@ class Deposed(ConsistencyError):
     code = "deposed"
 
 
+class IntegrityError(BzzzError):
+    """Stored bytes are not what was written; trying again cannot help."""
+
+    code = "integrity"
+
+
 class TrustError(BzzzError):
     """A key, certificate, signature or ballot does not hold."""
 

@@ -114,3 +114,16 @@ class Sample(msgspec.Struct, frozen=True):
     memory_used_bytes: Count | None = None
     memory_total_bytes: Count | None = None
     gpus: Annotated[tuple[Gpu, ...], msgspec.Meta(max_length=64)] = ()
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """The last vote of a voter, as it must survive a crash."""
+
+    term: Term
+    candidate: NodeId
+    """Whom the ballot is for; empty in the vote of a voter that has not voted yet."""
+    previous: Revision
+    """The `_term` revision that the ballot supersedes. Once the record has moved past it, no store
+    accepts a certificate with this ballot any more."""
+    stream: StreamId
+    """The stream of that record. Sequences of another stream say nothing about this one."""

@@ -17,7 +17,7 @@ from bzzz_core.model import NodeId
 from bzzz_core.ports import Clock
 from bzzz_core.telemetry import logs
 
-LOOK_MS = 1_000
+LOOK_MS = 250
 
 
 class Stream(Protocol):

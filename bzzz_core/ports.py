@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from bzzz_core.model import FabricState, Revision, StreamId, Term
+from bzzz_core.model import FabricState, Revision, StreamId, Vote
 
 
 class Clock(Protocol):
@@ -56,6 +56,9 @@ class Fabric(Protocol):
     async def publish(self, subject: str, data: bytes) -> None:
         """Hand `data` to the fabric; returns before anyone received it.
 
+        If the broker refuses the subject, that is logged and counted, not raised: the word comes
+        after this call has returned.
+
         Raises:
             TransportError: Not attached, and not even buffered.
         """
@@ -64,7 +67,11 @@ class Fabric(Protocol):
     async def subscribe(self, subject: str, handler: Callable[[Message], None]) -> Subscription:
         """Call `handler` for each message, one at a time, in order.
 
-        The handler must not block and must not raise; interest survives reconnects.
+        The handler must not block and must not raise; interest survives reconnects. Publishers at
+        other brokers learn of it a moment later; what they publish before is not delivered.
+
+        Raises:
+            PermissionDenied: This node may not hear the subject.
         """
         ...
 
@@ -108,14 +115,24 @@ class Records(Protocol):
         """
         ...
 
-    async def write(self, key: str, value: bytes, guard: Guard) -> Revision:
+    async def write(
+        self, key: str, value: bytes, guard: Guard, *, request_id: str | None = None
+    ) -> Revision:
         """Write durably if the guard holds and return the new revision.
+
+        Args:
+            key: What is written; it replaces the record's last value.
+            value: At most 1 MiB less the headers.
+            guard: What must still hold.
+            request_id: Unique name of this write. Trying again under the same name within two
+                minutes writes once, and returns the revision of the first time.
 
         Raises:
             RevisionConflict: The guard does not hold; nothing was written.
             StreamBusy: Another guarded write is in flight; nothing was written.
             RequestTimeout: No answer; the write may still have happened, so read it back.
             QuorumUnavailable: The stream has no leader; nothing was acknowledged.
+            ValueError: The guard is a fence (on another key) at revision 0.
         """
         ...
 
@@ -136,10 +153,14 @@ class Signer(Protocol):
 class VoteStore(Protocol):
     """Where a voter remembers its last vote across restarts."""
 
-    def load(self) -> tuple[Term, str] | None:
-        """Return (term, candidate) of the last vote; None if never saved or lost."""
+    def load(self) -> Vote | None:
+        """Return the last vote, an empty one (term 0) on the first start; None if it was lost."""
         ...
 
-    def save(self, term: Term, candidate: str) -> None:
-        """Make the vote durable (file and directory fsynced) before returning."""
+    def save(self, vote: Vote) -> None:
+        """Make the vote durable (file and directory fsynced) before returning.
+
+        Raises:
+            OSError: It is not durable; the ballot must not leave.
+        """
         ...

@@ -7,28 +7,14 @@ YAML, so a log line or traceback that catches one stays clean.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import AfterValidator
-
+from bzzz_core.config.secret_reference import check_reference
 from bzzz_core.errors import SecretError
 
-_REFERENCE: Final = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)", re.DOTALL)
 _TOO_OPEN: Final = stat.S_IRWXG | stat.S_IRWXO
-
-
-def _check_reference(reference: str) -> str:
-    if not _REFERENCE.fullmatch(reference):
-        # The value itself may be a pasted secret, so the message does not repeat it.
-        raise ValueError("write a reference, not the secret: env:NAME or file:/path")
-    return reference
-
-
-SecretRef = Annotated[str, AfterValidator(_check_reference)]
-"""`env:NAME` or `file:/path`. (`keyring:` arrives with the encrypted backends.)"""
 
 
 class Secret:
@@ -66,7 +52,7 @@ def resolve(reference: str) -> Secret:
     Raises:
         SecretError: The variable is unset, or the file is missing, empty or readable by others.
     """
-    kind, _, place = _check_reference(reference).partition(":")
+    kind, _, place = check_reference(reference).partition(":")
     if kind == "env":
         value = os.environ.get(place)
         if not value:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from bzzz_core.config.secrets import SecretRef
+from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.setting import Section, setting
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"

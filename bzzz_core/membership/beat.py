@@ -55,6 +55,8 @@ class Digest(msgspec.Struct, frozen=True):
     number: Count
     full: bool
     members: Annotated[tuple[Told, ...], msgspec.Meta(max_length=100_000)]
+    leadership: Annotated[bytes, msgspec.Meta(max_length=65_536)] = b""
+    """Proof of who leads, opaque here: whoever wires the services knows what it is."""
     wire: Annotated[int, msgspec.Meta(ge=1)] = WIRE_VERSION
 
 

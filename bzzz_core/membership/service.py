@@ -47,6 +47,8 @@ class MembershipService:
         edge: bool,
         make_beat: Callable[[int, bool], Beat],
         leads: Callable[[], bool],
+        proof: Callable[[], bytes],
+        on_proof: Callable[[bytes], None],
         notify: Callable[[Changed], None],
     ) -> None:
         """Take every dependency by name; open nothing.
@@ -59,6 +61,8 @@ class MembershipService:
             edge: Listen to digests instead of beats.
             make_beat: Called with (number, leaving); returns this node's report.
             leads: Whether this node leads now, and so publishes digests.
+            proof: Returns the proof of leadership that a digest carries.
+            on_proof: Told the proof of each digest that arrives.
             notify: Told of each change, in order; must not block.
         """
         self._roster = roster
@@ -68,6 +72,8 @@ class MembershipService:
         self._edge = edge
         self._make_beat = make_beat
         self._leads = leads
+        self._proof = proof
+        self._on_proof = on_proof
         self._notify = notify
         self._number = 0
         self._digests = 0
@@ -126,7 +132,7 @@ class MembershipService:
             return
         full, self._full_wanted = self._full_wanted, False
         self._digests += 1
-        digest = Digest(self._digests, full, self._roster.tell(now_ms, full=full))
+        digest = Digest(self._digests, full, self._roster.tell(now_ms, full=full), self._proof())
         await self._publish(DIGEST_SUBJECT, encode(digest))
 
     async def _publish(self, subject: str, data: bytes) -> None:
@@ -150,6 +156,7 @@ class MembershipService:
             self.rejected += 1
             return
         self._feed(DigestHeard(digest))
+        self._on_proof(digest.leadership)
 
     def _on_ask(self, _message: Message) -> None:
         self._full_wanted = True

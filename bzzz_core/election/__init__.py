@@ -1,0 +1,1 @@
+"""Who leads: signed ballots, a fenced `_term` record, and nothing decided by a read."""

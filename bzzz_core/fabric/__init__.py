@@ -1,0 +1,1 @@
+"""The cluster's backbone: broker processes, publish/subscribe, and guarded records."""

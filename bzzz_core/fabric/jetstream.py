@@ -1,0 +1,149 @@
+"""What JetStream says, as strict types, and its error numbers as our errors.
+
+Only the parts that we read are named. Numbers are those of nats-server 2.15; each was provoked on a
+cluster of three (docs/adr/0003-broker-identities.md, research of the backbone).
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from bzzz_core.errors import (
+    BrokerError,
+    BzzzError,
+    QuorumUnavailable,
+    RevisionConflict,
+    StreamBusy,
+)
+
+NO_MESSAGE: Final = 10037
+STREAM_MISSING: Final = 10059
+STREAM_EXISTS: Final = 10058
+NO_PEERS: Final = 10005
+_WRONG_REVISION: Final = frozenset({10070, 10071})
+_IN_PROCESS: Final = frozenset({10158, 10164})
+"""A message with this id, or another guarded write to this subject, is not settled yet."""
+_NO_QUORUM: Final = frozenset({NO_PEERS, 10008, 10009, 10023, 10118})
+"""No peers, JetStream unavailable, not leader, no resources, stream offline: all of them are seen
+around elections and pass."""
+
+
+class ApiError(msgspec.Struct):
+    """An error as every JetStream answer may carry it."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Failure(msgspec.Struct):
+    error: ApiError | None = None
+
+
+class PubAck(msgspec.Struct):
+    """A write is durable on a majority."""
+
+    stream: str
+    seq: int
+    duplicate: bool = False
+
+
+class StoredMessage(msgspec.Struct):
+    """A message as a stream holds it."""
+
+    subject: str
+    seq: int
+    data: str = ""
+
+    @property
+    def payload(self) -> bytes:
+        """Return the content.
+
+        Raises:
+            ValueError: It is not base64.
+        """
+        return base64.b64decode(self.data, validate=True)
+
+
+class GotMessage(msgspec.Struct):
+    """Answer to MSG.GET."""
+
+    message: StoredMessage
+
+
+class PeerInfo(msgspec.Struct):
+    """One replica that is not the leader, as the leader sees it."""
+
+    name: str
+    current: bool = False
+    offline: bool = False
+    lag: int = 0
+
+
+class ClusterInfo(msgspec.Struct):
+    """Who holds a stream."""
+
+    leader: str = ""
+    replicas: list[PeerInfo] | None = None
+
+
+class StreamSettings(msgspec.Struct):
+    """The part of a stream's configuration that we check."""
+
+    name: str
+    num_replicas: int = 1
+    metadata: dict[str, str] | None = None
+
+
+class StreamInfo(msgspec.Struct):
+    """Answer to INFO and CREATE."""
+
+    config: StreamSettings
+    cluster: ClusterInfo | None = None
+
+
+Answer = TypeVar("Answer")
+
+
+class JetStreamRefusal(Exception):
+    """JetStream answered with an error; `as_ours` says which of ours it is."""
+
+    def __init__(self, error: ApiError) -> None:
+        """Keep the answer."""
+        super().__init__(f"{error.description} ({error.err_code})")
+        self.number = error.err_code
+
+    def as_ours(self, what: str) -> BzzzError:
+        """Return the error to raise for the operation `what`."""
+        message = f"{what}: {self}"
+        if self.number in _WRONG_REVISION:
+            return RevisionConflict(message)
+        if self.number in _IN_PROCESS:
+            return StreamBusy(message)
+        if self.number in _NO_QUORUM:
+            return QuorumUnavailable(message)
+        return BrokerError(message)
+
+
+def decode(data: bytes, kind: type[Answer]) -> Answer:
+    """Parse an answer.
+
+    Raises:
+        JetStreamRefusal: It is an error.
+        BrokerError: It is no answer of this kind at all.
+    """
+    try:
+        failure = msgspec.json.decode(data, type=_Failure)
+        if failure.error is not None:
+            raise JetStreamRefusal(failure.error)
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as exc:
+        raise BrokerError(f"JetStream's answer is no {kind.__name__}: {exc}") from exc
+
+
+def encode(question: dict[str, Any]) -> bytes:
+    """Return a request body."""
+    return msgspec.json.encode(question)

@@ -1,0 +1,53 @@
+"""Where each key and certificate of a node lies. One place, so that no path is spelled twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsDirectory:
+    """A node's secrets: a directory 0700 with files 0600. Only voters have the route files."""
+
+    path: Path
+
+    @property
+    def identity_key(self) -> Path:
+        """Ed25519 key that signs ballots; the node id follows from it."""
+        return self.path / "identity.key"
+
+    @property
+    def node_key(self) -> Path:
+        """P-256 key of the agent, and of the broker where it takes agents."""
+        return self.path / "node.key"
+
+    @property
+    def node_certificate(self) -> Path:
+        """Certificate of `node_key`, issued by the node CA."""
+        return self.path / "node.pem"
+
+    @property
+    def node_ca(self) -> Path:
+        """Root that every node trusts for agents and client listeners."""
+        return self.path / "node-ca.pem"
+
+    @property
+    def route_key(self) -> Path:
+        """P-256 key of the broker where it meets other brokers."""
+        return self.path / "route.key"
+
+    @property
+    def route_certificate(self) -> Path:
+        """Certificate of `route_key`, issued by the fabric CA to voters only."""
+        return self.path / "route.pem"
+
+    @property
+    def fabric_ca(self) -> Path:
+        """Root that brokers trust for routes, and for nothing else."""
+        return self.path / "fabric-ca.pem"
+
+    @property
+    def api_token(self) -> Path:
+        """Token that callers of the node's API present."""
+        return self.path / "api-token"

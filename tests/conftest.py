@@ -1,0 +1,117 @@
+"""Which test needs what, and the rule that nothing is skipped unseen.
+
+A test that needs a program or a permission says so by a marker (`integration`, `testbed`). What is
+missing on a laptop is a skip with its reason; in CI (`CI=true`, or `BZZZ_REQUIRE_SERVICES` naming
+it or `all`) it is an error, and so is every other skip or expected failure that
+`tests/allowed_skips.txt` does not list. A whole run in CI must also have run at least one test for
+each service, so that a renamed marker cannot drop one in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bzzz_core.errors import BrokerError
+from bzzz_core.fabric.binary import find_binary
+
+ROOT = Path(__file__).resolve().parents[1]
+SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def _broker_missing() -> str | None:
+    try:
+        find_binary()
+    except BrokerError as exc:
+        return f"{exc}; run scripts/bootstrap"
+    return None
+
+
+def _testbed_missing() -> str | None:
+    if not sys.platform.startswith("linux"):
+        return "needs Linux"
+    if os.geteuid() != 0:
+        return "needs root to build the image and start dockerd"
+    programs = ("docker", "dockerd", "debootstrap", "ssh", "ssh-keygen")
+    absent = [name for name in programs if shutil.which(name, path=SYSTEM_PATH) is None]
+    return f"no {', '.join(absent)}; run scripts/bootstrap --testbed" if absent else None
+
+
+SERVICES: dict[str, Callable[[], str | None]] = {
+    "integration": _broker_missing,
+    "testbed": _testbed_missing,
+}
+"""Marker -> why it cannot be had here, or None."""
+
+_ran: set[str] = set()
+_refused: list[str] = []
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+def _required(service: str) -> bool:
+    named = os.environ.get("BZZZ_REQUIRE_SERVICES", "").replace(",", " ").split()
+    return _in_ci() or "all" in named or service in named
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run here, or make it fail where it has to run."""
+    reasons = {service: missing() for service, missing in SERVICES.items()}
+    for item in items:
+        for service, reason in reasons.items():
+            if reason and item.get_closest_marker(service):
+                if _required(service):
+                    item.user_properties.append(("missing", f"{service}: {reason}"))
+                else:
+                    item.add_marker(pytest.mark.skip(reason=f"{service}: {reason}"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose required service is missing."""
+    for name, value in item.user_properties:
+        if name == "missing":
+            pytest.fail(f"required here, but missing: {value}", pytrace=False)
+    _ran.update(service for service in SERVICES if item.get_closest_marker(service))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI, turn unseen skips into a failure of the run."""
+    if not _in_ci() or session.config.option.collectonly:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None, "runs in CI need the terminal reporter"
+    allowed = _allowed_skips()
+    for outcome in ("skipped", "xfailed"):
+        _refused.extend(
+            f"{outcome}, and not in tests/allowed_skips.txt: {report.nodeid}"
+            for report in reporter.stats.get(outcome, [])
+            if report.nodeid not in allowed
+        )
+    if _is_whole(session.config):
+        _refused.extend(f"no test ran for: {name}" for name in sorted(set(SERVICES) - _ran))
+    if _refused:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why a run without failed tests failed all the same."""
+    for line in _refused:
+        terminalreporter.write_line(f"REFUSED {line}", red=True)
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    narrowed = config.option.keyword or config.option.markexpr or config.option.maxfail
+    folders = {Path(argument).name for argument in config.args}
+    return not narrowed and ("tests" in folders or set(SERVICES) <= folders)
+
+
+def _allowed_skips() -> set[str]:
+    lines = (ROOT / "tests" / "allowed_skips.txt").read_text().splitlines()
+    return {line.split("#")[0].strip() for line in lines} - {""}

@@ -1,0 +1,140 @@
+"""A deploy engine without hosts: what it finds and how it goes is told to it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bzzz_core.api.documents import Status as StatusDocument
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.sections import AiEndpoint
+from bzzz_core.deploy.change import Change, Plan, make_plan
+from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
+from bzzz_core.deploy.facts.host import Clock, Disk, HostFacts
+from bzzz_core.integrations.ai_endpoint import EndpointReport
+from screens.setup.engine import Confirm, Emit, Look, LookState
+
+PHASES = ("create_account", "upload_release", "write_config", "start_fabric", "start_agent")
+FINGERPRINT = "SHA256:" + "k" * 43
+
+
+class FakeEngine:
+    """Hosts whose key must be trusted first, and a run that goes well unless told otherwise."""
+
+    def __init__(self, views: dict[str, StatusDocument | str] | None = None) -> None:
+        """Take what the nodes will say of the cluster."""
+        self.nodes = views or {}
+        self.failing: str | None = None
+        """Host on which `upload_release` fails."""
+        self.hold = asyncio.Event()
+        """Cleared: a run stops before `start_fabric` until it is set."""
+        self.hold.set()
+        self.looked: list[str] = []
+        self.applied: list[ClusterSpec] = []
+        self.ai = EndpointReport(
+            works=True,
+            words="Ollama 0.9.0 answers in 12 ms with 2 models",
+            models=("llama3:latest", "qwen3-coder:30b"),
+        )
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Return the phases of the fake run."""
+        return ("probe", *PHASES)
+
+    async def look(self, spec: ClusterSpec, host: HostSpec) -> Look:
+        """Ask for trust until the answers hold the fingerprint."""
+        self.looked.append(host.name)
+        if host.host_key_sha256 is None and not spec.security.ssh.accept_new_host_keys:
+            words = "first contact: compare the fingerprint, then t trusts it"
+            return Look(state=LookState.KEY_UNKNOWN, words=words, fingerprint=FINGERPRINT)
+        return Look(
+            state=LookState.READY,
+            words="Debian GNU/Linux 12 (bookworm)",
+            fingerprint=FINGERPRINT,
+            facts=facts(),
+        )
+
+    async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
+        """Probe, plan, ask, and step through the phases."""
+        self.applied.append(spec)
+        names = [host.name for host in spec.hosts]
+        for name in names:
+            emit(Step(name, "probe", Status.UNCHANGED, 210, "Debian GNU/Linux 12, x86_64"))
+        if not await confirm(plan(spec)):
+            return
+        failed = False
+        for phase in PHASES:
+            if phase == "start_fabric":
+                await self.hold.wait()
+            for name in names:
+                if failed and name == self.failing:
+                    emit(Step(name, phase, Status.SKIPPED))
+                    continue
+                emit(Step(name, phase, Status.STARTED))
+                if phase == "upload_release" and name == self.failing:
+                    failed = True
+                    detail = "no space on /opt: 12 MiB free, 64 MiB needed"
+                    emit(Step(name, phase, Status.FAILED, 1_300, detail))
+                    continue
+                emit(Step(name, phase, Status.CHANGED, 1_200, f"{phase} done"))
+        results = tuple(
+            HostResult(name, Result.FAILED if name == self.failing else Result.CHANGED, 5)
+            for name in names
+        )
+        emit(Summary(results, 4 if failed else 0, 31_000, leader="bzzz-2", term=1))
+
+    async def pending(self, spec: ClusterSpec) -> int:
+        """Nothing is left to change."""
+        del spec
+        return 0
+
+    async def views(self, cluster: str) -> dict[str, StatusDocument | str]:
+        """Return what the nodes say."""
+        del cluster
+        return self.nodes
+
+    async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
+        """Return the report that was set."""
+        del endpoint
+        return self.ai
+
+
+def facts() -> HostFacts:
+    """Return a fit Debian host."""
+    return HostFacts(
+        uid=0,
+        os_id="debian",
+        os_version="12",
+        os_name="Debian GNU/Linux 12 (bookworm)",
+        arch="x86_64",
+        cpus=8,
+        memory_total_bytes=16 << 30,
+        clock=Clock(3, 1),
+        disks=(Disk("/opt", 91 << 30, 1_000_000, "/"),),
+        addresses=("10.20.0.11",),
+        gpus=(),
+        host_key_sha256=FINGERPRINT,
+    )
+
+
+def plan(spec: ClusterSpec) -> Plan:
+    """Return a plan with one change a phase."""
+
+    def change(phase: str, target: str, sentence: str) -> Change:
+        return Change(
+            phase=phase, action="create", target=target, before="", after="", sentence=sentence
+        )
+
+    each = (
+        change("create_account", "bzzz", "create the system user bzzz"),
+        change("upload_release", "/opt/bzzz/releases/0.1.0", "upload release 0.1.0 (52 MiB)"),
+        change("write_config", "/etc/bzzz/agent.yaml", "write /etc/bzzz/agent.yaml"),
+        change("start_fabric", "bzzz-fabric", "start and enable bzzz-fabric.service"),
+        change("start_agent", "bzzz-agent", "start and enable bzzz-agent.service"),
+    )
+    return make_plan(
+        cluster=spec.cluster.name,
+        release="0.1.0",
+        operator=(change("authorities", "ca", "create the two authorities"),),
+        hosts={host.name: each for host in spec.hosts},
+    )

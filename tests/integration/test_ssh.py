@@ -1,0 +1,288 @@
+"""The SSH adapter against a real sshd: each test is a trap that was measured in the wild."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bzzz_core.config.profile import ProfileHost, SshAccess
+from bzzz_core.deploy.ssh.connect import Login, Pace
+from bzzz_core.deploy.ssh.forward import forward
+from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.session import session
+from bzzz_core.errors import (
+    AuthenticationFailed,
+    CommandFailed,
+    HostKeyChanged,
+    HostKeyUnknown,
+    HostUnreachable,
+)
+from tests.fakes.loopback_sshd import PROGRAM, LoopbackSshd, make_key
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.anyio,
+    pytest.mark.skipif(PROGRAM is None, reason="sshd is not installed"),
+    pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed"),
+]
+QUICK = Pace(connect_s=3, login_s=5, keepalive_s=0.5, keepalives_max=2)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[LoopbackSshd]:
+    with LoopbackSshd(tmp_path / "sshd") as server:
+        yield server
+
+
+def login(server: LoopbackSshd) -> Login:
+    return Login(
+        name="host-1",
+        address="127.0.0.1",
+        port=server.port,
+        user=server.user,
+        key=server.key,
+        accept_new_host_key=True,
+    )
+
+
+def own(server: LoopbackSshd) -> KnownHosts:
+    return KnownHosts(server.directory / "known_hosts")
+
+
+async def test_first_contact_needs_consent_and_shows_the_fingerprint(sshd: LoopbackSshd) -> None:
+    """Nobody can compare what is not shown."""
+    careful = dataclasses.replace(login(sshd), accept_new_host_key=False)
+    with pytest.raises(HostKeyUnknown, match=r"first contact") as failure:
+        async with session(careful, own(sshd)):
+            pass
+    assert sshd.fingerprint in str(failure.value)
+    assert "Accepted" not in sshd.log.read_text()
+
+
+async def test_a_given_fingerprint_is_consent_for_that_key_alone(sshd: LoopbackSshd) -> None:
+    named = dataclasses.replace(
+        login(sshd), accept_new_host_key=False, host_key_sha256=sshd.fingerprint
+    )
+    async with session(named, own(sshd)) as host:
+        assert host.greeting.host_key_sha256 == sshd.fingerprint
+    other = dataclasses.replace(named, host_key_sha256="SHA256:" + "A" * 43)
+    with pytest.raises(HostKeyChanged):
+        async with session(other, KnownHosts(sshd.directory / "elsewhere")):
+            pass
+
+
+async def test_a_pinned_key_is_trusted_without_asking_again(sshd: LoopbackSshd) -> None:
+    async with session(login(sshd), own(sshd)):
+        pass
+    careful = dataclasses.replace(login(sshd), accept_new_host_key=False)
+    async with session(careful, own(sshd)) as host:
+        assert host.greeting.uid >= 0
+    assert (sshd.directory / "known_hosts").read_text().count("\n") == 1
+
+
+async def test_a_changed_key_is_refused_before_anything_is_sent(sshd: LoopbackSshd) -> None:
+    """Consent to new keys is no consent to another one."""
+    async with session(login(sshd), own(sshd)):
+        pass
+    old = sshd.fingerprint
+    sshd.stop()
+    sshd.new_host_key()
+    sshd.log.write_text("")
+    sshd.start()
+    with pytest.raises(HostKeyChanged) as failure:
+        async with session(login(sshd), own(sshd)):
+            pass
+    assert old in str(failure.value)
+    assert sshd.fingerprint in str(failure.value)
+    log = sshd.log.read_text()
+    assert "Accepted" not in log
+    assert "Failed" not in log
+
+
+async def test_a_refused_login_is_told_from_an_unreachable_host(
+    sshd: LoopbackSshd, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "stranger"
+    make_key(stranger)
+    with pytest.raises(AuthenticationFailed, match=r"refused"):
+        async with session(dataclasses.replace(login(sshd), key=stranger), own(sshd)):
+            pass
+    sshd.stop()
+    with pytest.raises(HostUnreachable, match=r"is sshd running"):
+        async with session(login(sshd), own(sshd)):
+            pass
+
+
+async def test_output_that_is_no_utf8_keeps_output_and_status(sshd: LoopbackSshd) -> None:
+    async with session(login(sshd), own(sshd)) as host:
+        done = await host.run(
+            r"printf 'ok\n'; printf 'a\377'; exit 3", what="print", root=False, check=False
+        )
+        assert (done.status, done.stdout) == (3, b"ok\na\xff")
+        assert (await host.run("echo on", what="go on", root=False)).text == "on"
+
+
+async def test_a_chatty_login_does_not_mix_into_output(tmp_path: Path) -> None:
+    noisy = 'ForceCommand echo Welcome; echo noise >&2; eval "$SSH_ORIGINAL_COMMAND"'
+    with LoopbackSshd(tmp_path / "sshd", noisy) as sshd:
+        async with session(login(sshd), own(sshd)) as host:
+            assert (await host.run("echo hello", what="greet", root=False)).text == "hello"
+
+
+async def test_a_login_that_ends_early_is_no_success(tmp_path: Path) -> None:
+    with (
+        LoopbackSshd(tmp_path / "sshd", "ForceCommand exit 0") as sshd,
+        pytest.raises(CommandFailed, match=r"ended before the command"),
+    ):
+        async with session(login(sshd), own(sshd)):
+            pass
+
+
+async def test_values_arrive_as_they_are(sshd: LoopbackSshd) -> None:
+    hostile = ["a'b\"c", "$(touch /tmp/x) `id`", "line\nline", "-n", "", "ünïcode ☃", "\\", "*"]
+    async with session(login(sshd), own(sshd)) as host:
+        done = await host.run('printf "%s\\0" "$@"', *hostile, what="print", root=False)
+    assert done.stdout.decode().split("\0")[:-1] == hostile
+
+
+async def test_a_killed_command_is_a_failure(sshd: LoopbackSshd) -> None:
+    async with session(login(sshd), own(sshd)) as host:
+        with pytest.raises(CommandFailed):
+            await host.run("kill -9 $$", what="die", root=False)
+
+
+async def test_huge_output_is_cut_and_the_status_is_kept(sshd: LoopbackSshd) -> None:
+    async with session(login(sshd), own(sshd)) as host:
+        done = await host.run(
+            "head -c 20000000 /dev/zero; exit 7", what="flood", root=False, check=False
+        )
+    assert done.status == 7
+    assert done.truncated
+    assert len(done.stdout) < 5_000_000
+
+
+async def test_eight_commands_run_side_by_side(sshd: LoopbackSshd) -> None:
+    async with session(login(sshd), own(sshd)) as host:
+        begun = time.monotonic()
+        done = await asyncio.gather(
+            *(host.run('sleep 0.3; echo "$1"', str(n), what="wait", root=False) for n in range(8))
+        )
+    assert [one.text for one in done] == [str(n) for n in range(8)]
+    assert time.monotonic() - begun < 2.0
+
+
+async def test_a_frozen_server_fails_within_the_keepalive_budget(sshd: LoopbackSshd) -> None:
+    async with session(login(sshd), own(sshd), QUICK) as host:
+        sleeping = asyncio.ensure_future(host.run("sleep 60", what="sleep", root=False))
+        await asyncio.sleep(0.3)
+        sshd.freeze()
+        begun = time.monotonic()
+        with pytest.raises((HostUnreachable, CommandFailed)):
+            await sleeping
+        assert time.monotonic() - begun < 5
+
+
+async def test_the_host_itself_ends_a_command_that_takes_too_long(sshd: LoopbackSshd) -> None:
+    async with session(login(sshd), own(sshd)) as host:
+        with pytest.raises(CommandFailed, match=r"longer than 1 s"):
+            await host.run("sleep 61.25", what="sleep", root=False, timeout_s=1)
+    assert _running("sleep 61.25") == []
+
+
+async def test_a_cancelled_command_does_not_outlive_its_limit(sshd: LoopbackSshd) -> None:
+    """Cancelling here does not reach the process there; its own limit does."""
+    async with session(login(sshd), own(sshd)) as host:
+        sleeping = asyncio.ensure_future(
+            host.run("sleep 62.25", what="sleep", root=False, timeout_s=2)
+        )
+        await asyncio.sleep(0.5)
+        assert _running("sleep 62.25")
+        sleeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sleeping
+        assert (await host.run("echo on", what="go on", root=False)).text == "on"
+        await asyncio.sleep(3)
+    assert _running("sleep 62.25") == []
+
+
+async def test_staged_files_are_private_from_the_start_and_swept_at_the_end(
+    sshd: LoopbackSshd, tmp_path: Path
+) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(bytes(range(256)) * 20_000)
+    seen: list[int] = []
+    async with session(login(sshd), own(sshd)) as host:
+        secret = Path(await host.stage(b"secret"))
+        sent = Path(await host.upload(big, lambda done, _total: seen.append(done)))
+        assert _mode_and_content(secret) == (0o600, b"secret")
+        assert _mode_and_content(sent)[1] == _mode_and_content(big)[1]
+        assert _mode(secret.parent) == 0o700
+    assert seen[-1] == len(_mode_and_content(big)[1])
+    assert not secret.parent.exists()
+
+
+async def test_forwarding_leads_to_the_hosts_own_loopback(sshd: LoopbackSshd) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello " + await reader.readline())
+        writer.close()
+
+    async with session(login(sshd), own(sshd)):
+        pass
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        access = SshAccess(
+            user=sshd.user,
+            port=sshd.port,
+            key=str(sshd.key),
+            known_hosts=str(sshd.directory / "known_hosts"),
+        )
+        target = ProfileHost(
+            name="host-1", address="127.0.0.1", api_port=server.sockets[0].getsockname()[1]
+        )
+        async with forward(access, target) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"you\n")
+            assert await reader.read() == b"hello you\n"
+            writer.close()
+
+
+async def test_forwarding_trusts_no_host_that_setup_did_not_pin(sshd: LoopbackSshd) -> None:
+    access = SshAccess(
+        user=sshd.user, port=sshd.port, key=str(sshd.key), known_hosts=str(sshd.directory / "none")
+    )
+    with pytest.raises(HostKeyUnknown):
+        async with forward(access, ProfileHost(name="host-1", address="127.0.0.1", api_port=1)):
+            pass
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _mode_and_content(path: Path) -> tuple[int, bytes]:
+    return _mode(path), path.read_bytes()
+
+
+def _running(command: str) -> list[str]:
+    """Return the processes with exactly these words."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it has ended meanwhile
+        if words == command:
+            found.append(words)
+    return found

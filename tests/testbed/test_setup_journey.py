@@ -1,0 +1,220 @@
+"""The whole main path on real hosts: install, again, watch, lose the leader's host, get it back.
+
+Everything goes through the programs that an operator types. Hosts have no way out, so whatever
+needs the internet fails here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testbed import cli, docker_daemon, faults
+from tests.testbed.docker_daemon import Docker
+from tests.testbed.state import State
+
+pytestmark = [pytest.mark.testbed, pytest.mark.timeout(900)]
+ROOT = Path(__file__).resolve().parents[2]
+SETTLE_S_MAX = 60
+SEARCHED = "/etc /opt /var /home /root /tmp /run"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person at a terminal: a state directory of hosts and a home of one's own."""
+
+    bed: State
+    home: Path
+
+    def types(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `bzzz-tui` with these words."""
+        return subprocess.run(
+            [sys.executable, "-m", "bzzz_tui.cli", *words],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=300,
+            env={**os.environ, "XDG_CONFIG_HOME": str(self.home), "PYTHONPATH": str(ROOT)},
+        )
+
+    def setup(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
+        """Run setup with the testbed's answers; return exit code and events."""
+        done = self.types("setup", "--answers", str(self.bed.answers), *words, "--json")
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    def monitor(self) -> dict[str, Any]:
+        """Return what the monitor shows now; empty if no host answers."""
+        done = self.types("monitor", "--once", "--json")
+        lines = done.stdout.splitlines()
+        return dict(json.loads(lines[-1])) if done.returncode == 0 and lines else {}
+
+    def on(self, host: str, script: str) -> str:
+        """Run a script on a host as root and return what it prints."""
+        command = self.bed.ssh_command(self.bed.host(host), f"sudo -n sh -c {shlex.quote(script)}")
+        done = subprocess.run(
+            command, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+        )
+        return done.stdout.decode(errors="replace").strip()
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    bed = State(tmp_path_factory.mktemp("journey"))
+    cli.up(bed, count=3, name="bzzz", suite="bookworm")
+    yield Operator(bed, tmp_path_factory.mktemp("home"))
+    cli.down(bed)
+
+
+@pytest.fixture(scope="module")
+def docker(operator: Operator) -> Docker:
+    assert operator.bed.hosts()
+    return docker_daemon.find_or_start()
+
+
+@pytest.fixture(scope="module")
+def installed(operator: Operator) -> list[dict[str, Any]]:
+    """Install once for the file, and return the events."""
+    code, events = operator.setup("--apply", "--yes")
+    assert code == 0, _failures(events)
+    return events
+
+
+def test_a_plan_changes_nothing(operator: Operator) -> None:
+    code, events = operator.setup("--plan")
+    assert code == 0, _failures(events)
+    plan = next(event for event in events if event["event"] == "plan")
+    assert all(len(changes) > 10 for changes in plan["hosts"].values())
+    assert operator.on("bzzz-1", "ls -d /etc/bzzz /opt/bzzz 2>/dev/null") == ""
+
+
+def test_setup_installs_and_forms_a_cluster(installed: list[dict[str, Any]]) -> None:
+    summary = installed[-1]
+    assert summary["event"] == "summary"
+    assert [host["result"] for host in summary["hosts"]] == ["changed"] * 3
+    assert summary["leader"] in {"bzzz-1", "bzzz-2", "bzzz-3"}
+    assert summary["term"] >= 1
+
+
+def test_setup_again_changes_nothing(operator: Operator, installed: list[dict[str, Any]]) -> None:
+    stamp = "stat -c '%n %y' /etc/bzzz/* /etc/bzzz/secrets/* /etc/systemd/system/bzzz-*.service"
+    running = "systemctl show -p MainPID --value bzzz-agent bzzz-fabric"
+    before = operator.on("bzzz-2", f"{stamp}; {running}")
+    code, events = operator.setup("--apply", "--yes")
+    assert code == 0, _failures(events)
+    summary = events[-1]
+    assert [host["changes"] for host in summary["hosts"]] == [0, 0, 0], _planned(events)
+    assert summary["operator_changes"] == 0
+    assert operator.on("bzzz-2", f"{stamp}; {running}") == before
+    assert summary["term"] == installed[-1]["term"], "nobody was restarted"
+
+
+@pytest.mark.usefixtures("installed")
+def test_every_node_names_the_same_leader(operator: Operator) -> None:
+    ask = (
+        "cd /opt/bzzz/current/site && runuser -u bzzz -- python3 -s -m bzzz_core.cli status"
+        " --config /etc/bzzz/agent.yaml --json"
+    )
+    views = [json.loads(operator.on(host.name, ask)) for host in operator.bed.hosts()]
+    assert len({(view["leader"], view["term"]) for view in views}) == 1
+    for view in views:
+        assert {member["state"] for member in view["members"]} == {"alive"}
+
+
+@pytest.mark.usefixtures("installed")
+def test_keys_stay_on_their_node_and_secrets_are_private(operator: Operator) -> None:
+    listing = operator.on("bzzz-1", "stat -c '%a %U %n' /etc/bzzz/secrets /etc/bzzz/secrets/*")
+    modes = {line.split()[2].rpartition("/")[2]: line.split()[:2] for line in listing.splitlines()}
+    assert modes.pop("secrets") == ["700", "bzzz"]
+    assert set(map(tuple, modes.values())) == {("600", "bzzz")}
+    assert "identity.key" in modes
+    mine = [path.read_bytes() for path in operator.home.rglob("*") if path.is_file()]
+    key = operator.on("bzzz-1", "sed -n 2p /etc/bzzz/secrets/identity.key")
+    assert len(key) > 20
+    assert not any(key.encode() in content for content in mine)
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_token_is_in_its_own_file_and_nowhere_else(operator: Operator) -> None:
+    """In no log, unit, process, journal or leftover of the upload, here or there."""
+    token = next(operator.home.rglob("api-token")).read_text().strip()
+    for path in operator.home.rglob("*"):
+        if path.is_file() and path.name != "api-token":
+            assert token.encode() not in path.read_bytes(), path
+    for host in operator.bed.hosts():
+        found = operator.on(
+            host.name,
+            f'read -r token </etc/bzzz/secrets/api-token; grep -rlF -- "$token" {SEARCHED}'
+            ' 2>/dev/null; journalctl --no-pager | grep -cF -- "$token"',
+        )
+        assert found.splitlines() == ["/etc/bzzz/secrets/api-token", "0"]
+
+
+def test_the_leaders_host_is_lost_and_comes_back(
+    operator: Operator, docker: Docker, installed: list[dict[str, Any]]
+) -> None:
+    before = _until(operator, lambda view: view.get("leader") is not None)
+    assert before["term"] >= installed[-1]["term"]
+    lost = operator.bed.host(before["leader"])
+    faults.pause(docker, lost)
+    try:
+        after = _until(
+            operator,
+            lambda view: (
+                view.get("leader") not in {None, lost.name}
+                and view["term"] > before["term"]
+                and _states(view)[lost.name] == "dead"
+            ),
+        )
+    finally:
+        faults.heal(docker, operator.bed, lost)
+    healed = _until(operator, lambda view: set(_states(view).values()) == {"alive"})
+    assert healed["term"] >= after["term"]
+    code, events = operator.setup("--apply", "--yes")
+    assert (code, [host["changes"] for host in events[-1]["hosts"]]) == (0, [0, 0, 0])
+
+
+@pytest.mark.usefixtures("installed")
+def test_another_operator_is_refused(operator: Operator, tmp_path: Path) -> None:
+    """Whoever has not created the cluster cannot take it over by running setup."""
+    code, events = Operator(operator.bed, tmp_path).setup("--apply", "--yes")
+    assert code == 3
+    checks = {event["check"] for event in events if event["event"] == "finding"}
+    assert "cluster" in checks
+
+
+def _until(operator: Operator, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + SETTLE_S_MAX
+    view: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        view = operator.monitor()
+        if view and holds(view):
+            return view
+        time.sleep(0.3)
+    raise AssertionError(f"the cluster did not settle in {SETTLE_S_MAX} s: {view}")
+
+
+def _states(view: dict[str, Any]) -> dict[str, str]:
+    return {member["name"]: member["state"] for member in view["members"]}
+
+
+def _failures(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [e for e in events if e.get("status") == "failed" or e.get("severity") == "error"] or (
+        events[-3:]
+    )
+
+
+def _planned(events: list[dict[str, Any]]) -> list[str]:
+    plans = [event["hosts"] for event in events if event["event"] == "plan"]
+    return [change["sentence"] for plan in plans for host in plan.values() for change in host]

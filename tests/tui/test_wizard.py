@@ -1,0 +1,542 @@
+"""The wizard as an operator meets it: eight steps, nothing lost, nothing changed unasked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from bzzz_core.config.profile import ClusterProfile, ProfileHost, profile_path, save_profile
+from bzzz_core.config.sources import load_answers
+from bzzz_tui.widgets.form import Choice
+from bzzz_tui.widgets.step_rail import StepRail, StepState
+from bzzz_tui.widgets.toned import Paragraph
+from screens.app import BzzzApp
+from screens.dialogs import Question, Reading
+from screens.monitor.overview import Overview
+from screens.setup import session
+from screens.setup.draft import HostDraft
+from screens.setup.engine import LookState
+from screens.setup.run_view import Stage
+from screens.setup.session import Session
+from screens.setup.steps import STEPS
+from screens.setup.wizard import Wizard
+from tests.fakes import statuses
+from tests.fakes.engine import FINGERPRINT, FakeEngine
+from tests.tui.test_overview import shown_lines
+
+Body = Callable[[Pilot[int], Wizard], Awaitable[None]]
+SPEC_ORDER = [
+    "System Detection",
+    "Network",
+    "Security",
+    "AI Integration",
+    "Resource Allocation",
+    "Service Deployment",
+    "Cluster Formation",
+    "Testing & Validation",
+]
+
+
+def drive(app: BzzzApp, body: Body, size: tuple[int, int] = (120, 40)) -> None:
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            wizard = next(screen for screen in app.screen_stack if isinstance(screen, Wizard))
+            await body(pilot, wizard)
+
+    asyncio.run(run())
+
+
+async def settle(pilot: Pilot[int], until: Callable[[], bool]) -> None:
+    """Wait for a condition, not for a time."""
+    async with asyncio.timeout(5):
+        while not until():
+            await pilot.pause(0.01)
+
+
+async def to_step(pilot: Pilot[int], wizard: Wizard, number: int) -> None:
+    while wizard.here < number:
+        before = wizard.here
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda before=before: wizard.here != before)  # type: ignore[misc]
+
+
+async def deploy(pilot: Pilot[int], wizard: Wizard) -> None:
+    """Make the plan and apply it."""
+    await to_step(pilot, wizard, 6)
+    await pilot.press("p")
+    await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+    await pilot.press("a")
+    await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+
+
+def row(wizard: Wizard, key: str):  # noqa: ANN201
+    return wizard.step.rows[key]
+
+
+def test_the_steps_are_the_eight_of_the_specification_in_order() -> None:
+    assert [spec.title for spec in STEPS] == SPEC_ORDER
+    assert [spec.number for spec in STEPS] == list(range(1, 9))
+
+
+def test_every_step_says_what_it_cannot_do_yet(wizard_app) -> None:  # noqa: ANN001
+    assert all(spec.later for spec in STEPS)
+    app = wizard_app()
+
+    async def body(_pilot: Pilot[int], wizard: Wizard) -> None:
+        assert "not yet" in wizard.step.query_one(".step-later", Paragraph).text
+
+    drive(app, body)
+
+
+def test_hosts_are_added_by_typing_and_by_pasting_several(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app(hosts="")
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        entry = wizard.query_one("#host-entry", Input)
+        assert entry.has_focus
+        entry.value = "10.0.0.1, lab=admin@10.0.0.2:2222 [fd00::3]:22"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert wizard.context.draft.hosts == (
+            HostDraft("bzzz-1", "10.0.0.1"),
+            HostDraft("lab", "10.0.0.2", "2222", "admin"),
+            HostDraft("bzzz-2", "fd00::3", "22"),
+        )
+        assert any("10.0.0.2" in line for line in shown_lines(app))
+
+    drive(app, body)
+
+
+def test_going_on_without_hosts_is_refused_with_words(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app(hosts="")
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert wizard.here == 1
+        assert any("this is needed" in line for line in shown_lines(app))
+
+    drive(app, body)
+
+
+def test_a_wrong_value_is_explained_under_its_field_and_gets_the_focus(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 2)
+        row(wizard, "network.ports.fabric_client").editor.value = "99999"
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        wrong = row(wizard, "network.ports.fabric_client")
+        assert wizard.here == 2
+        assert wrong.wrong == "must be at most 65535"
+        assert wrong.editor.has_focus
+        wrong.editor.value = "4333"
+        await settle(pilot, lambda: not wrong.wrong)
+        await to_step(pilot, wizard, 3)
+
+    drive(app, body)
+
+
+def test_a_field_is_checked_when_it_is_left_not_while_typing(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 5)
+        field = row(wizard, "resources.paths.data")
+        field.editor.value = "relative"
+        await pilot.pause()
+        assert not field.wrong
+        await pilot.press("tab")
+        await settle(pilot, lambda: field.wrong == "write a path that starts with /")
+
+    drive(app, body)
+
+
+def test_fields_that_contradict_each_other_are_named_at_the_last_of_them(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 2)
+        row(wizard, "network.ports.api").editor.value = "4222"
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert "differ" in row(wizard, "network.ports.fabric_monitor").wrong
+
+    drive(app, body)
+
+
+def test_going_back_loses_nothing_right_or_wrong(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 2)
+        row(wizard, "network.ports.api").editor.value = "not a port"
+        await pilot.press("escape", "escape")
+        await settle(pilot, lambda: wizard.here == 1)
+        assert wizard.query_one(StepRail).has_focus
+        await pilot.press("2")
+        await settle(pilot, lambda: wizard.here == 2)
+        assert row(wizard, "network.ports.api").text == "not a port"
+
+    drive(app, body)
+
+
+def test_numbers_jump_only_to_steps_that_were_reached(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 3)
+        await pilot.press("escape")
+        wizard.query_one(StepRail).focus()
+        await pilot.press("1")
+        await settle(pilot, lambda: wizard.here == 1)
+        await pilot.press("7")
+        await pilot.pause()
+        assert wizard.here == 1
+        await pilot.press("3")
+        await settle(pilot, lambda: wizard.here == 3)
+
+    drive(app, body)
+
+
+def test_an_unknown_host_key_waits_for_explicit_trust(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 3)
+
+        def states() -> set[LookState]:
+            return {wizard.context.look(host).state for host in wizard.context.draft.hosts}
+
+        await settle(pilot, lambda: states() == {LookState.KEY_UNKNOWN})
+        assert any(FINGERPRINT in line for line in shown_lines(app))
+        assert all(not host.host_key_sha256 for host in wizard.context.draft.hosts)
+        await pilot.press("t")
+        await settle(pilot, lambda: LookState.READY in states())
+        trusted = [host.name for host in wizard.context.draft.hosts if host.host_key_sha256]
+        assert trusted == ["bzzz-1"], "one host at a time"
+        await pilot.press("T")
+        await settle(pilot, lambda: states() == {LookState.READY})
+        assert engine.looked.count("bzzz-1") == 2
+
+    drive(app, body)
+
+
+def test_a_fingerprint_can_be_read_whole_at_80_columns(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 3)
+        await settle(pilot, lambda: any(FINGERPRINT in line for line in shown_lines(app)))
+
+    drive(app, body, size=(80, 24))
+
+
+def test_what_was_seen_of_a_host_is_forgotten_when_its_answers_change(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        wizard.step.action_probe()  # type: ignore[attr-defined]
+        context = wizard.context
+        await settle(
+            pilot, lambda: context.look(context.draft.hosts[0]).state is LookState.KEY_UNKNOWN
+        )
+        entry = wizard.query_one("#host-entry", Input)
+        entry.value = "bzzz-1=10.9.9.9"
+        entry.focus()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert context.draft.hosts[0].address == "10.9.9.9"
+        assert context.look(context.draft.hosts[0]).state is LookState.UNSEEN
+
+    drive(app, body)
+
+
+def test_a_secret_typed_for_a_reference_is_masked_refused_and_never_written(
+    wizard_app,  # noqa: ANN001
+    tmp_path: Path,
+) -> None:
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        field = row(wizard, "security.ssh.password")
+        field.focus_editor()
+        await pilot.press(*"hunter2!")
+        assert field.editor.password
+        assert not any("hunter2!" in line for line in shown_lines(app))
+        await pilot.press("tab")
+        await settle(pilot, lambda: "reference" in field.wrong)
+        assert "hunter2!" not in wizard.context.draft.yaml()
+        await pilot.press("escape", "q")
+        await pilot.pause()
+
+    drive(app, body)
+    assert "hunter2!" not in (tmp_path / "session.json").read_text()
+
+
+def test_a_reference_is_shown_because_it_is_none_of_the_secret(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        field = row(wizard, "security.ssh.password")
+        field.focus_editor()
+        await pilot.press(*"env:LAB_PASSWORD")
+        assert not field.editor.password
+
+    drive(app, body)
+
+
+def test_answers_survive_a_crash_and_are_offered_again(wizard_app, tmp_path: Path) -> None:  # noqa: ANN001
+    path = tmp_path / "session.json"
+    first = wizard_app()
+
+    async def leave_without_a_word(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 2)
+        row(wizard, "network.ports.api").editor.value = "9090"
+        await settle(pilot, lambda: path.exists() and "9090" in path.read_text())
+
+    drive(first, leave_without_a_word)
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = wizard_app(hosts="", kept=session.load(path))
+
+    async def resume(pilot: Pilot[int], wizard: Wizard) -> None:
+        assert isinstance(again.screen, Question)
+        await pilot.press("y")
+        await settle(pilot, lambda: wizard.here == 2)
+        assert row(wizard, "network.ports.api").text == "9090"
+        assert len(wizard.context.draft.hosts) == 3
+
+    drive(again, resume)
+
+
+def test_declining_starts_anew(wizard_app) -> None:  # noqa: ANN001
+    kept = Session(step=4, reached=5, texts={}, hosts=(HostDraft("old", "10.0.0.9"),))
+    app = wizard_app(hosts="", kept=kept)
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await pilot.press("n")
+        await settle(pilot, lambda: bool(wizard._views))
+        assert wizard.here == 1
+        assert not wizard.context.draft.hosts
+
+    drive(app, body)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"step": 9}', '{"step": 1, "version": 2}', "[]"])
+def test_a_damaged_session_is_no_obstacle(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    path.write_text(text)
+    assert session.load(path) is None
+
+
+def test_the_plan_is_shown_before_anything_is_changed(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 6)
+        assert not engine.applied
+        await pilot.press("p")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+        text = "\n".join(shown_lines(app))
+        assert "16 changes" in text
+        assert wizard.context.plan is not None
+        assert wizard.context.plan.hash[:16] in text
+        assert "nothing is changed until step 6" in text
+        assert wizard.context.run.summary is None
+
+    drive(app, body)
+
+
+def test_applying_shows_hosts_by_phases_and_ends_well(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
+    app = wizard_app()
+    engine.hold.clear()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 6)
+        await pilot.press("p")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+        await pilot.press("a")
+        await settle(pilot, lambda: "write_config done" in "\n".join(shown_lines(app)))
+        assert "hosts are being changed" in shown_lines(app)[0]
+        engine.hold.set()
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+        assert wizard.context.run.succeeded
+        await settle(pilot, lambda: "done in 31s" in "\n".join(shown_lines(app)))
+        assert wizard.step.state() is StepState.OK
+
+    drive(app, body)
+
+
+def test_a_failed_host_is_named_and_can_be_tried_again(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
+    app = wizard_app()
+    engine.failing = "bzzz-3"
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await deploy(pilot, wizard)
+        await pilot.pause()
+        text = "\n".join(shown_lines(app))
+        assert "failed after 31s: bzzz-3" in text
+        assert "no space on /opt" in text
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert wizard.here == 6, "a cluster that is not there cannot be watched"
+        engine.failing = None
+        await pilot.press("R")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+        await pilot.press("a")
+        await settle(pilot, lambda: wizard.context.run.succeeded)
+
+    drive(app, body)
+
+
+def test_leaving_while_hosts_are_changed_asks(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
+    app = wizard_app()
+    engine.hold.clear()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 6)
+        await pilot.press("p")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+        await pilot.press("a", "q")
+        await pilot.pause()
+        assert isinstance(app.screen, Question)
+        await pilot.press("n")
+        assert isinstance(app.screen, Wizard)
+        engine.hold.set()
+
+    drive(app, body)
+
+
+def test_an_answer_changed_after_the_work_marks_it_for_re_check(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await deploy(pilot, wizard)
+        assert wizard.step.state() is StepState.OK
+        await pilot.press("escape", "escape")
+        await settle(pilot, lambda: wizard.here == 5)
+        row(wizard, "resources.store_bytes_max").editor.value = "2000000000"
+        await pilot.pause()
+        assert wizard._views[6].state() is StepState.RECHECK
+
+    drive(app, body)
+
+
+def test_formation_shows_each_nodes_own_view(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
+    document = statuses.status(term=1)
+    other = msgspec.structs.replace(document, leader="bzzz-3")
+    engine.nodes = {"bzzz-1": document, "bzzz-2": other, "bzzz-3": "no answer within 8 s"}
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await deploy(pilot, wizard)
+        await to_step(pilot, wizard, 7)
+        await settle(pilot, lambda: "do not agree yet" in "\n".join(shown_lines(app)))
+        assert "no answer within 8 s" in "\n".join(shown_lines(app))
+        engine.nodes = dict.fromkeys(("bzzz-1", "bzzz-2", "bzzz-3"), document)
+        wizard.step.hidden()
+        wizard.step.shown()
+        await settle(pilot, lambda: "all name bzzz-2 in term 1" in "\n".join(shown_lines(app)))
+
+    drive(app, body)
+
+
+def test_the_checks_pass_are_reported_and_lead_into_the_monitor(
+    wizard_app,  # noqa: ANN001
+    engine: FakeEngine,
+) -> None:
+    engine.nodes = {f"bzzz-{n}": statuses.status(term=1) for n in (1, 2, 3)}
+    app = wizard_app()
+    hosts = (ProfileHost(name="bzzz-1", address="x", api_port=1, api_url="http://127.0.0.1:1"),)
+    profile = ClusterProfile(
+        name="bzzz", cluster_id="c", ca_sha256="0" * 64, api_token="env:NONE", hosts=hosts
+    )
+    save_profile(profile_path("bzzz"), profile)
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await deploy(pilot, wizard)
+        await to_step(pilot, wizard, 8)
+        await settle(pilot, lambda: wizard.context.checked is not None)
+        assert wizard.context.checked
+        report = profile_path("bzzz").with_name("validation.txt")
+        assert report.stat().st_mode & 0o777 == 0o600
+        assert "pass           One leader, one term" in report.read_text()
+        assert "not available  Storage write and read" in report.read_text()
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda: isinstance(app.screen, Overview))
+        assert not wizard.context.session.exists(), "nothing is left to resume"
+
+    drive(app, body)
+
+
+def test_a_failed_check_says_what_was_found(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
+    engine.nodes = {"bzzz-1": statuses.status(), "bzzz-2": "refused"}
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await deploy(pilot, wizard)
+        await to_step(pilot, wizard, 8)
+        await settle(pilot, lambda: wizard.context.checked is False)
+        assert "1 of 2 do not: bzzz-2: refused" in "\n".join(shown_lines(app))
+
+    drive(app, body)
+
+
+def test_the_ai_endpoint_is_asked_on_request(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 4)
+        provider = row(wizard, "ai.endpoint.provider").editor
+        assert isinstance(provider, Choice)
+        await pilot.press("right")
+        assert provider.value == "ollama"
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert "needs base_url" in row(wizard, "ai.endpoint.api_key").wrong
+        row(wizard, "ai.endpoint.base_url").editor.value = "http://127.0.0.1:11434"
+        await pilot.pause()
+        wizard.step.query_one("#test-ai").action_press()  # type: ignore[attr-defined]
+        await settle(pilot, lambda: "qwen3-coder:30b" in "\n".join(shown_lines(app)))
+
+    drive(app, body)
+
+
+def test_the_yaml_shown_is_an_answers_file_that_loads(wizard_app, tmp_path: Path) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 2)
+        row(wizard, "network.ports.api").editor.value = "9090"
+        await pilot.press("escape", "y")
+        assert isinstance(app.screen, Reading)
+        path = tmp_path / "answers.yaml"
+        path.write_text(wizard.context.draft.yaml())
+        spec = load_answers(path)
+        assert spec.network.ports.api == 9090
+        assert spec == wizard.context.draft.spec()
+
+    drive(app, body)
+
+
+def test_no_size_crashes_the_wizard(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+    sizes = [(20, 5), (200, 60), (39, 10), (99, 19), (100, 20)]
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        for number in (1, 3, 6):
+            await to_step(pilot, wizard, number)
+            for width, height in sizes:
+                await pilot.resize_terminal(width, height)
+                await pilot.pause()
+                assert shown_lines(app)
+
+    drive(app, body)
