@@ -33,7 +33,7 @@ from bzzz_core.election.score import Capability, score
 from bzzz_core.election.service import ElectionService
 from bzzz_core.election.voters import agree
 from bzzz_core.election.votes import FileVoteStore
-from bzzz_core.errors import BzzzError, ConfigError, QuorumUnavailable, TrustError
+from bzzz_core.errors import BzzzError, ConfigError, QuorumUnavailable, TrustError, plainly
 from bzzz_core.fabric.link import BrokerAddress
 from bzzz_core.fabric.nats import NatsFabric
 from bzzz_core.fabric.records import NatsRecords
@@ -325,22 +325,13 @@ async def _run_broker(config: AgentConfig, stop: asyncio.Event) -> None:
 
 
 async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` with an event that SIGTERM and SIGINT set.
-
-    A service that fails ends its TaskGroup; if the failure is one of ours, it is raised plainly,
-    so that the command line can print one sentence instead of a tree of tracebacks.
-    """
+    """Run `work` with an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    try:
+    with plainly():
         await work(stop)
-    except* BzzzError as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
 
 
 def load_identity(config: AgentConfig, secrets: SecretsDirectory) -> IdentityKey:

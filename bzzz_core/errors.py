@@ -9,6 +9,8 @@ Expected outcomes are return values, not errors.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -162,3 +164,22 @@ class PlanChanged(DeployError):
 
     code = "plan_changed"
     exit_code = 3
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Raise the first expected failure inside a group of exceptions without the group.
+
+    Task groups wrap what their tasks raise. At a place where a person is told, the first failure
+    of ours is the one sentence to tell; a group that holds a bug stays as it is.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, bugs = group.split(BzzzError)
+        if ours is None or bugs is not None:
+            raise
+        first: BaseException = ours
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None

@@ -89,6 +89,11 @@ class ApiServer:
         )
         self._server = _Server(config)
 
+    @property
+    def started(self) -> bool:
+        """Return whether callers can connect."""
+        return self._server.started
+
     async def run(self) -> None:
         """Serve until cancelled, then close the port and what is still open.
 

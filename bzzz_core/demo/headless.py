@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import msgspec
 from bzzz_core.api.documents import Status
 from bzzz_core.clock import SystemClock
 from bzzz_core.demo.cluster import DemoCluster
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, plainly
 
 _INTERRUPTED: Final = 130
 
@@ -59,18 +60,16 @@ async def _run(agents: int, seconds: float | None, state_dir: Path | None, *, as
     return 0
 
 
-async def _unless(stop: asyncio.Event, work: Any) -> Status | None:
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Status]) -> Status | None:
     """Return what `work` returns, or None as soon as `stop` is set."""
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not working.done():
-        working.cancel()
-        await asyncio.wait({working})
-        return None
-    result: Status = working.result()
-    return result
+    with plainly():
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(work)
+            stopping = group.create_task(stop.wait())
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            working.cancel()
+    return None if working.cancelled() else working.result()
 
 
 def _report(statuses: list[Status], *, agents: int, elected_after_ms: int | None) -> dict[str, Any]:

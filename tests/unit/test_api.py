@@ -102,18 +102,11 @@ async def served() -> AsyncIterator[str]:
         port = probe.getsockname()[1]
     app = build_app(token=TOKEN, status=lambda: STATUS, not_ready=tuple)
     async with asyncio.TaskGroup() as group:
-        server = group.create_task(ApiServer(app, host="127.0.0.1", port=port).run())
+        listener = ApiServer(app, host="127.0.0.1", port=port)
+        server = group.create_task(listener.run())
         try:
-            async with asyncio.timeout(10):
-                while True:
-                    try:
-                        _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    except OSError:
-                        await asyncio.sleep(0.01)
-                        continue
-                    writer.close()
-                    await writer.wait_closed()
-                    break
+            while not listener.started:  # noqa: ASYNC110  uvicorn tells by a flag
+                await asyncio.sleep(0)
             yield f"http://127.0.0.1:{port}"
         finally:
             server.cancel()

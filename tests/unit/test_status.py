@@ -1,6 +1,5 @@
 """A status says what is known and says so when nothing is."""
 
-
 import pytest
 
 from bzzz_core.config.schema import AgentConfig
