@@ -34,7 +34,6 @@ from bzzz_core.election.service import ElectionService
 from bzzz_core.election.voters import agree
 from bzzz_core.election.votes import FileVoteStore
 from bzzz_core.errors import BzzzError, ConfigError, QuorumUnavailable, TrustError, plainly
-from bzzz_core.fabric.link import BrokerAddress
 from bzzz_core.fabric.nats import NatsFabric
 from bzzz_core.fabric.records import NatsRecords
 from bzzz_core.fabric.server import BrokerServer
@@ -66,10 +65,11 @@ def run(config: AgentConfig) -> None:
     asyncio.run(_until_signal(Agent(config, clock=SystemClock()).run))
 
 
-def run_fabric(config: AgentConfig) -> None:
-    """Run only this node's broker until SIGTERM or SIGINT."""
+def run_fabric(load_config: Callable[[], AgentConfig]) -> None:
+    """Run only this node's broker until SIGTERM or SIGINT; SIGHUP loads its configuration anew."""
+    config = load_config()
     logs.set_up(level=config.resources.log_level, node=config.system.node_name)
-    asyncio.run(_until_signal(partial(_run_broker, config)))
+    asyncio.run(_until_signal(partial(_run_broker, load_config, config)))
 
 
 class Agent:
@@ -90,16 +90,7 @@ class Agent:
         self._identity = load_identity(config, self._secrets)
         self._me = NodeId(config.me.id)
         self._broker = BrokerServer(config, clock=clock)
-        self._fabric = NatsFabric(
-            node=self._me,
-            brokers=[
-                BrokerAddress(NodeId(node.id), node.address, node.fabric_client)
-                for node in config.cluster.nodes
-                if node.voter
-            ],
-            secrets=self._secrets,
-            clock=clock,
-        )
+        self._fabric = NatsFabric.from_agent_config(config, clock=clock)
         self._voters = voter_set(config)
         self._records = NatsRecords(self._fabric, replicas=len(self._voters.voters), clock=clock)
         self._sampler = Sampler(clock=clock)
@@ -314,10 +305,25 @@ class Agent:
         ]
 
 
-async def _run_broker(config: AgentConfig, stop: asyncio.Event) -> None:
+async def _run_broker(
+    reload_config: Callable[[], AgentConfig], config: AgentConfig, stop: asyncio.Event
+) -> None:
+    """Supervise the broker; SIGHUP lets it take the configuration file as it is now."""
+    log = logs.get("agent")
     async with asyncio.TaskGroup() as services:
         broker = BrokerServer(config, clock=SystemClock())
         task = services.create_task(broker.run_supervised())
+
+        async def reload() -> None:
+            try:
+                await broker.reload(reload_config())
+            except BzzzError as exc:
+                log.warning("configuration not taken; the old one stays in force", reason=str(exc))
+
+        def on_hangup() -> None:
+            services.create_task(reload())
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
         notify("READY=1")
         await stop.wait()
         notify("STOPPING=1")

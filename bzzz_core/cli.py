@@ -72,7 +72,7 @@ def fabric_run(config_path: Path) -> None:
     from bzzz_core import agent
     from bzzz_core.config.sources import load_agent_config
 
-    agent.run_fabric(load_agent_config(config_path))
+    agent.run_fabric(lambda: load_agent_config(config_path))
 
 
 @main.group()

@@ -109,5 +109,5 @@ def decode_record(data: bytes) -> TermRecord:
         raise TrustError(f"_term holds {len(data)} bytes, more than {RECORD_BYTES_MAX}")
     try:
         return _records.decode(data)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise TrustError("_term holds no term record") from exc

@@ -88,5 +88,5 @@ def _decode(data: bytes) -> Vote | None:
         if file.wire != _WIRE_VERSION or hashlib.sha256(file.vote).digest() != file.sha256:
             return None
         return _votes.decode(file.vote)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None

@@ -95,7 +95,7 @@ class Wire:
         keys.verify(voter.public_key, ENVELOPE_CONTEXT, signed, envelope.signature)
         try:
             message: Message = _messages.decode(envelope.payload)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (ValueError, RecursionError) as exc:
             raise TrustError(f"malformed {envelope.kind!r} of {envelope.sender}") from exc
         if envelope.kind != _kind(message):
             raise TrustError(f"{envelope.sender} signed a {envelope.kind!r} that is none")
@@ -143,7 +143,7 @@ def stream_of(data: bytes) -> StreamId:
     """
     try:
         message: Message = _messages.decode(_parse(data).payload)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise TrustError("malformed heartbeat") from exc
     if not isinstance(message, Heartbeat) or not message.record.certificate:
         raise TrustError("no heartbeat with a certificate")
@@ -155,7 +155,8 @@ def _parse(data: bytes) -> Envelope:
         raise TrustError(f"election message of {len(data)} bytes, over {ENVELOPE_BYTES_MAX}")
     try:
         envelope = _envelopes.decode(data)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    # msgspec's own errors are ValueErrors, and so is that of text which is no UTF-8.
+    except (ValueError, RecursionError) as exc:
         raise TrustError("malformed election message") from exc
     if envelope.wire != WIRE_VERSION:
         raise TrustError(f"{envelope.sender} speaks election wire version {envelope.wire}")

@@ -101,6 +101,7 @@ class BrokerLink:
         try:
             async with asyncio.timeout(CONNECT_MS_MAX / 1000):
                 await link._connect(context, node)
+                link._tell_stream_of_tls()
                 await link._client.subscribe(f"{link._inbox}.*", cb=link._on_reply)
         except BaseException as exc:
             await link.close()
@@ -241,6 +242,12 @@ class BrokerLink:
         writer = getattr(self._client._transport, "_io_writer", None)  # noqa: SLF001  no accessor
         if writer is not None:
             writer.transport.abort()
+
+    def _tell_stream_of_tls(self) -> None:
+        """Keep asyncio from warning at each lost connection about a stream it thinks is plain."""
+        writer = getattr(self._client._transport, "_io_writer", None)  # noqa: SLF001  no accessor
+        if writer is not None:
+            writer.transport.get_protocol()._over_ssl = True  # noqa: SLF001  nats-py forgets it
 
     async def _connect(self, context: ssl.SSLContext, node: NodeId) -> None:
         host = f"[{self.broker.host}]" if ":" in self.broker.host else self.broker.host

@@ -55,10 +55,10 @@ class Operator:
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
     def monitor(self) -> dict[str, Any]:
-        """Return what the monitor shows now; empty if no host answers."""
+        """Return the status that the monitor shows now; empty if no host answers."""
         done = self.types("monitor", "--once", "--json")
         lines = done.stdout.splitlines()
-        return dict(json.loads(lines[-1])) if done.returncode == 0 and lines else {}
+        return dict(json.loads(lines[-1])["status"]) if done.returncode == 0 and lines else {}
 
     def on(self, host: str, script: str) -> str:
         """Run a script on a host as root and return what it prints."""

@@ -1,5 +1,6 @@
 """Bytes from outside: a proven message or a `TrustError`, never anything else."""
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -188,10 +189,8 @@ def test_a_flipped_byte_is_a_trust_error_or_nothing_at_all(place: int, value: in
     """There is one form in bytes of each message, or the same message comes out."""
     data = bytearray(wire(KEYS[1]).seal(ACK))
     data[place % len(data)] = value
-    try:
+    with contextlib.suppress(TrustError):
         assert wire().open(bytes(data)) == (IDS[1], ACK)
-    except TrustError:
-        pass
 
 
 def test_what_is_too_large_is_not_even_parsed() -> None:

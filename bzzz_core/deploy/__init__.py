@@ -1,0 +1,1 @@
+"""Installs clusters over SSH: facts, a pure plan, phases that apply and verify it, events."""

@@ -1,0 +1,195 @@
+"""`HostFacts`: what one probe learned of one host. Values only.
+
+Three states: a value, "it is not there" (an empty tuple, `Kind.ABSENT`), and None, "not known".
+Unknown is never taken for absent: a plan made on a guess would repeat or skip work. The JSON form
+of these classes is the form of the fixtures in `tests/unit/deploy_facts/`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What is at a path."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+    OTHER = "other"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class PathFact(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One managed path."""
+
+    kind: Kind
+    mode: str | None = None
+    """Octal digits as `stat` prints them: "640"."""
+    owner: str | None = None
+    group: str | None = None
+    sha256: str | None = None
+    """Of the content; never taken of a private key."""
+
+
+class Python(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One interpreter found on the host."""
+
+    path: str
+    version: tuple[int, int, int]
+    implementation: str
+    missing: tuple[str, ...] = ()
+    """Modules of the standard library that cannot be imported."""
+
+    @property
+    def minor(self) -> str:
+        """Return the version that decides which wheels fit: "3.11"."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+
+class Disk(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Free space where BZZZ puts its files."""
+
+    path: str
+    free_bytes: int
+    free_inodes: int | None
+    """None: a file system that does not count them."""
+    mount: str
+    noexec: bool = False
+    readonly: bool = False
+
+
+class Listener(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A TCP port that something listens on."""
+
+    address: str
+    port: int
+    process: str | None = None
+    unit: str | None = None
+    """The systemd unit the process belongs to."""
+    uid: int | None = None
+    """Its user. Known even where a container hides other users' processes from root."""
+
+
+class PciGpu(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A graphics or compute card on the PCI bus. Its memory is the agent's to find out."""
+
+    slot: str
+    vendor: str
+    """"nvidia", "amd", "intel", or the number."""
+    device: str
+    driver: str | None = None
+
+
+class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of our two systemd units."""
+
+    loaded: bool
+    active: str
+    """systemd's word: active, inactive, failed, activating ..."""
+    enabled: bool
+    restarts: int | None = None
+    needs_reload: bool = False
+    release: str | None = None
+    """The release that the running process was started from."""
+    inputs: dict[str, str] = {}
+    """Path -> SHA-256 of each file that the running process was started with."""
+
+
+class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A certificate of a node, as far as renewing it needs."""
+
+    sha256: str
+    not_before_s: int
+    not_after_s: int
+    """Seconds since 1970, UTC."""
+    names: tuple[str, ...]
+    """DNS names and IP addresses, sorted."""
+    key_sha256: str
+    """Of its public key."""
+    issuer_key_id: str | None = None
+
+
+class Enrolled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the node said about itself when its keys were made; see `trust.enrol`."""
+
+    node_id: str
+    public_key: str
+    """Base64 of 32 bytes."""
+    node_csr: str
+    route_csr: str
+
+
+class Clock(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The host's clock against ours."""
+
+    skew_ms: int
+    uncertainty_ms: int
+    """Half the round trip."""
+
+
+class Account(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The system user `bzzz`."""
+
+    uid: int
+    home: str
+    shell: str
+
+
+class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Everything that preflight and plan may look at."""
+
+    uid: int | None = None
+    """Whom the probe ran as; anything but 0 leaves most of the rest unknown."""
+    sudo: str | None = None
+    host_key_sha256: str | None = None
+    hostname: str | None = None
+    os_id: str | None = None
+    os_version: str | None = None
+    os_name: str | None = None
+    arch: str | None = None
+    kernel: str | None = None
+    libc: str | None = None
+    """"glibc 2.36", "musl", or None."""
+    init: str | None = None
+    """Name of process 1."""
+    systemd: str | None = None
+    """running, degraded, starting, offline ..."""
+    machine_id: str | None = None
+    boot_id: str | None = None
+    cgroup: str | None = None
+    cpus: int | None = None
+    memory_total_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    clock: Clock | None = None
+    pythons: tuple[Python, ...] | None = None
+    disks: tuple[Disk, ...] | None = None
+    addresses: tuple[str, ...] | None = None
+    listeners: tuple[Listener, ...] | None = None
+    gpus: tuple[PciGpu, ...] | None = None
+    account: tuple[Account, ...] | None = None
+    """One entry, or none if there is no such user."""
+    current: str | None = None
+    """The release that `/opt/bzzz/current` points to; "" if there is none."""
+    releases: tuple[str, ...] | None = None
+    """Newest first."""
+    paths: dict[str, PathFact] | None = None
+    config_text: str | None = None
+    """Content of the agent's configuration; "" if there is none."""
+    cluster_id: str | None = None
+    """From that configuration; "" if there is none."""
+    voters: tuple[str, ...] | None = None
+    """Names of the voters in that configuration."""
+    enrolled: tuple[Enrolled, ...] | None = None
+    """One entry, or none if the node has no keys yet."""
+    certificates: dict[str, Certificate | None] | None = None
+    """By path; None as value: there is none."""
+    units: dict[str, Unit] | None = None
+
+    def path(self, path: str) -> PathFact:
+        """Return what is at a managed path, perhaps unknown."""
+        unknown = PathFact(Kind.UNKNOWN)
+        return unknown if self.paths is None else self.paths.get(path, unknown)

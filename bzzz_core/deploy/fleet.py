@@ -1,0 +1,150 @@
+"""The open connections of a run, and what is asked of all hosts at once.
+
+Each host has one connection for the whole run. A host that cannot be reached or probed is a message
+beside its name, never the end of the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bzzz_core.config import secrets as secret_references
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.deploy.facts.host import Clock as ClockFact
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.facts.parse import parse, probe_script
+from bzzz_core.deploy.remote import Sudo
+from bzzz_core.deploy.ssh.connect import Login
+from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.session import SshHost, session
+from bzzz_core.errors import BzzzError
+
+CONNECTS_MAX: Final = 32
+PROBE_S_MAX: Final = 90
+OpenSession = Callable[[Login, KnownHosts], AbstractAsyncContextManager[SshHost]]
+
+
+class Fleet:
+    """All hosts of the answers."""
+
+    def __init__(
+        self, spec: ClusterSpec, known_hosts: Path, open_session: OpenSession = session
+    ) -> None:
+        """Take the answers and our own file of host keys; connect to nobody yet."""
+        self._spec = spec
+        self._known_hosts = KnownHosts(known_hosts, _other_known_hosts(spec))
+        self._open_session = open_session
+        self._stacks: dict[str, AsyncExitStack] = {}
+        self._connects = asyncio.Semaphore(CONNECTS_MAX)
+        self.hosts: dict[str, SshHost] = {}
+        """Hosts with a connection, by name."""
+
+    async def probe(self, host: HostSpec) -> HostFacts:
+        """Connect if need be and return what is true of the host.
+
+        Raises:
+            BzzzError: It could not be reached, trusted, logged in to or probed.
+        """
+        async with self._connects:
+            remote = await self._connected(host)
+            word = secrets.token_hex(8)
+            paths = self._spec.resources.paths
+            done = await remote.run(
+                probe_script(),
+                *(word, paths.data, paths.logs),
+                what="probe",
+                root=remote.greeting.sudo is not Sudo.REFUSED,
+                timeout_s=PROBE_S_MAX,
+                check=False,
+            )
+        greeting = remote.greeting
+        skew_ms = greeting.skew_ms
+        return msgspec.structs.replace(
+            parse(done.stdout, word),
+            sudo=greeting.sudo.value,
+            host_key_sha256=greeting.host_key_sha256,
+            clock=None
+            if skew_ms is None
+            else ClockFact(skew_ms=skew_ms, uncertainty_ms=greeting.round_trip_ms // 2),
+        )
+
+    async def close(self) -> None:
+        """Close all connections, each for itself: a dead one must not hold up the others."""
+        stacks, self._stacks, self.hosts = self._stacks, {}, {}
+        await asyncio.gather(*(stack.aclose() for stack in stacks.values()))
+
+    async def _connected(self, host: HostSpec) -> SshHost:
+        present = self.hosts.get(host.name)
+        if present is not None and present.alive:
+            return present
+        old = self._stacks.pop(host.name, None)
+        if old is not None:
+            await old.aclose()
+        stack = AsyncExitStack()
+        opened = self._open_session(login_of(self._spec, host), self._known_hosts)
+        self.hosts[host.name] = await stack.enter_async_context(opened)
+        self._stacks[host.name] = stack
+        return self.hosts[host.name]
+
+
+def login_of(spec: ClusterSpec, host: HostSpec) -> Login:
+    """Return where and how to log in to a host.
+
+    Raises:
+        SecretError: A password's reference leads nowhere.
+    """
+    ssh = spec.security.ssh
+    return Login(
+        name=host.name,
+        address=host.address,
+        port=host.port or ssh.port,
+        user=host.user or ssh.user,
+        key=Path(ssh.key) if ssh.key else None,
+        password=secret_references.resolve(ssh.password) if ssh.password else None,
+        sudo_password=secret_references.resolve(ssh.sudo_password) if ssh.sudo_password else None,
+        host_key_sha256=host.host_key_sha256,
+        accept_new_host_key=ssh.accept_new_host_keys,
+    )
+
+
+async def probe_all(
+    fleet: Fleet,
+    spec: ClusterSpec,
+    *,
+    done: Callable[[HostSpec, HostFacts | None, str], None],
+) -> tuple[dict[str, HostFacts], dict[str, str]]:
+    """Probe all hosts at once and return facts and failures by host, in the answers' order.
+
+    Args:
+        fleet: The connections.
+        spec: The answers.
+        done: Called as each host is through, with its facts or the reason why there are none.
+    """
+
+    async def one(host: HostSpec) -> HostFacts | str:
+        try:
+            facts = await fleet.probe(host)
+        except BzzzError as exc:
+            done(host, None, str(exc))
+            return str(exc)
+        done(host, facts, "")
+        return facts
+
+    results = await asyncio.gather(*(one(host) for host in spec.hosts))
+    pairs = [(host.name, result) for host, result in zip(spec.hosts, results, strict=True)]
+    facts = {name: result for name, result in pairs if isinstance(result, HostFacts)}
+    failures = {name: result for name, result in pairs if isinstance(result, str)}
+    return facts, failures
+
+
+def _other_known_hosts(spec: ClusterSpec) -> tuple[Path, ...]:
+    named = spec.security.ssh.known_hosts
+    users = Path.home() / ".ssh" / "known_hosts"
+    return (Path(named).expanduser(), users) if named else (users,)

@@ -1,0 +1,157 @@
+"""What one host should be, and what is known to decide how far it is from that.
+
+A `Goal` is the whole input of every phase's `plan`; nothing else may influence it. It is rebuilt as
+a run learns more: before the keys of all nodes are made nobody knows their names, so `nodes` is
+None and whatever depends on it is "known later".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bzzz_core.config.schema import ClusterSpec, HostSpec, resolve, voter_count
+from bzzz_core.config.sections import NodeEntry
+from bzzz_core.config.sources import dump
+from bzzz_core.deploy import layout
+from bzzz_core.deploy.facts.host import Enrolled, HostFacts, Python
+
+PYTHON_OLDEST: Final = (3, 11)
+PYTHON_NEWEST: Final = (3, 14)
+AI_KEY: Final = f"{layout.SECRETS}/ai-api-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRef:
+    """A release as a plan sees it."""
+
+    version: str
+    size_bytes: int
+    archive_sha256: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """An authority's public half."""
+
+    pem: str
+    sha256: str
+    key_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What this operator knows of the cluster; None: not created yet."""
+
+    cluster_id: str | None = None
+    node_ca: Root | None = None
+    fabric_ca: Root | None = None
+    secrets: Mapping[str, str] | None = None
+    """Path on the host -> SHA-256 of the file that belongs there."""
+    profile_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """One host's input to planning."""
+
+    spec: ClusterSpec
+    host: HostSpec
+    voter: bool
+    facts: HostFacts
+    python: Python
+    release: ReleaseRef
+    known: Known
+    nodes: tuple[NodeEntry, ...] | None
+    """All nodes of the cluster, in the order of the answers; None until all have keys."""
+    now_s: int
+    """Seconds since 1970, for the validity of certificates."""
+
+    @property
+    def enrolled(self) -> Enrolled | None:
+        """Return what the node said about itself, if it has keys."""
+        return self.facts.enrolled[0] if self.facts.enrolled else None
+
+
+def choose_python(facts: HostFacts) -> Python | None:
+    """Return the interpreter that services will run on, or None if none fits.
+
+    The distribution's own `python3` comes first: it gets security updates with the system.
+    """
+    fit = [python for python in facts.pythons or () if python_fault(python) is None]
+    return next((python for python in fit if python.path == "/usr/bin/python3"), None) or max(
+        fit, key=lambda python: python.version, default=None
+    )
+
+
+def python_fault(python: Python) -> str | None:
+    """Return why services cannot run on an interpreter, or None."""
+    version = python.version[:2]
+    name = f"{python.path} is {python.implementation} {'.'.join(map(str, python.version))}"
+    if python.implementation != "CPython" or not PYTHON_OLDEST <= version <= PYTHON_NEWEST:
+        return name
+    if python.missing:
+        return f"{name} without {', '.join(python.missing)}"
+    return None
+
+
+def choose_voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> frozenset[str]:
+    """Return the names of the hosts that vote.
+
+    A cluster that exists keeps its voters, whatever the order in the answers: the voter set changes
+    by a step of the election, not by setup. A new one takes the first 1, 3 or 5 hosts.
+    """
+    names = [host.name for host in spec.hosts]
+    present = {name for one in facts.values() for name in one.voters or ()}
+    standing = frozenset(name for name in names if name in present)
+    return standing or frozenset(names[: voter_count(len(names))])
+
+
+def node_entries(
+    spec: ClusterSpec, voters: frozenset[str], enrolled: Mapping[str, Enrolled]
+) -> tuple[NodeEntry, ...] | None:
+    """Return all nodes of the cluster, or None while one has no keys."""
+    if any(host.name not in enrolled for host in spec.hosts):
+        return None
+    return tuple(
+        NodeEntry(
+            id=enrolled[host.name].node_id,
+            name=host.name,
+            public_key=enrolled[host.name].public_key,
+            address=node_address(host),
+            fabric_client=spec.network.ports.fabric_client,
+            fabric_cluster=spec.network.ports.fabric_cluster,
+            voter=host.name in voters,
+        )
+        for host in spec.hosts
+    )
+
+
+def node_address(host: HostSpec) -> str:
+    """Return the address in its normal form: the same host never looks changed by spelling."""
+    try:
+        return str(ipaddress.ip_address(host.address))
+    except ValueError:
+        return host.address.lower()
+
+
+def agent_config(goal: Goal) -> str | None:
+    """Return the text of the host's agent.yaml, or None while it cannot be known."""
+    if goal.nodes is None or goal.known.cluster_id is None:
+        return None
+    config = resolve(goal.spec, goal.host, cluster_id=goal.known.cluster_id, nodes=goal.nodes)
+    endpoint = config.ai.endpoint
+    if endpoint.api_key is not None:
+        # The reference of the answers points to the operator's machine; on the host it is a file.
+        endpoint = endpoint.model_copy(update={"api_key": f"file:{AI_KEY}"})
+        ai = config.ai.model_copy(update={"endpoint": endpoint})
+        config = config.model_copy(update={"ai": ai})
+    return dump(config)
+
+
+def names_of(hosts: Sequence[HostSpec]) -> str:
+    """Return the hosts' names for a message."""
+    return ", ".join(host.name for host in hosts)

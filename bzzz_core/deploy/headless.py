@@ -1,0 +1,198 @@
+"""`bzzz-tui setup --answers FILE` without a screen: plain lines, or one JSON object a line.
+
+Exit codes: 0 done or nothing to do, 2 the answers are wrong, 3 preflight refuses or the plan no
+longer holds, 4 some hosts failed, 5 all failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, TextIO
+
+import msgspec
+
+from bzzz_core.clock import SystemClock
+from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.sources import load_answers
+from bzzz_core.deploy.change import Change, Plan
+from bzzz_core.deploy.events import (
+    Event,
+    Finding,
+    HostResult,
+    Planned,
+    Result,
+    Sink,
+    Status,
+    Step,
+    Summary,
+)
+from bzzz_core.deploy.runner import Deployment, Prepared
+from bzzz_core.errors import BzzzError
+from bzzz_core.ports import Clock
+
+Mode = Literal["check", "plan", "apply"]
+EXIT_USAGE: Final = 2
+EXIT_PREFLIGHT: Final = 3
+EXIT_INTERRUPTED: Final = 130
+_DIFF_LINES_MAX: Final = 40
+
+
+def main(
+    answers: Path,
+    *,
+    mode: Mode,
+    yes: bool = False,
+    as_json: bool = False,
+    base: Path | None = None,
+    output: TextIO | None = None,
+    confirm: Callable[[str], bool] | None = None,
+) -> int:
+    """Run setup and return the exit code.
+
+    Args:
+        answers: The answers file.
+        mode: How far to go.
+        yes: Apply without asking.
+        as_json: Print events as JSON, one a line.
+        base: The operator's directory; None: the user's own.
+        output: Where to print; standard output by default.
+        confirm: Asks a person; without it `apply` needs `yes`.
+    """
+    out = output or sys.stdout
+    sink = _json_sink(out) if as_json else _text_sink(out, SystemClock())
+    try:
+        spec = load_answers(answers)
+        if mode == "apply" and not yes and confirm is None:
+            _complain("apply changes hosts; say --yes, or look first with --plan")
+            return EXIT_USAGE
+        return asyncio.run(_run(spec, mode, sink, base, None if yes else confirm))
+    except BzzzError as exc:
+        if as_json:
+            _print(
+                out, msgspec.json.encode({"event": "error", "code": exc.code, "message": str(exc)})
+            )
+        _complain(str(exc))
+        return exc.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted; run the same command again to continue")
+        return EXIT_INTERRUPTED
+
+
+async def _run(
+    spec: ClusterSpec,
+    mode: Mode,
+    sink: Sink,
+    base: Path | None,
+    confirm: Callable[[str], bool] | None,
+) -> int:
+    async with Deployment(spec, sink=sink, base=base) as deployment:
+        if mode == "check":
+            return _finish(await deployment.check(), spec, sink)
+        prepared = await deployment.prepare()
+        plan = prepared.plan
+        if mode == "plan" or plan is None:
+            return _finish(prepared, spec, sink)
+        if confirm is not None and not await asyncio.to_thread(confirm, _question(plan)):
+            return _finish(prepared, spec, sink)
+        return (await deployment.apply(plan)).exit_code
+
+
+def _finish(prepared: Prepared, spec: ClusterSpec, sink: Sink) -> int:
+    """End a run that changed nothing with its summary."""
+    exit_code = EXIT_PREFLIGHT if prepared.errors else 0
+    reasons = {finding.host: finding.message for finding in prepared.errors}
+    results = tuple(
+        HostResult(host.name, Result.SKIPPED, 0, reasons.get(host.name, "")) for host in spec.hosts
+    )
+    sink(Summary(hosts=results, exit_code=exit_code, elapsed_ms=0))
+    return exit_code
+
+
+def _question(plan: Plan) -> str:
+    return f"Make {plan.change_count} changes on {len(plan.hosts)} hosts?"
+
+
+def _json_sink(out: TextIO) -> Sink:
+    def sink(event: Event) -> None:
+        _print(out, msgspec.json.encode(event))
+
+    return sink
+
+
+def _text_sink(out: TextIO, clock: Clock) -> Sink:
+    begun_ms = clock.now_ms()
+
+    def sink(event: Event) -> None:
+        seconds = (clock.now_ms() - begun_ms) / 1_000
+        out.writelines(f"{seconds:7.1f}s  {line}\n" for line in render(event))
+        out.flush()
+
+    return sink
+
+
+def render(event: Event) -> list[str]:
+    """Return an event as plain lines, without the time in front."""
+    match event:
+        case Step(status=Status.UNCHANGED, elapsed_ms=0):
+            return []
+        case Step():
+            who = event.host or "cluster"
+            took = f" {event.elapsed_ms / 1_000:.1f}s" if event.elapsed_ms else ""
+            detail = f": {event.detail}" if event.detail else ""
+            return [f"{who:<12} {event.phase:<18} {event.status.value}{took}{detail}"]
+        case Finding():
+            where = f"{event.host}: " if event.host else ""
+            fix = f" -> {event.fix}" if event.fix else ""
+            return [f"{event.severity.upper():<8} {where}{event.message}{fix}"]
+        case Planned():
+            return _render_plan(event)
+        case Summary():
+            return _render_summary(event)
+
+
+def _render_plan(plan: Planned) -> list[str]:
+    lines = [f"PLAN {plan.hash[:12]}, release {plan.release}"]
+    lines.extend(f"  {change.sentence}" for change in plan.operator)
+    for host, changes in plan.hosts.items():
+        lines.append(f"  {host}: {len(changes) or 'no'} changes")
+        for change in changes:
+            lines.append(f"    {change.action:<8} {change.sentence}")
+            lines.extend(f"             {line}" for line in _difference(change))
+    return lines
+
+
+def _difference(change: Change) -> list[str]:
+    """Return what differs, for a change of text; nothing secret is in a `Change`."""
+    if "\n" not in change.before or "\n" not in change.after:
+        return []
+    lines = difflib.unified_diff(
+        change.before.splitlines(), change.after.splitlines(), "before", "after", "", "", 1
+    )
+    shown = [line.rstrip() for line in lines][2:]
+    more = len(shown) - _DIFF_LINES_MAX
+    return shown[:_DIFF_LINES_MAX] + ([f"... {more} more lines"] if more > 0 else [])
+
+
+def _render_summary(summary: Summary) -> list[str]:
+    lines = [
+        f"{host.name:<12} {host.result}, {host.changes} changes"
+        + (f": {host.detail}" if host.detail else "")
+        for host in summary.hosts
+    ]
+    if summary.leader:
+        lines.append(f"leader {summary.leader}, term {summary.term}")
+    lines.append(f"exit {summary.exit_code} after {summary.elapsed_ms / 1_000:.1f}s")
+    return lines
+
+
+def _print(out: TextIO, line: bytes) -> None:
+    out.write(line.decode("utf-8") + "\n")
+    out.flush()
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"bzzz-tui setup: {message}\n")

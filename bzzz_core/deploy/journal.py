@@ -1,0 +1,80 @@
+"""What a run did, on disk before the next thing is done: one JSON object a line, fsync per line.
+
+Rules: append-only, 0600, redacted. A journal tells what was done, never what is true: a later run
+probes anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import urllib.parse
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from bzzz_core.config.secrets import Secret
+
+_SHORTEST = 6
+"""A shorter secret is not replaced: it would cut words apart and tell by that what it is."""
+
+
+class Redactor:
+    """Replaces known secrets in texts, also base64- and URL-encoded."""
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        """Take the secrets that must not appear."""
+        forms = {form for secret in secrets for form in _forms(secret.reveal())}
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return the text with stars for every secret."""
+        for form in self._forms:
+            text = text.replace(form, "***")
+        return text
+
+
+class Journal:
+    """The file of one run."""
+
+    def __init__(self, directory: Path, run_id: str) -> None:
+        """Take the place; the file is made on entering."""
+        self._path = directory / f"{run_id}.ndjson"
+        self._descriptor = -1
+
+    @property
+    def path(self) -> Path:
+        """Return the journal's file."""
+        return self._path
+
+    def __enter__(self) -> Self:
+        """Create the file; a run never continues another's."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o600)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def write(self, at: str, entry: Any) -> None:
+        """Append one entry, durable on return."""
+        line = msgspec.json.encode({"at": at, **msgspec.to_builtins(entry)}) + b"\n"
+        os.write(self._descriptor, line)
+        os.fsync(self._descriptor)
+
+
+def _forms(value: str) -> set[str]:
+    if len(value) < _SHORTEST:
+        return set()
+    encoded = base64.b64encode(value.encode()).decode("ascii").rstrip("=")
+    return {value, encoded, urllib.parse.quote(value, safe="")}

@@ -1,0 +1,41 @@
+"""Where everything lies on a host. One place, so that no path is spelled twice.
+
+`facts/probe.sh` names the same paths; `tests/unit/test_deploy_facts.py` holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+USER: Final = "bzzz"
+ROOT: Final = "/opt/bzzz"
+RELEASES: Final = f"{ROOT}/releases"
+CURRENT: Final = f"{ROOT}/current"
+CONFIG: Final = "/etc/bzzz"
+AGENT_CONFIG: Final = f"{CONFIG}/agent.yaml"
+ENROLMENT: Final = f"{CONFIG}/node.json"
+"""What the node said when its keys were made; public."""
+SECRETS: Final = f"{CONFIG}/secrets"
+IDENTITY_KEY: Final = f"{SECRETS}/identity.key"
+NODE_KEY: Final = f"{SECRETS}/node.key"
+NODE_CERTIFICATE: Final = f"{SECRETS}/node.pem"
+NODE_CA: Final = f"{SECRETS}/node-ca.pem"
+ROUTE_KEY: Final = f"{SECRETS}/route.key"
+ROUTE_CERTIFICATE: Final = f"{SECRETS}/route.pem"
+FABRIC_CA: Final = f"{SECRETS}/fabric-ca.pem"
+API_TOKEN: Final = f"{SECRETS}/api-token"
+UNITS: Final = "/etc/systemd/system"
+FABRIC: Final = "bzzz-fabric"
+AGENT: Final = "bzzz-agent"
+FABRIC_UNIT: Final = f"{UNITS}/{FABRIC}.service"
+AGENT_UNIT: Final = f"{UNITS}/{AGENT}.service"
+
+
+def release_path(version: str) -> str:
+    """Return the directory of one release."""
+    return f"{RELEASES}/{version}"
+
+
+def site_path(version: str) -> str:
+    """Return where a release's Python packages are."""
+    return f"{RELEASES}/{version}/site"

@@ -1,0 +1,109 @@
+"""The deployment, one screen: every phase in order.
+
+A phase is a module with a pure `plan(goal)`, an `apply` that is called only with what its plan
+returned, and a `verify` that looks at the host afterwards. Adding one means a file here and a line
+below. Rules of a phase: scripts are constants and values are their arguments; `apply` may be
+repeated after any interruption; `plan` reads nothing but its goal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from bzzz_core.deploy.change import Change
+from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.phases import (
+    create_account,
+    create_identity,
+    install_units,
+    issue_certificates,
+    prune_releases,
+    start_agent,
+    start_fabric,
+    switch_release,
+    upload_release,
+    wait_ready,
+    write_config,
+    write_secrets,
+)
+from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.work import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One step of the deployment on one host."""
+
+    name: str
+    title: str
+    plan: Callable[[Goal], tuple[Change, ...]]
+    apply: Callable[[RemoteHost, Goal, tuple[Change, ...], Work], Awaitable[None]]
+    verify: Callable[[RemoteHost, Goal, Work], Awaitable[None]]
+    always_verify: bool = False
+    """Look at the host even if nothing was changed there."""
+
+
+class PhaseModule(Protocol):
+    """What a module in this package offers."""
+
+    __name__: str
+
+    @property
+    def TITLE(self) -> str:  # noqa: N802  a constant of the module
+        """Name the phase for people."""
+        ...
+
+    def plan(self, goal: Goal) -> tuple[Change, ...]:
+        """Return what would change on the host, from the goal alone."""
+        ...
+
+    async def apply(
+        self, host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work
+    ) -> None:
+        """Make the changes; repeating it after an interruption is harmless."""
+        ...
+
+    async def verify(self, host: RemoteHost, goal: Goal, work: Work) -> None:
+        """Look at the host whether it is as it should be."""
+        ...
+
+
+def _phase(module: PhaseModule, *, always_verify: bool = False) -> Phase:
+    return Phase(
+        name=module.__name__.rpartition(".")[2],
+        title=module.TITLE,
+        plan=module.plan,
+        apply=module.apply,
+        verify=module.verify,
+        always_verify=always_verify,
+    )
+
+
+ENROL: Final = (_phase(upload_release), _phase(create_account), _phase(create_identity))
+"""Without effect on what runs. Afterwards the keys of all nodes are known."""
+
+STAGE: Final = (
+    _phase(issue_certificates),
+    _phase(write_secrets),
+    _phase(write_config),
+    _phase(install_units),
+)
+"""Still without effect on what runs, but these need to know all nodes."""
+
+ACTIVATE: Final = (
+    _phase(switch_release),
+    _phase(start_fabric, always_verify=True),
+    _phase(start_agent),
+    _phase(wait_ready, always_verify=True),
+)
+"""Each is done on all hosts before the next begins."""
+
+VERIFY_CLUSTER: Final = "verify_cluster"
+"""Comes next; it is about all hosts at once, so it is no `Phase`."""
+
+FINISH: Final = (_phase(prune_releases),)
+"""Only once the cluster is well: until then an older release may be needed."""
+
+ALL: Final = (*ENROL, *STAGE, *ACTIVATE, *FINISH)

@@ -1,0 +1,44 @@
+"""Starts the brokers of all voters together; one alone never finds a majority."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bzzz_core.deploy import layout, services
+from bzzz_core.deploy.change import Change
+from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.phases import (
+    install_units,
+    issue_certificates,
+    write_config,
+)
+from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.work import Work
+
+TITLE: Final = "Start the message fabric"
+
+
+def plan(goal: Goal) -> tuple[Change, ...]:
+    """Return the start or restart on a voter."""
+    if not goal.voter:
+        return ()
+    earlier = (
+        *issue_certificates.plan(goal),
+        *write_config.plan(goal),
+        *install_units.plan(goal),
+    )
+    return services.plan_unit("start_fabric", layout.FABRIC, goal, earlier)
+
+
+async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
+    """Start it without waiting: the others have to start too."""
+    del goal, changes, work
+    await services.start(host, layout.FABRIC)
+
+
+async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
+    """Wait until the broker takes agents."""
+    del work
+    if goal.voter:
+        port = goal.spec.network.ports.fabric_client
+        await services.wait_active(host, layout.FABRIC, port, goal.python.path)

@@ -1,0 +1,105 @@
+"""Asks every node for its view and compares: one leader, one term, everyone alive.
+
+Unlike the other phases this one is about the cluster, so it looks at all hosts at once. The token
+never travels: each host reads its own file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from bzzz_core.api.documents import Status
+from bzzz_core.deploy import layout
+from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.errors import CommandFailed
+from bzzz_core.model import MemberState
+from bzzz_core.ports import Clock
+
+TITLE: Final = "Verify the cluster"
+_ASK: Final = """
+"$1" -I -S -c '
+import sys, urllib.request
+with open(sys.argv[2]) as file:
+    token = file.read().strip()
+request = urllib.request.Request("http://127.0.0.1:%s/v1/status" % sys.argv[1])
+request.add_header("Authorization", "Bearer " + token)
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+with opener.open(request, timeout=5) as answer:
+    sys.stdout.buffer.write(answer.read(3000000))
+' "$2" "$3" 2>/dev/null
+"""
+_PAUSE_MS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What all nodes agree on."""
+
+    leader: str
+    term: int
+
+
+async def verify_cluster(
+    hosts: Mapping[str, RemoteHost], goals: Mapping[str, Goal], clock: Clock, limit_ms: int
+) -> Verdict:
+    """Ask until all nodes agree.
+
+    Raises:
+        CommandFailed: They do not, within the limit; with what differs.
+    """
+    deadline_ms = clock.now_ms() + limit_ms
+    while True:
+        names = list(hosts)
+        views = await asyncio.gather(*(_ask(hosts[name], goals[name]) for name in names))
+        answers = dict(zip(names, views, strict=True))
+        doubts = disagreements(answers, expected=[goal.host.name for goal in goals.values()])
+        if not doubts:
+            view = next(view for view in views if view is not None)
+            assert view.leader is not None, "no doubt was left"
+            return Verdict(view.leader, view.term)
+        if clock.now_ms() >= deadline_ms:
+            raise CommandFailed(f"the cluster did not settle in {limit_ms} ms: {'; '.join(doubts)}")
+        await clock.sleep_ms(_PAUSE_MS)
+
+
+def disagreements(answers: Mapping[str, Status | None], expected: Sequence[str]) -> list[str]:
+    """Return every reason why the nodes' views are not those of one healthy cluster."""
+    doubts = [f"{name} does not answer" for name, view in answers.items() if view is None]
+    views = {name: view for name, view in answers.items() if view is not None}
+    leaders = {(view.leader, view.term) for view in views.values()}
+    if len(leaders) > 1:
+        named = ", ".join(f"{n}: {v.leader or 'nobody'} in term {v.term}" for n, v in views.items())
+        doubts.append(f"nodes name different leaders ({named})")
+    if any(view.leader is None for view in views.values()):
+        doubts.append("no leader was elected")
+    elif not all(view.leader_serving for view in views.values()):
+        doubts.append("the leader has written nothing yet")
+    for name, view in views.items():
+        alive = {m.name for m in view.members if m.state is MemberState.ALIVE}
+        missing = [other for other in expected if other not in alive]
+        if missing:
+            doubts.append(f"{name} does not see {', '.join(missing)} alive")
+    versions = {view.version for view in views.values()}
+    if len(versions) > 1:
+        doubts.append(f"nodes run different versions ({', '.join(sorted(versions))})")
+    return doubts
+
+
+async def _ask(host: RemoteHost, goal: Goal) -> Status | None:
+    done = await host.run(
+        _ASK,
+        *(goal.python.path, str(goal.spec.network.ports.api), layout.API_TOKEN),
+        what="ask for the status",
+        timeout_s=15,
+        check=False,
+    )
+    try:
+        return msgspec.json.decode(done.stdout, type=Status)
+    except (msgspec.DecodeError, RecursionError):
+        return None

@@ -1,0 +1,78 @@
+"""From answers and facts to a plan: pure, so that planning twice gives the same and costs nothing.
+
+Every phase looks at the same goal; the runner later asks the same phases again, one by one, with
+what it has learned by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.deploy import phases
+from bzzz_core.deploy.change import Change, Plan, make_plan
+from bzzz_core.deploy.facts.host import Enrolled, HostFacts
+from bzzz_core.deploy.goal import (
+    Goal,
+    Known,
+    ReleaseRef,
+    choose_python,
+    choose_voters,
+    node_entries,
+)
+
+
+def build_goals(
+    spec: ClusterSpec,
+    *,
+    facts: Mapping[str, HostFacts],
+    releases: Mapping[str, ReleaseRef],
+    known: Known,
+    now_s: int,
+) -> dict[str, Goal]:
+    """Return the goal of each host of the answers; preflight has passed.
+
+    Args:
+        spec: The answers.
+        facts: By host.
+        releases: By host: the release made for its Python and machine type.
+        known: What this operator knows of the cluster.
+        now_s: Seconds since 1970.
+    """
+    voters = choose_voters(spec, facts)
+    enrolled: dict[str, Enrolled] = {
+        name: one.enrolled[0] for name, one in facts.items() if one.enrolled
+    }
+    nodes = node_entries(spec, voters, enrolled)
+    goals = {}
+    for host in spec.hosts:
+        python = choose_python(facts[host.name])
+        assert python is not None, "preflight has checked"
+        goals[host.name] = Goal(
+            spec=spec,
+            host=host,
+            voter=host.name in voters,
+            facts=facts[host.name],
+            python=python,
+            release=releases[host.name],
+            known=known,
+            nodes=nodes,
+            now_s=now_s,
+        )
+    return goals
+
+
+def build_plan(goals: Mapping[str, Goal], operator: tuple[Change, ...]) -> Plan:
+    """Return everything that would change."""
+    spec = next(iter(goals.values())).spec
+    versions = sorted({goal.release.version for goal in goals.values()})
+    changes = {
+        name: tuple(change for phase in phases.ALL for change in phase.plan(goal))
+        for name, goal in goals.items()
+    }
+    return make_plan(
+        cluster=spec.cluster.name,
+        release=", ".join(versions),
+        operator=operator,
+        hosts=changes,
+    )

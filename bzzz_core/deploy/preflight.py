@@ -1,0 +1,305 @@
+"""Every check before anything is changed, all in one report, each with what to do about it.
+
+A pure function of answers and facts. An error on any host stops the run for all: half a cluster is
+nobody's wish. An essential fact that is not known is an error too, because the plan would rest on
+it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from bzzz_core.config.schema import ClusterSpec, HostSpec, voter_count
+from bzzz_core.deploy import layout
+from bzzz_core.deploy.events import Finding
+from bzzz_core.deploy.facts.host import HostFacts, Listener
+from bzzz_core.deploy.goal import (
+    Known,
+    choose_python,
+    choose_voters,
+    names_of,
+    node_address,
+    python_fault,
+)
+from bzzz_core.deploy.release import ARCHES, GLIBC_OLDEST
+
+INODES_MIN: Final = 20_000
+"""A release has about 2,000 files with its compiled ones; three are kept, and some room."""
+PAIR: Final = 2
+_OUR_UNITS: Final = frozenset({f"{layout.FABRIC}.service", f"{layout.AGENT}.service"})
+
+
+def check(
+    spec: ClusterSpec,
+    facts: Mapping[str, HostFacts],
+    failures: Mapping[str, str],
+    known: Known,
+) -> tuple[Finding, ...]:
+    """Return every finding, by host in the order of the answers, the cluster's last.
+
+    Args:
+        spec: The answers.
+        facts: By host: what the probe found.
+        failures: By host: why there are no facts.
+        known: What this operator knows of the cluster.
+    """
+    found: list[Finding] = []
+    for host in spec.hosts:
+        if host.name in failures:
+            found.append(_error("connection", host.name, failures[host.name], ""))
+        elif host.name in facts:
+            for rule in _HOST_RULES:
+                found.extend(rule(spec, host, facts[host.name]))
+            found.extend(_other_cluster(host, facts[host.name], known))
+    for rule_of_all in (_duplicates, _two_hosts, _voters):
+        found.extend(rule_of_all(spec, facts))
+    return tuple(found)
+
+
+def _login(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    if facts.uid != 0:
+        yield _error(
+            "root",
+            host.name,
+            "the login cannot become root" if facts.uid is not None else "not known who we are",
+            "let the login use sudo, or set security.ssh.sudo_password",
+        )
+
+
+def _system(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    if facts.arch not in ARCHES:
+        yield _error(
+            "machine",
+            host.name,
+            f"machine type {facts.arch or 'unknown'}",
+            f"use a machine of type {' or '.join(ARCHES)}",
+        )
+    if facts.libc == "musl":
+        yield _error("libc", host.name, "musl instead of glibc", "use a distribution with glibc")
+    elif _glibc(facts.libc) is None or _glibc(facts.libc, (0, 0)) < GLIBC_OLDEST:
+        yield _error(
+            "libc",
+            host.name,
+            f"C library {facts.libc or 'unknown'}",
+            "glibc 2.28 or later is needed (Debian 10, Ubuntu 20.04, RHEL 8)",
+        )
+    if facts.init != "systemd" or facts.systemd not in {"running", "degraded", "starting"}:
+        yield _error(
+            "systemd",
+            host.name,
+            f"process 1 is {facts.init or 'unknown'}, systemd is {facts.systemd or 'unknown'}",
+            "boot the host with systemd",
+        )
+
+
+def _glibc(libc: str | None, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    words = (libc or "").split()
+    try:
+        return tuple(int(part) for part in words[1].split("."))
+    except (IndexError, ValueError):
+        return default if default is not None else ()
+
+
+def _python(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    if choose_python(facts) is not None:
+        return
+    faults = [fault for python in facts.pythons or () if (fault := python_fault(python))]
+    yield _error(
+        "python",
+        host.name,
+        f"no fit Python: {'; '.join(faults) or 'none found'}",
+        "install python3 3.11 to 3.14 with its full standard library"
+        " (Debian 12, Ubuntu 24.04: apt install python3; RHEL 9: dnf install python3.12)",
+    )
+
+
+def _disks(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    need = spec.system.disk_free_bytes_min
+    if facts.disks is None:
+        yield _error("disk", host.name, "free space is not known", "look at `df` on the host")
+    for disk in facts.disks or ():
+        place = f"{disk.path} (on {disk.mount})"
+        if disk.readonly:
+            yield _error("disk", host.name, f"{place} is read-only", "mount it writable")
+        elif disk.free_bytes < need:
+            yield _error(
+                "disk",
+                host.name,
+                f"{place} has {disk.free_bytes / 1e9:.1f} GB free, {need / 1e9:.1f} GB are needed",
+                "free some space, or lower system.disk_free_bytes_min",
+            )
+        elif disk.free_inodes is not None and disk.free_inodes < INODES_MIN:
+            yield _error(
+                "disk",
+                host.name,
+                f"{place} has {disk.free_inodes} inodes free, {INODES_MIN} are needed",
+                "remove some of its many small files",
+            )
+        if disk.noexec and disk.path == "/opt":
+            yield _error(
+                "disk", host.name, f"{place} is mounted noexec", "programs run there: remount exec"
+            )
+
+
+def _clock(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    limit = spec.system.clock_skew_ms_max
+    if facts.clock is None:
+        yield _error("clock", host.name, "its clock could not be read", "look at `date`")
+    elif max(abs(facts.clock.skew_ms) - facts.clock.uncertainty_ms, 0) > limit:
+        way = "ahead" if facts.clock.skew_ms > 0 else "behind"
+        yield _error(
+            "clock",
+            host.name,
+            f"its clock is {abs(facts.clock.skew_ms) / 1_000:.1f} s {way} of this machine's",
+            f"set both by NTP; {limit} ms are allowed (system.clock_skew_ms_max)",
+        )
+
+
+def _ports(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    if facts.listeners is None:
+        yield _error("ports", host.name, "listening ports are not known", "install iproute2 (`ss`)")
+    wanted = {number: name for name, number in spec.network.ports.model_dump().items()}
+    for listener in facts.listeners or ():
+        if listener.port in wanted and not _is_ours(listener, facts):
+            yield _error(
+                "ports",
+                host.name,
+                f"port {listener.port} ({wanted[listener.port]}) is taken by"
+                f" {listener.process or f'a process of user {listener.uid}'}",
+                f"stop it, or choose another network.ports.{wanted[listener.port]} for all hosts",
+            )
+
+
+def _is_ours(listener: Listener, facts: HostFacts) -> bool:
+    if listener.unit is not None:
+        return listener.unit in _OUR_UNITS
+    # The process is hidden; nobody but our services runs as our user.
+    return any(account.uid == listener.uid for account in facts.account or ())
+
+
+def _addresses(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    try:
+        wanted = str(ipaddress.ip_address(host.address))
+    except ValueError:
+        return  # a name; whether it leads here was shown by the login
+    if facts.addresses is None:
+        yield _error("address", host.name, "its addresses are not known", "install iproute2 (`ip`)")
+    elif wanted not in facts.addresses:
+        yield _error(
+            "address",
+            host.name,
+            f"{wanted} is no address of the host (it has {', '.join(facts.addresses)})",
+            "give the address at which the other hosts reach it",
+        )
+
+
+def _essentials(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    if facts.uid != 0:
+        return  # everything below is unknown for that reason alone
+    essential = ("account", "current", "releases", "paths", "enrolled", "certificates", "units")
+    unknown = [name for name in essential if getattr(facts, name) is None]
+    if unknown:
+        yield _error(
+            "probe",
+            host.name,
+            f"could not be read: {', '.join(unknown)}",
+            "try again; if it stays, look at /opt/bzzz and /etc/bzzz on the host",
+        )
+
+
+def _other_cluster(host: HostSpec, facts: HostFacts, known: Known) -> Iterator[Finding]:
+    if facts.uid != 0 or facts.cluster_id in {"", known.cluster_id}:
+        return
+    ours = "this operator has not created it"
+    yield _error(
+        "cluster",
+        host.name,
+        f"it belongs to another cluster ({facts.cluster_id})"
+        if facts.cluster_id
+        else f"{layout.AGENT_CONFIG} is there but cannot be read; {ours}",
+        "use the machine and directory from which that cluster was set up, or remove BZZZ there",
+    )
+
+
+_HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[Finding]], ...]] = (
+    _login,
+    _system,
+    _python,
+    _disks,
+    _clock,
+    _ports,
+    _addresses,
+    _essentials,
+)
+
+
+def _duplicates(_spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    for what, severity, fix in (
+        (
+            "host_key_sha256",
+            "error",
+            "give each machine its own: ssh-keygen -A after removing them",
+        ),
+        ("machine_id", "warning", "clones of one image: systemd-machine-id-setup makes new ones"),
+    ):
+        holders: defaultdict[str, list[str]] = defaultdict(list)
+        for name, one in facts.items():
+            value = getattr(one, what)
+            if value:
+                holders[value].append(name)
+        for names in holders.values():
+            if len(names) > 1:
+                text = f"{', '.join(names)} have the same {what.split('_sha')[0].replace('_', ' ')}"
+                if severity == "error":
+                    yield _error("duplicate", "", text, f"one machine named twice? else {fix}")
+                else:
+                    yield _warning("duplicate", "", text, fix)
+
+
+def _two_hosts(spec: ClusterSpec, _facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    if len(spec.hosts) == PAIR:
+        first, second = spec.hosts
+        yield _warning(
+            "voters",
+            "",
+            f"two nodes tolerate no loss: {first.name} votes, {second.name} follows, and without"
+            f" {first.name} nothing is decided",
+            "add a third host",
+        )
+
+
+def _voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    voters = choose_voters(spec, facts)
+    wanted = voter_count(len(spec.hosts))
+    if len(voters) < wanted:
+        edges = [host for host in spec.hosts if host.name not in voters]
+        yield _warning(
+            "voters",
+            "",
+            f"{len(voters)} of {len(spec.hosts)} hosts vote where {wanted} could; new hosts"
+            f" ({names_of(edges)}) join without a vote",
+            "",
+        )
+    present = {name for one in facts.values() for name in one.voters or ()}
+    missing = sorted(present - {host.name for host in spec.hosts})
+    if missing:
+        yield _error(
+            "voters",
+            "",
+            f"the answers leave out {', '.join(missing)}, which vote in this cluster",
+            "put them back; removing a voter is not a matter of leaving it out",
+        )
+    addresses = [node_address(host) for host in spec.hosts]
+    if len(set(addresses)) != len(addresses):
+        yield _error("duplicate", "", "two hosts have the same address", "give each its own")
+
+
+def _error(check_name: str, host: str, message: str, fix: str) -> Finding:
+    return Finding("error", check_name, host, message, fix)
+
+
+def _warning(check_name: str, host: str, message: str, fix: str) -> Finding:
+    return Finding("warning", check_name, host, message, fix)

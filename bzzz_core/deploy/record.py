@@ -1,0 +1,101 @@
+"""What happened so far in a run: who failed, who was left out, what was changed; and who is told.
+
+Every event passes through here, so redaction and journal cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from bzzz_core.clock import utc_now
+from bzzz_core.deploy.events import (
+    Event,
+    HostResult,
+    Result,
+    Sink,
+    Status,
+    Step,
+    Summary,
+)
+from bzzz_core.deploy.journal import Journal, Redactor
+from bzzz_core.ports import Clock
+
+EXIT_OK: Final = 0
+EXIT_PARTIAL: Final = 4
+EXIT_FAILED: Final = 5
+
+
+class Record:
+    """The state of one run."""
+
+    def __init__(self, *, sink: Sink, clock: Clock) -> None:
+        """Start the run's time; nobody has failed."""
+        self._sink = sink
+        self._clock = clock
+        self._begun_ms = clock.now_ms()
+        self._failures: dict[str, str] = {}
+        self._skipped: dict[str, str] = {}
+        self._changes: dict[str, int] = {}
+        self.redact = Redactor()
+        self.journal: Journal | None = None
+
+    def emit(self, event: Event) -> None:
+        """Pass an event on, clean of secrets, and into the journal if one is open."""
+        if isinstance(event, Step) and event.detail:
+            event = msgspec.structs.replace(event, detail=self.redact(event.detail))
+        progress = isinstance(event, Step) and event.status is Status.PROGRESS
+        if self.journal is not None and not progress:
+            self.journal.write(utc_now(), event)
+        self._sink(event)
+
+    def say(self, host: str, text: str) -> None:
+        """Tell what goes on at a host within a phase."""
+        self.emit(Step(host, "", Status.PROGRESS, detail=text))
+
+    def standing(self, names: Iterable[str]) -> list[str]:
+        """Return those of the hosts that are still in the run, in their order."""
+        return [name for name in names if name not in self._failures and name not in self._skipped]
+
+    def changed(self, name: str, count: int) -> None:
+        """Count changes that were made on a host."""
+        self._changes[name] = self._changes.get(name, 0) + count
+
+    def fail(self, name: str, phase: str, elapsed_ms: int, reason: str) -> None:
+        """Take a host ("" for the cluster as a whole) out of the run and say why."""
+        self._failures[name] = self.redact(reason)
+        self.emit(Step(name, phase, Status.FAILED, elapsed_ms, reason))
+
+    def skip(self, names: Iterable[str], phase: str, reason: str) -> None:
+        """Leave hosts out of what remains, and say why."""
+        for name in self.standing(names):
+            self._skipped[name] = reason
+            self.emit(Step(name, phase, Status.SKIPPED, detail=reason))
+
+    def summary(
+        self, names: Iterable[str], *, operator_changes: int, leader: str | None, term: int
+    ) -> Summary:
+        """Return how the run ended."""
+        results = tuple(self._result(name) for name in names)
+        fine = [r for r in results if r.result in {Result.CHANGED, Result.UNCHANGED}]
+        exit_code = EXIT_OK
+        if len(fine) < len(results) or "" in self._failures:
+            exit_code = EXIT_PARTIAL if fine else EXIT_FAILED
+        return Summary(
+            hosts=results,
+            exit_code=exit_code,
+            elapsed_ms=self._clock.now_ms() - self._begun_ms,
+            operator_changes=operator_changes,
+            leader=leader,
+            term=term,
+        )
+
+    def _result(self, name: str) -> HostResult:
+        count = self._changes.get(name, 0)
+        if name in self._failures:
+            return HostResult(name, Result.FAILED, count, self._failures[name])
+        if name in self._skipped:
+            return HostResult(name, Result.SKIPPED, count, self._skipped[name])
+        return HostResult(name, Result.CHANGED if count else Result.UNCHANGED, count)

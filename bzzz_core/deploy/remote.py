@@ -1,0 +1,142 @@
+"""What the engine needs from a host, and how a command is written down for it.
+
+A command is a constant POSIX `sh` script with positional arguments. Every word is quoted by
+`shlex`, so no value is ever read as code. The command line does five things before the script runs:
+
+1. `sudo`, if the login is not root. A password goes to sudo's standard input and nowhere else, and
+   `-k` makes sudo read it even if it remembers an earlier one.
+2. `env` gives the script a fixed locale and PATH.
+3. `timeout` ends it on the host even if this side is gone; it runs inside sudo, because only root
+   may kill what root started.
+4. `exec </dev/null` comes first in the script: had sudo not read the password, the payload would.
+5. It prints a mark. Whatever a login file printed stands before the mark and is dropped; no mark
+   means that the script never ran, whatever the exit status says.
+
+Rules: no secret is ever an argument. Output is bytes and bounded.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+KILL_AFTER_S: Final = 5
+TAIL_CHARACTERS: Final = 300
+Progress = Callable[[int, int], None]
+"""Called with bytes sent and bytes in all."""
+
+
+class Sudo(StrEnum):
+    """How the login becomes root."""
+
+    ROOT = "root"
+    """It is root."""
+    FREE = "free"
+    """sudo asks for no password."""
+    PASSWORD = "password"  # noqa: S105  the name of a mode
+    REFUSED = "refused"
+    """sudo is missing, or it wants a password that we were not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a remote command ended."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    truncated: bool = False
+    """Standard output was longer than the limit; its beginning was kept."""
+
+    @property
+    def text(self) -> str:
+        """Return standard output as text; bytes that are no UTF-8 are replaced."""
+        return self.stdout.decode("utf-8", errors="replace").strip()
+
+    @property
+    def complaint(self) -> str:
+        """Return the end of what the command said about its failure, fit for one line."""
+        said = (self.stderr or self.stdout).decode("utf-8", errors="replace")
+        return printable(said)[-TAIL_CHARACTERS:]
+
+
+class RemoteHost(Protocol):
+    """One host with an open connection. `root` commands run as root by whatever means it has."""
+
+    @property
+    def name(self) -> str:
+        """Return what the operator calls the host."""
+        ...
+
+    async def run(
+        self,
+        script: str,
+        *arguments: str,
+        what: str,
+        root: bool = True,
+        timeout_s: int = 60,
+        check: bool = True,
+    ) -> Completed:
+        """Run a constant script and return how it ended.
+
+        Args:
+            script: POSIX sh, without anything that varies.
+            arguments: What varies: `$1`, `$2` ...
+            what: What this does, in a few words, for messages.
+            root: As root; otherwise as the login.
+            timeout_s: When the host ends it.
+            check: A status other than 0 is an error.
+
+        Raises:
+            CommandFailed: It failed, took too long, or ended without a status.
+            HostUnreachable: The connection is gone.
+        """
+        ...
+
+    async def stage(self, content: bytes) -> str:
+        """Put bytes into a new private file of the login and return its path.
+
+        Raises:
+            CommandFailed: The file could not be written.
+        """
+        ...
+
+    async def upload(self, local: Path, progress: Progress) -> str:
+        """Put a local file into a new private file of the login and return its path.
+
+        Raises:
+            CommandFailed: The file could not be written.
+        """
+        ...
+
+
+def command_line(script: str, *arguments: str, mark: str, timeout_s: int, sudo: Sudo | None) -> str:
+    """Return the one line that a login shell runs; see the module's text."""
+    become = {
+        Sudo.FREE: ["sudo", "-n", "--"],
+        Sudo.PASSWORD: ["sudo", "-k", "-S", "-p", "", "--"],
+    }
+    limit = ["timeout", "-k", str(KILL_AFTER_S), str(timeout_s)]
+    body = f"exec </dev/null\nprintf '%s\\n' {shlex.quote(mark)}\n{script}"
+    words = [
+        *(become.get(sudo, []) if sudo else []),
+        *("env", "LC_ALL=C", f"PATH={PATH}", *limit),
+        *("sh", "-c", body, "bzzz", *arguments),
+    ]
+    return shlex.join(words)
+
+
+def after_mark(stdout: bytes, mark: str) -> bytes | None:
+    """Return what the script printed, without what came before it; None if it never ran."""
+    _, found, rest = stdout.partition(mark.encode() + b"\n")
+    return rest if found else None
+
+
+def printable(text: str) -> str:
+    """Return untrusted text on one line, without anything that could steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,213 @@
+"""One deployment from connection to summary: what the wizard and the command line both call.
+
+    check     connect, probe, preflight
+    prepare   the same, build releases, and plan; changes nothing on any host
+    apply     probe and plan again; if the plan is not the one that was confirmed, stop; else drive
+
+Running it again after a failure continues where it stopped: every phase looks at what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bzzz_core.clock import SystemClock, utc_instant, utc_now
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.deploy import preflight, release
+from bzzz_core.deploy.change import Plan
+from bzzz_core.deploy.drive import Drive
+from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
+from bzzz_core.deploy.goal import Goal, Known, choose_python
+from bzzz_core.deploy.journal import Journal, Redactor
+from bzzz_core.deploy.plan import build_goals, build_plan
+from bzzz_core.deploy.record import Record
+from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.state import ClusterState, secret_values
+from bzzz_core.deploy.work import Work
+from bzzz_core.errors import PlanChanged, PreconditionFailed
+from bzzz_core.ports import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a look at the hosts found."""
+
+    facts: Mapping[str, HostFacts]
+    findings: tuple[Finding, ...]
+    plan: Plan | None = None
+    """None if preflight found an error, or no plan was asked for."""
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Return the findings that forbid a run."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+class Deployment:
+    """One run of setup. An async context manager: its connections end with it."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        *,
+        sink: Sink,
+        base: Path | None = None,
+        clock: Clock | None = None,
+        open_session: OpenSession = session,
+    ) -> None:
+        """Take the answers; nothing happens yet.
+
+        Args:
+            spec: The answers.
+            sink: Receives every event.
+            base: The operator's directory; None: the user's own.
+            clock: For durations.
+            open_session: How to connect.
+        """
+        self._spec = spec
+        self._clock = clock or SystemClock()
+        self._record = Record(sink=sink, clock=self._clock)
+        self._state = ClusterState(spec.cluster.name, base)
+        self._fleet = Fleet(spec, self._state.known_hosts, open_session)
+        self._releases: dict[str, release.Release] = {}
+
+    async def __aenter__(self) -> Self:
+        """Return the deployment itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self._fleet.close()
+
+    async def check(self) -> Prepared:
+        """Connect, probe and check.
+
+        Raises:
+            ConfigError: The operator's own files are damaged, or a secret is missing.
+        """
+        facts, findings, _ = await self._look()
+        return Prepared(facts=facts, findings=findings)
+
+    async def prepare(self) -> Prepared:
+        """Connect, probe, check, and plan if nothing speaks against it.
+
+        Raises:
+            ConfigError: The operator's own files are damaged, or a secret is missing.
+            ReleaseError: The release could not be built.
+        """
+        facts, findings, known = await self._look()
+        prepared = Prepared(facts=facts, findings=findings)
+        if prepared.errors:
+            return prepared
+        await self._build_releases(facts)
+        plan = self._plan(facts, known)
+        self._record.emit(
+            Planned(plan.hash, release=plan.release, operator=plan.operator, hosts=plan.hosts)
+        )
+        return Prepared(facts=facts, findings=findings, plan=plan)
+
+    async def apply(self, plan: Plan) -> Summary:
+        """Carry out a plan that `prepare` of this deployment returned, and say how it went.
+
+        Raises:
+            PlanChanged: The hosts or the answers are not what they were; nothing was changed.
+            PreconditionFailed: A host is no longer fit; nothing was changed.
+            TrustError: The authorities could not be unlocked; nothing was changed on any host.
+        """
+        facts, findings, known = await self._look(again=True)
+        errors = [finding.message for finding in findings if finding.severity == "error"]
+        if errors:
+            raise PreconditionFailed("; ".join(errors))
+        if self._plan(facts, known).hash != plan.hash:
+            raise PlanChanged("the hosts are not as they were when the plan was made; plan again")
+        cluster = await asyncio.to_thread(self._state.open_cluster, self._spec)
+        self._record.redact = Redactor(secret_values(cluster, self._spec))
+        work = Work(cluster=cluster, releases=self._releases, say=self._record.say)
+        created = self._state.known(self._spec)
+        drive = Drive(
+            hosts=self._fleet.hosts,
+            work=work,
+            record=self._record,
+            clock=self._clock,
+            goals=lambda learned: self._goals(learned, created),
+        )
+        run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
+        with Journal(self._state.journal, run_id) as journal:
+            journal.write(utc_now(), {"event": "run", "plan": plan.hash, "release": plan.release})
+            self._record.journal = journal
+            try:
+                verdict = await drive.run(facts)
+                self._state.write_profile(self._spec)
+                summary = self._record.summary(
+                    [host.name for host in self._spec.hosts],
+                    operator_changes=len(plan.operator),
+                    leader=verdict.leader if verdict else None,
+                    term=verdict.term if verdict else 0,
+                )
+                self._record.emit(summary)
+            finally:
+                self._record.journal = None
+        return summary
+
+    async def _look(
+        self, *, again: bool = False
+    ) -> tuple[dict[str, HostFacts], tuple[Finding, ...], Known]:
+        """Probe and check; the second time only what went wrong is an event."""
+        known = self._state.known(self._spec)
+        begun_ms = self._clock.now_ms()
+
+        def done(host: HostSpec, facts: HostFacts | None, failure: str) -> None:
+            if again and facts is not None:
+                return
+            status = Status.FAILED if facts is None else Status.UNCHANGED
+            detail = failure if facts is None else f"{facts.os_name}, {facts.arch}"
+            elapsed_ms = self._clock.now_ms() - begun_ms
+            self._record.emit(Step(host.name, "probe", status, elapsed_ms, detail))
+
+        facts, failures = await probe_all(self._fleet, self._spec, done=done)
+        findings = preflight.check(self._spec, facts, failures, known)
+        for finding in findings:
+            if not again or finding.severity == "error":
+                self._record.emit(finding)
+        return facts, findings, known
+
+    async def _build_releases(self, facts: Mapping[str, HostFacts]) -> None:
+        wanted: dict[tuple[str, str], list[str]] = {}
+        for name, one in facts.items():
+            python = choose_python(one)
+            assert python is not None, "preflight has checked"
+            assert one.arch is not None, "preflight has checked"
+            wanted.setdefault((python.minor, one.arch), []).append(name)
+        for (minor, arch), names in wanted.items():
+            begun_ms = self._clock.now_ms()
+            self._record.emit(Step("", "build_release", Status.STARTED))
+            built = await release.build(python=minor, arch=arch)
+            self._releases |= dict.fromkeys(names, built)
+            elapsed_ms = self._clock.now_ms() - begun_ms
+            detail = f"{built.ref.version} for Python {minor} on {arch}"
+            self._record.emit(Step("", "build_release", Status.UNCHANGED, elapsed_ms, detail))
+
+    def _goals(self, facts: Mapping[str, HostFacts], known: Known) -> dict[str, Goal]:
+        return build_goals(
+            self._spec,
+            facts=facts,
+            releases={name: built.ref for name, built in self._releases.items()},
+            known=known,
+            now_s=int(utc_instant().timestamp()),
+        )
+
+    def _plan(self, facts: Mapping[str, HostFacts], known: Known) -> Plan:
+        return build_plan(self._goals(facts, known), self._state.changes(self._spec, known))

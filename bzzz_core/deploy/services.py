@@ -1,0 +1,114 @@
+"""Starting and restarting our units: what both start phases share.
+
+A unit is due for a start if it does not run, and for a restart if it runs an older release or was
+started with other files than those that are there now. On the first installation all voters start
+together, because none becomes ready alone; a restart goes host by host, because two at once could
+cost the majority.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bzzz_core.deploy import layout
+from bzzz_core.deploy.change import Change
+from bzzz_core.deploy.facts.host import Unit
+from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.units import inputs_of
+
+RUNNING: Final = frozenset({"active", "reloading"})
+"""Others may wait for a restart after a crash, or for a majority; nothing is lost by a restart."""
+_START: Final = """
+set -eu
+systemctl reset-failed "$1.service" 2>/dev/null || :
+systemctl enable --quiet "$1.service"
+exec systemctl restart --no-block "$1.service"
+"""
+_WAIT: Final = """
+unit=$1 port=$2 python=$3
+n=0
+while [ $n -lt 120 ]; do
+  state=$(systemctl show -p ActiveState --value "$unit.service")
+  crashes=$(systemctl show -p NRestarts --value "$unit.service")
+  case $state in
+    failed|inactive) break ;;
+    active)
+      [ "$port" = 0 ] && exit 0
+      "$python" -I -S -c '
+import socket, sys
+socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1).close()' "$port" 2>/dev/null && exit 0
+      ;;
+  esac
+  [ "${crashes:-0}" -ge 3 ] && break
+  n=$((n + 1))
+  sleep 0.25
+done
+echo "$unit.service is $state, restarted ${crashes:-0} times; its last words:" >&2
+journalctl --no-pager --quiet -n 6 -o cat -t "$unit" >&2
+exit 1
+"""
+WAIT_S_MAX: Final = 60
+
+
+def plan_unit(phase: str, unit: str, goal: Goal, earlier: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Return the start or restart of a unit, if one is due.
+
+    Args:
+        phase: Who asks.
+        unit: Which unit.
+        goal: The host.
+        earlier: What earlier phases would change: a file that will differ asks for a restart too.
+    """
+    fact = (goal.facts.units or {}).get(unit)
+    reason = _reason(unit, fact, goal, earlier)
+    if reason is None:
+        return ()
+    running = fact is not None and fact.active in RUNNING
+    return (
+        Change(
+            phase=phase,
+            action="restart" if running else "start",
+            target=f"{unit}.service",
+            before=fact.active if fact else "unknown",
+            after="active, enabled",
+            sentence=f"{'restart' if running else 'start'} {unit}.service: {reason}",
+        ),
+    )
+
+
+async def start(host: RemoteHost, unit: str) -> None:
+    """Ask systemd to start the unit anew and to start it at boot; do not wait."""
+    await host.run(_START, unit, what=f"start {unit}.service")
+
+
+async def wait_active(host: RemoteHost, unit: str, port: int, python: str) -> None:
+    """Wait until the unit runs and listens on a port of the loopback (0: no port).
+
+    Raises:
+        CommandFailed: It ended, or took too long; with the last lines of its journal.
+    """
+    await host.run(
+        _WAIT, unit, str(port), python, what=f"wait for {unit}.service", timeout_s=WAIT_S_MAX
+    )
+
+
+def _reason(unit: str, fact: Unit | None, goal: Goal, earlier: tuple[Change, ...]) -> str | None:
+    if fact is None or not fact.loaded:
+        return "it is not installed yet"
+    touched = {change.target for change in earlier}
+    changed = [
+        path
+        for path in inputs_of(unit)
+        if path in touched or fact.inputs.get(path, "?") != goal.facts.path(path).sha256
+    ]
+    reasons = {
+        f"it is {fact.active}": fact.active not in RUNNING,
+        "it would not start at boot": not fact.enabled,
+        f"it runs release {fact.release or 'unknown'}": fact.release != goal.release.version,
+        f"it was started with another {' and '.join(changed)}": bool(changed),
+        "its unit file is another one now": (
+            fact.needs_reload or f"{layout.UNITS}/{unit}.service" in touched
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)

@@ -1,0 +1,267 @@
+"""Opens a connection to a host whose key is trusted, and says exactly why when it cannot.
+
+Order of things: look the host up; on first contact fetch its key (no login is tried), compare it
+with the given fingerprint or the explicit consent, pin it; then connect with exactly the trusted
+keys. A password therefore never goes to a host that is not the expected one.
+
+Rules: the user's ssh_config is not read (`config=None`); keys and agent are what the answers say. A
+lost connection during the handshake is tried again, because a busy sshd drops new connections at
+random (MaxStartups); a refused login never is, because attempts lock accounts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncssh
+
+from bzzz_core.config.secrets import Secret
+from bzzz_core.deploy.remote import printable
+from bzzz_core.deploy.ssh.host_keys import PREFERRED, KnownHosts, Trust
+from bzzz_core.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    HostKeyChanged,
+    HostKeyUnknown,
+    HostUnreachable,
+)
+
+ATTEMPTS_MAX: Final = 3
+DROP_S_MAX: Final = 3
+_CIPHERS: Final = (
+    "aes128-gcm@openssh.com",  # fastest here by measurement, then what any server has
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes128-ctr",
+)
+_LOST: Final = (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Where to log in and as whom."""
+
+    name: str
+    """What messages call the host."""
+    address: str
+    port: int
+    user: str
+    key: Path | None = None
+    """None, and no password either: keys of the SSH agent."""
+    password: Secret | None = None
+    sudo_password: Secret | None = None
+    host_key_sha256: str | None = None
+    accept_new_host_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """When to give up, in seconds."""
+
+    connect_s: float = 10
+    login_s: float = 30
+    keepalive_s: float = 15
+    keepalives_max: int = 4
+    """A peer silent for keepalive_s x (keepalives_max + 1) is lost."""
+
+
+def silence_loggers() -> None:
+    """Keep the libraries' loggers off the terminal, which may be showing a screen.
+
+    asyncssh's debug levels may hold login data, and asyncio repeats "socket.send() raised
+    exception" about a hundred times when a server dies during an upload.
+    """
+    quiet = logging.getLogger("asyncssh")
+    quiet.setLevel(logging.WARNING)
+    quiet.propagate = False
+    if not quiet.handlers:
+        quiet.addHandler(logging.NullHandler())
+    chatty = logging.getLogger("asyncio")
+    if _drop_send_errors not in chatty.filters:
+        chatty.addFilter(_drop_send_errors)
+
+
+def _drop_send_errors(record: logging.LogRecord) -> bool:
+    return "socket.send() raised exception" not in record.getMessage()
+
+
+@asynccontextmanager
+async def opened(
+    login: Login, known_hosts: KnownHosts, pace: Pace
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """Connect, and close on the way out, even if the peer no longer answers."""
+    connection = await connect(login, known_hosts, pace)
+    try:
+        yield connection
+    finally:
+        await close(connection)
+
+
+async def close(connection: asyncssh.SSHClientConnection) -> None:
+    """End a connection; a peer that does not say goodbye is dropped after a second."""
+    connection.close()
+    try:
+        async with asyncio.timeout(1):
+            await connection.wait_closed()
+    except TimeoutError:
+        connection.abort()
+
+
+async def connect(
+    login: Login, known_hosts: KnownHosts, pace: Pace
+) -> asyncssh.SSHClientConnection:
+    """Return a connection to a host whose key is trusted.
+
+    Raises:
+        HostKeyUnknown: First contact, without consent.
+        HostKeyChanged: Another key than the recorded or the given one.
+        AuthenticationFailed: The host refused the login, or our key file cannot be used.
+        HostUnreachable: No such name, no route, refused, too slow, or lost.
+    """
+    silence_loggers()
+    trust = known_hosts.find(login.address, login.port)
+    if not trust.known:
+        trust = await _first_contact(login, known_hosts, pace)
+    options = _options(login, trust, pace)
+    loop = asyncio.get_running_loop()
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        begun_s = loop.time()
+        try:
+            connection = await asyncssh.connect(**options)
+            break
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as exc:
+            await _explain_host_key(login, trust, pace, exc)
+        except _LOST as exc:
+            # A drop comes at once; a server that was silent for long will be silent again.
+            if attempt == ATTEMPTS_MAX or loop.time() - begun_s > DROP_S_MAX:
+                raise HostUnreachable(f"{login.name}: {_reason(exc)}") from exc
+            await asyncio.sleep(0.1 * attempt + secrets.randbelow(300) / 1_000)
+        except _FAILURES as exc:
+            raise _classify(login, exc) from exc
+    key = connection.get_server_host_key()
+    if key is not None and not trust.authorities:
+        known_hosts.pin(login.address, login.port, key)
+    return connection
+
+
+_FAILURES: Final = (
+    asyncssh.Error,
+    asyncssh.KeyImportError,
+    asyncssh.KeyEncryptionError,
+    OSError,
+    TimeoutError,
+)
+
+
+def _options(login: Login, trust: Trust, pace: Pace) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "host": login.address,
+        "port": login.port,
+        "username": login.user,
+        "config": None,
+        "known_hosts": (trust.keys, trust.authorities, trust.revoked),
+        "connect_timeout": pace.connect_s,
+        "login_timeout": pace.login_s,
+        "keepalive_interval": pace.keepalive_s,
+        "keepalive_count_max": pace.keepalives_max,
+        "compression_algs": None,
+        "encryption_algs": _CIPHERS,
+        "gss_auth": False,
+        "gss_kex": False,
+        "host_based_auth": False,
+    }
+    if login.key is not None:
+        # Only the key that was named: a server ends the login after a few wrong ones.
+        options |= {"client_keys": [str(login.key.expanduser())], "agent_path": None}
+    elif login.password is not None:
+        options |= {"client_keys": None, "agent_path": None}
+    if login.password is not None:
+        options["password"] = login.password.reveal()
+    return options
+
+
+async def _first_contact(login: Login, known_hosts: KnownHosts, pace: Pace) -> Trust:
+    key = await _presented_key(login, pace)
+    print_of_key = key.get_fingerprint()
+    if login.host_key_sha256 is not None:
+        if print_of_key != login.host_key_sha256:
+            raise HostKeyChanged(
+                f"{login.name}: the host key is {print_of_key}, but the answers say"
+                f" {login.host_key_sha256}; nothing was sent"
+            )
+    elif not login.accept_new_host_key:
+        raise HostKeyUnknown(
+            f"{login.name}: first contact with {login.address}, its host key is {print_of_key}"
+            f" ({key.get_algorithm()}); compare it, then set host_key_sha256 for this host,"
+            " or accept_new_host_keys for all"
+        )
+    known_hosts.pin(login.address, login.port, key)
+    return Trust(keys=[key])
+
+
+async def _presented_key(login: Login, pace: Pace) -> asyncssh.SSHKey:
+    """Return the key that the host shows; nothing about us is told to it."""
+    try:
+        async with asyncio.timeout(pace.connect_s + pace.login_s):
+            key = await asyncssh.get_server_host_key(
+                login.address, login.port, config=None, server_host_key_algs=list(PREFERRED)
+            )
+    except _FAILURES as exc:
+        raise _classify(login, exc) from exc
+    if key is None:
+        raise HostUnreachable(f"{login.name}: {login.address} shows no host key")
+    return key
+
+
+async def _explain_host_key(login: Login, trust: Trust, pace: Pace, exc: asyncssh.Error) -> None:
+    """Raise what a failed key exchange means, after a look at the key that is shown now."""
+    shown = await _presented_key(login, pace)
+    if trust.holds(shown):
+        raise HostUnreachable(f"{login.name}: {_reason(exc)}") from exc
+    recorded = ", ".join(sorted({key.get_fingerprint() for key in trust.keys})) or "an authority's"
+    raise HostKeyChanged(
+        f"{login.name}: the host key of {login.address} has CHANGED. Recorded: {recorded};"
+        f" shown now: {shown.get_fingerprint()}. Somebody may be between you and the host, or it"
+        " was installed anew; nothing secret was sent. If you know why, remove the old line from"
+        " the known_hosts file"
+    ) from exc
+
+
+def _classify(login: Login, exc: BaseException) -> Exception:
+    who = f"{login.name} ({login.address} port {login.port})"
+    kind: type[Exception] = HostUnreachable
+    match exc:
+        case asyncssh.PermissionDenied():
+            how = "password" if login.password is not None else str(login.key or "SSH agent")
+            kind = AuthenticationFailed
+            text = f"login as {login.user} refused ({how}); {_reason(exc)}"
+        case asyncssh.KeyEncryptionError() | asyncssh.KeyImportError():
+            kind = AuthenticationFailed
+            text = (
+                f"key file {login.key} cannot be used: {_reason(exc)};"
+                " a key with a passphrase goes into the SSH agent"
+            )
+        case FileNotFoundError() | PermissionError():
+            kind, text = ConfigError, f"{exc.filename}: {exc.strerror}"
+        case socket.gaierror():
+            text = f"the name is not known: {exc.strerror}"
+        case ConnectionRefusedError():
+            text = "connection refused; is sshd running on that port?"
+        case TimeoutError():
+            text = "no answer in time; firewall, or machine down?"
+        case _:
+            text = _reason(exc)
+    return kind(f"{who}: {text}")
+
+
+def _reason(exc: BaseException) -> str:
+    return printable(str(exc)) or type(exc).__name__

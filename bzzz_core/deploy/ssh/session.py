@@ -1,0 +1,330 @@
+"""One host with an open connection: commands, and files that no one else can read.
+
+Everything is bytes: decoding by the library would lose output *and* exit status of a command that
+prints no UTF-8, and close the connection with it. A command without an exit status has failed.
+
+Files are staged in a directory 0700 of the login below /var/tmp, made anew for each session and
+removed at its end; what a killed session left is removed by the next one. Root copies them to their
+places from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import asyncssh
+
+from bzzz_core.clock import utc_instant
+from bzzz_core.config.secrets import Secret
+from bzzz_core.deploy.remote import (
+    Completed,
+    Progress,
+    Sudo,
+    after_mark,
+    command_line,
+    printable,
+)
+from bzzz_core.deploy.ssh.connect import Login, Pace, opened
+from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable
+
+STDOUT_BYTES_MAX: Final = 4_000_000
+STDERR_BYTES_MAX: Final = 64_000
+CHANNELS_MAX: Final = 6
+"""sshd allows 10 sessions a connection by default; SFTP and forwarding need some."""
+_GRACE_S: Final = 20
+_BLOCK_BYTES: Final = 128 * 1024
+_TIMED_OUT: Final = (124, 137)
+
+_GREET: Final = """
+id -u
+date +%s.%N
+command -v timeout >/dev/null || echo no-timeout
+"""
+_MAKE_STAGE: Final = """
+find /var/tmp -maxdepth 1 -type d -name "bzzz-stage-*" -user "$(id -u)" -mmin +30 \
+  -exec rm -rf -- {} + 2>/dev/null
+umask 077
+mktemp -d /var/tmp/bzzz-stage-XXXXXXXXXX
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the first command tells: who we are there, and what the host's clock says."""
+
+    uid: int
+    sudo: Sudo
+    skew_ms: int | None
+    """Host's clock minus ours, against the middle of the round trip; None if not readable."""
+    round_trip_ms: int
+    host_key_sha256: str
+
+
+@asynccontextmanager
+async def session(
+    login: Login, known_hosts: KnownHosts, pace: Pace | None = None
+) -> AsyncIterator[SshHost]:
+    """Connect, find out how to become root, and clean up on the way out.
+
+    Raises:
+        DeployError: As `connect`; or sudo refused the one password it was given.
+    """
+    async with opened(login, known_hosts, pace or Pace()) as connection:
+        host = SshHost(login, connection)
+        await host.greet()
+        try:
+            yield host
+        finally:
+            await host.sweep()
+
+
+class SshHost:
+    """A `RemoteHost` over one SSH connection."""
+
+    def __init__(self, login: Login, connection: asyncssh.SSHClientConnection) -> None:
+        """Take an open connection; use `session`."""
+        self._login = login
+        self._connection = connection
+        self._channels = asyncio.Semaphore(CHANNELS_MAX)
+        self._mark = f"bzzz-{secrets.token_hex(12)}"
+        self._stage: str | None = None
+        self._sftp: asyncssh.SFTPClient | None = None
+        self._greeting: Greeting | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what the operator calls the host."""
+        return self._login.name
+
+    @property
+    def greeting(self) -> Greeting:
+        """Return what the host said first."""
+        assert self._greeting is not None, "greet first"
+        return self._greeting
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the connection stands, as far as this side knows."""
+        return not self._connection.is_closed()
+
+    async def greet(self) -> None:
+        """Learn who we are there, how to become root, and the difference of the clocks.
+
+        Raises:
+            AuthenticationFailed: sudo refused the password; it is not tried again.
+        """
+        before = utc_instant()
+        done = await self.run(_GREET, what="first command", root=False, timeout_s=15)
+        after = utc_instant()
+        lines = done.text.splitlines()
+        if len(lines) < 2 or not lines[0].isdecimal():  # noqa: PLR2004  uid and time
+            raise CommandFailed(f"{self.name}: the login does not run POSIX sh: {done.text[:80]!r}")
+        key = self._connection.get_server_host_key()
+        self._greeting = Greeting(
+            uid=int(lines[0]),
+            sudo=Sudo.ROOT if lines[0] == "0" else await self._probe_sudo(),
+            skew_ms=_skew_ms(lines[1], before, after),
+            round_trip_ms=round((after - before).total_seconds() * 1_000),
+            host_key_sha256=key.get_fingerprint() if key else "",
+        )
+
+    async def run(
+        self,
+        script: str,
+        *arguments: str,
+        what: str,
+        root: bool = True,
+        timeout_s: int = 60,
+        check: bool = True,
+    ) -> Completed:
+        """Run a constant script and return how it ended; the contract is `RemoteHost.run`."""
+        sudo = self.greeting.sudo if root else Sudo.ROOT
+        if sudo is Sudo.REFUSED:
+            raise AuthenticationFailed(f"{self.name}: {what} needs root, and sudo refuses it")
+        return await self._run(
+            script, arguments, what=what, sudo=sudo, timeout_s=timeout_s, check=check
+        )
+
+    async def stage(self, content: bytes) -> str:
+        """Put bytes into a new file 0600 and return its path."""
+        path = f"{await self._stage_directory()}/{secrets.token_hex(8)}"
+        flags = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_EXCL
+        try:
+            sftp = await self._open_sftp()
+            attributes = asyncssh.SFTPAttrs(permissions=0o600)
+            async with sftp.open(path, flags, attributes, encoding=None) as file:
+                await file.write(content)
+        except (asyncssh.Error, OSError) as exc:
+            raise await self._explain_write(path, exc) from exc
+        return path
+
+    async def upload(self, local: Path, progress: Progress) -> str:
+        """Put a local file into a new file of ours and return its path."""
+        path = f"{await self._stage_directory()}/{secrets.token_hex(8)}"
+
+        def report(_source: bytes, _target: bytes, sent: int, total: int) -> None:
+            progress(sent, total)
+
+        try:
+            sftp = await self._open_sftp()
+            await sftp.put(str(local), path, block_size=_BLOCK_BYTES, progress_handler=report)
+        except (asyncssh.Error, OSError) as exc:
+            raise await self._explain_write(path, exc) from exc
+        return path
+
+    async def sweep(self) -> None:
+        """Remove the staged files. A host that is gone keeps them until the next session."""
+        if self._sftp is not None:
+            self._sftp.exit()
+        if self._stage is None or self._connection.is_closed():
+            return
+        try:
+            await self.run(
+                'rm -rf -- "$1"',
+                self._stage,
+                what="clean up",
+                root=False,
+                timeout_s=15,
+                check=False,
+            )
+        except (CommandFailed, HostUnreachable):
+            return
+
+    async def _run(
+        self,
+        script: str,
+        arguments: tuple[str, ...],
+        *,
+        what: str,
+        sudo: Sudo,
+        timeout_s: int,
+        check: bool,
+    ) -> Completed:
+        secret = self._login.sudo_password if sudo is Sudo.PASSWORD else None
+        line = command_line(script, *arguments, mark=self._mark, timeout_s=timeout_s, sudo=sudo)
+        try:
+            async with self._channels, asyncio.timeout(timeout_s + _GRACE_S):
+                raw = await self._execute(line, secret)
+        except TimeoutError as exc:
+            raise CommandFailed(f"{self.name}: {what}: no end after {timeout_s} s") from exc
+        except (asyncssh.Error, OSError) as exc:
+            raise HostUnreachable(f"{self.name}: connection lost while: {what}; {exc}") from exc
+        done, ran = raw
+        if done.status in _TIMED_OUT:
+            raise CommandFailed(f"{self.name}: {what}: took longer than {timeout_s} s")
+        if not ran and done.status == 0:
+            raise CommandFailed(
+                f"{self.name}: {what}: the login shell ended before the command; look for `exit`"
+                " in its start files"
+            )
+        if check and done.status != 0:
+            raise CommandFailed(f"{self.name}: {what}: status {done.status}: {done.complaint}")
+        return done
+
+    async def _execute(self, line: str, password: Secret | None) -> tuple[Completed, bool]:
+        """Run one line; return how it ended and whether our script was reached."""
+        stdin = asyncssh.DEVNULL if password is None else asyncssh.PIPE
+        process: asyncssh.SSHClientProcess[bytes] = await self._connection.create_process(
+            line, encoding=None, stdin=stdin
+        )
+        try:
+            if password is not None:
+                process.stdin.write(password.reveal().encode() + b"\n")
+                process.stdin.write_eof()
+            # No TaskGroup: it would wrap a lost connection in a group of errors.
+            (stdout, truncated), (stderr, _) = await asyncio.gather(
+                _drain(process.stdout, STDOUT_BYTES_MAX), _drain(process.stderr, STDERR_BYTES_MAX)
+            )
+            await process.wait_closed()
+        finally:
+            # Cancelled or not: what still runs there ends at its own limit at the latest.
+            process.close()
+        if process.exit_status is None:
+            signal = process.exit_signal[0] if process.exit_signal else "none"
+            raise CommandFailed(
+                f"{self.name}: the command ended without a status (signal {signal})"
+            )
+        printed = after_mark(stdout, self._mark)
+        return (
+            Completed(process.exit_status, printed or b"", stderr, truncated),
+            printed is not None,
+        )
+
+    async def _probe_sudo(self) -> Sudo:
+        free = await self._run(
+            "true", (), what="ask sudo", sudo=Sudo.FREE, timeout_s=15, check=False
+        )
+        if free.status == 0:
+            return Sudo.FREE
+        if self._login.sudo_password is None:
+            return Sudo.REFUSED
+        # sudo itself says no more than "a password is required", so this one try has to tell.
+        tried = await self._run(
+            "true", (), what="try sudo", sudo=Sudo.PASSWORD, timeout_s=20, check=False
+        )
+        if tried.status != 0:
+            raise AuthenticationFailed(
+                f"{self.name}: sudo refused the password of {self._login.user}, or the user may not"
+                " use sudo; it was tried once and will not be tried again"
+            )
+        return Sudo.PASSWORD
+
+    async def _stage_directory(self) -> str:
+        if self._stage is None:
+            done = await self.run(_MAKE_STAGE, what="make a private directory", root=False)
+            self._stage = done.text.splitlines()[-1]
+        return self._stage
+
+    async def _open_sftp(self) -> asyncssh.SFTPClient:
+        if self._sftp is None:
+            self._sftp = await self._connection.start_sftp_client()
+        return self._sftp
+
+    async def _explain_write(self, path: str, exc: Exception) -> Exception:
+        """Name the cause of a failed write: SFTP calls a full disk just "Failure"."""
+        if self._connection.is_closed() or isinstance(exc, asyncssh.DisconnectError):
+            return HostUnreachable(f"{self.name}: connection lost during an upload: {exc}")
+        if isinstance(exc, asyncssh.SFTPNoConnection | asyncssh.SFTPConnectionLost):
+            return HostUnreachable(f"{self.name}: SFTP ended during an upload: {exc}")
+        if isinstance(exc, OSError) and exc.errno == errno.ENOENT:
+            return CommandFailed(f"{self.name}: {exc.filename}: {exc.strerror}")
+        done = await self.run(
+            'rm -f -- "$1"; df -Pk /var/tmp | tail -n 1',
+            path,
+            what="look for free space",
+            root=False,
+            check=False,
+        )
+        return CommandFailed(
+            f"{self.name}: upload to /var/tmp failed: {printable(str(exc))};"
+            f" file system there: {printable(done.text)}"
+        )
+
+
+async def _drain(reader: asyncssh.SSHReader[bytes], limit: int) -> tuple[bytes, bool]:
+    """Read to the end, keep the first `limit` bytes, and say whether there was more."""
+    kept = bytearray()
+    truncated = False
+    while chunk := await reader.read(65_536):
+        room = limit - len(kept)
+        kept += chunk[:room]
+        truncated = truncated or len(chunk) > room
+    return bytes(kept), truncated
+
+
+def _skew_ms(word: str, before: datetime, after: datetime) -> int | None:
+    try:
+        there_s = float(word.rstrip("N%."))  # a date without %N prints it as it stands
+    except ValueError:
+        return None
+    here_s = (before.timestamp() + after.timestamp()) / 2
+    return round((there_s - here_s) * 1_000)

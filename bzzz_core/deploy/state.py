@@ -1,0 +1,254 @@
+"""The operator's side of a cluster: authorities, token, cluster id. Created once, never replaced.
+
+All of it lies in `clusters/<name>/` of the operator's directory (see `config/profile.py`):
+
+    cluster-id, api-token       made at the first apply
+    ca/                         the two authorities, encrypted
+    ca/passphrase               0600, only if no passphrase was referenced in the answers
+
+`known` reads what is there without unlocking anything, for plans; `open_cluster` creates what is
+missing and unlocks the authorities, for apply. Losing this directory means losing the cluster's
+authorities, so nothing in here ever overwrites a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bzzz_core.config import secrets as secret_references
+from bzzz_core.config.profile import (
+    ClusterProfile,
+    ProfileHost,
+    SshAccess,
+    cluster_directory,
+    profile_path,
+    save_profile,
+)
+from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.secrets import Secret
+from bzzz_core.config.sources import dump
+from bzzz_core.deploy import layout
+from bzzz_core.deploy.change import Change
+from bzzz_core.deploy.goal import AI_KEY, Known, Root, node_address
+from bzzz_core.errors import ConfigError
+from bzzz_core.trust import private_files
+from bzzz_core.trust.ca import Authority, Purpose
+from bzzz_core.trust.certificate import describe
+
+CLUSTER_ID: Final = re.compile(r"[0-9a-f]{32}")
+_TOKEN_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCluster:
+    """An operator's cluster with its authorities unlocked."""
+
+    cluster_id: str
+    node_ca: Authority
+    fabric_ca: Authority
+    secrets: dict[str, Secret]
+    """Path on the host -> content of the file that belongs there."""
+
+
+class ClusterState:
+    """The directory of one cluster on the operator's machine."""
+
+    def __init__(self, name: str, base: Path | None = None) -> None:
+        """Take the cluster's name and the operator's directory; touch nothing."""
+        self._name = name
+        self._base = base
+        self._directory = cluster_directory(name, base)
+
+    @property
+    def known_hosts(self) -> Path:
+        """Return the file with the hosts' pinned keys."""
+        return self._directory / "known_hosts"
+
+    @property
+    def journal(self) -> Path:
+        """Return the directory of the runs' journals."""
+        return self._directory / "journal"
+
+    def known(self, spec: ClusterSpec) -> Known:
+        """Return what is known of the cluster, without creating or unlocking anything.
+
+        Raises:
+            ConfigError: A file is damaged, or a secret that the answers refer to is missing.
+            TrustError: A certificate of an authority is damaged or open to others.
+        """
+        cluster_id = self._cluster_id()
+        profile = profile_path(self._name, self._base)
+        return Known(
+            cluster_id=cluster_id,
+            node_ca=self._root(Purpose.NODE),
+            fabric_ca=self._root(Purpose.FABRIC),
+            secrets={path: _sha256(value) for path, value in self._host_secrets(spec).items()},
+            profile_sha256=hashlib.sha256(profile.read_bytes()).hexdigest()
+            if profile.exists()
+            else None,
+        )
+
+    def open_cluster(self, spec: ClusterSpec) -> OpenCluster:
+        """Create what is missing and unlock the authorities.
+
+        Raises:
+            ConfigError: A file is damaged, or a secret that the answers refer to is missing.
+            TrustError: The passphrase is wrong or too short, or an authority is damaged.
+        """
+        private_files.private_directory(self._directory)
+        passphrase = self._passphrase(spec)
+        if self._cluster_id() is None:
+            self._create("cluster-id", secrets.token_hex(16))
+        if not (self._directory / "api-token").exists():
+            self._create("api-token", secrets.token_urlsafe(_TOKEN_BYTES))
+        cluster_id = self._cluster_id()
+        assert cluster_id is not None, "it was made above"
+        return OpenCluster(
+            cluster_id=cluster_id,
+            node_ca=self._authority(Purpose.NODE, spec, passphrase),
+            fabric_ca=self._authority(Purpose.FABRIC, spec, passphrase),
+            secrets=self._host_secrets(spec),
+        )
+
+    def changes(self, spec: ClusterSpec, known: Known) -> tuple[Change, ...]:
+        """Return what `open_cluster` and `write_profile` would do on this machine."""
+        changes = []
+        for what, present in (
+            ("cluster id", known.cluster_id is not None),
+            ("node authority", known.node_ca is not None),
+            ("fabric authority", known.fabric_ca is not None),
+            ("API token", layout.API_TOKEN in (known.secrets or {})),
+        ):
+            if not present:
+                changes.append(_creation(what, str(self._directory), secret=what != "cluster id"))
+        text = self._profile_text(spec, known)
+        if text is None or hashlib.sha256(text.encode()).hexdigest() != known.profile_sha256:
+            changes.append(_creation("cluster profile", str(profile_path(self._name, self._base))))
+        return tuple(changes)
+
+    def write_profile(self, spec: ClusterSpec) -> Path:
+        """Write the profile by which the monitor finds the cluster, and return its path."""
+        profile = self._profile(spec, self.known(spec))
+        assert profile is not None, "the cluster was created before"
+        path = profile_path(self._name, self._base)
+        if not path.exists() or path.read_text(encoding="utf-8") != dump(profile):
+            save_profile(path, profile)
+        return path
+
+    def _profile_text(self, spec: ClusterSpec, known: Known) -> str | None:
+        profile = self._profile(spec, known)
+        return None if profile is None else dump(profile)
+
+    def _profile(self, spec: ClusterSpec, known: Known) -> ClusterProfile | None:
+        if known.cluster_id is None or known.node_ca is None:
+            return None
+        ssh = spec.security.ssh
+        return ClusterProfile(
+            name=self._name,
+            cluster_id=known.cluster_id,
+            ca_sha256=known.node_ca.sha256,
+            api_token=f"file:{self._directory / 'api-token'}",
+            ssh=SshAccess(
+                user=ssh.user,
+                port=ssh.port,
+                key=str(Path(ssh.key).expanduser().absolute()) if ssh.key else None,
+                password=ssh.password,
+                known_hosts=str(self.known_hosts),
+            ),
+            hosts=tuple(
+                ProfileHost(
+                    name=host.name,
+                    address=node_address(host),
+                    port=host.port,
+                    user=host.user,
+                    api_port=spec.network.ports.api,
+                )
+                for host in spec.hosts
+            ),
+        )
+
+    def _host_secrets(self, spec: ClusterSpec) -> dict[str, Secret]:
+        found = {}
+        token = self._directory / "api-token"
+        if token.exists():
+            found[layout.API_TOKEN] = secret_references.resolve(f"file:{token}")
+        if spec.ai.endpoint.api_key is not None:
+            found[AI_KEY] = secret_references.resolve(spec.ai.endpoint.api_key)
+        return found
+
+    def _cluster_id(self) -> str | None:
+        path = self._directory / "cluster-id"
+        try:
+            text = path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"{path} cannot be read") from exc
+        if not CLUSTER_ID.fullmatch(text):
+            raise ConfigError(f"{path} holds no cluster id (32 hexadecimal digits)")
+        return text
+
+    def _root(self, purpose: Purpose) -> Root | None:
+        path = self._directory / "ca" / f"{purpose}-ca.pem"
+        if not path.exists():
+            return None
+        pem = private_files.read(path).decode("ascii", errors="replace")
+        said = describe(pem)
+        return Root(pem=pem, sha256=said.sha256, key_id=said.key_id)
+
+    def _authority(self, purpose: Purpose, spec: ClusterSpec, passphrase: Secret) -> Authority:
+        directory = self._directory / "ca"
+        if not (directory / f"{purpose}-ca.pem").exists():
+            Authority.create(
+                purpose,
+                common_name=f"{self._name} {purpose}",
+                days=spec.security.tls.root_days,
+                passphrase=passphrase,
+            ).save(directory)
+        return Authority.load(directory, purpose, passphrase)
+
+    def _passphrase(self, spec: ClusterSpec) -> Secret:
+        if spec.security.tls.passphrase is not None:
+            return secret_references.resolve(spec.security.tls.passphrase)
+        path = self._directory / "ca" / "passphrase"
+        private_files.private_directory(path.parent)
+        if not path.exists():
+            private_files.create(path, secrets.token_urlsafe(_TOKEN_BYTES).encode() + b"\n")
+        return secret_references.resolve(f"file:{path}")
+
+    def _create(self, name: str, text: str) -> None:
+        private_files.create(self._directory / name, text.encode("ascii") + b"\n")
+
+
+def secret_content(value: Secret) -> bytes:
+    """Return the bytes of a secret's file on a host."""
+    return value.reveal().encode() + b"\n"
+
+
+def secret_values(opened: OpenCluster, spec: ClusterSpec) -> Sequence[Secret]:
+    """Return every secret that this run handles, for redaction."""
+    ssh = spec.security.ssh
+    references = [ref for ref in (ssh.password, ssh.sudo_password) if ref is not None]
+    return [*opened.secrets.values(), *(secret_references.resolve(ref) for ref in references)]
+
+
+def _sha256(value: Secret) -> str:
+    return hashlib.sha256(secret_content(value)).hexdigest()
+
+
+def _creation(what: str, target: str, *, secret: bool = False) -> Change:
+    return Change(
+        phase="operator",
+        action="create",
+        target=target,
+        before="",
+        after=what,
+        secret=secret,
+        sentence=f"on this machine: write the {what} in {target}",
+    )
