@@ -159,6 +159,18 @@ class CommandFailed(DeployError):
     code = "command_failed"
 
 
+class ProbeUnreadable(CommandFailed):
+    """The probe of a host printed nothing that can be read."""
+
+    code = "probe_unreadable"
+
+
+class ReleaseError(DeployError):
+    """The release could not be built on the operator's machine; no host was touched."""
+
+    code = "release"
+
+
 class PlanChanged(DeployError):
     """The plan or the hosts' facts are not those that were confirmed."""
 

@@ -83,5 +83,5 @@ class ApiClient:
 def _decode(body: bytes, kind: type[Document]) -> Document:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise TransportError(f"not a {kind.__name__} document: {exc}") from exc

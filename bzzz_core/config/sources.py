@@ -61,6 +61,18 @@ def load_agent_config(path: Path, environment: Mapping[str, str] | None = None) 
     return _load(path, AgentConfig, environment=env)
 
 
+def parse_untrusted(text: str) -> Any:
+    """Return what a YAML text of unknown origin holds; no schema is applied.
+
+    Raises:
+        ConfigError: It is no YAML, or nested too deeply.
+    """
+    try:
+        return yaml.safe_load(text[:DOCUMENT_BYTES_MAX])
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        raise ConfigError("not valid YAML") from exc
+
+
 def environment_name(path: tuple[str, ...]) -> str:
     """Return the environment variable that overrides the leaf at `path`."""
     return ENVIRONMENT_PREFIX + "__".join(path).upper()

@@ -47,7 +47,8 @@ class Drive:
         self._record = record
         self._clock = clock
         self._regoal = goals
-        self._serves = False
+        self._serving: Verdict | None = None
+        """What the cluster agreed on before anything was restarted; None: it did not serve."""
 
     async def run(self, facts: Mapping[str, HostFacts]) -> Verdict | None:
         """Do everything; return what the cluster agreed on, or None if it did not come so far."""
@@ -79,8 +80,8 @@ class Drive:
         await asyncio.gather(*(one(name) for name in self._record.standing(goals)))
 
     async def _activate(self, goals: Mapping[str, Goal]) -> Verdict | None:
-        # Care not to cost the majority makes sense only where there is one.
-        self._serves = _restarting(goals) and await self._is_serving(goals)
+        if _restarting(goals):
+            self._serving = await self._serving_now(goals)
         for phase in phases.ACTIVATE:
             await self._on_all(phase, goals)
         verdict = await self._verify(goals)
@@ -91,7 +92,10 @@ class Drive:
 
     async def _on_all(self, phase: Phase, goals: Mapping[str, Goal]) -> None:
         standing = self._record.standing(goals)
-        rolling = [name for name in standing if self._serves and _restarts(phase, goals[name])]
+        # Care not to cost the majority makes sense only where there is one.
+        rolling = [name for name in standing if self._serving and _restarts(phase, goals[name])]
+        # The leader last: one election instead of several.
+        rolling.sort(key=lambda name: self._serving is not None and name == self._serving.leader)
         others = [name for name in standing if name not in rolling]
         await asyncio.gather(*(self._phase(phase, goals[name]) for name in others))
         for index, name in enumerate(rolling):
@@ -107,12 +111,22 @@ class Drive:
             name, phase.name, wait_ready.verify(self._hosts[name], goal, self._work)
         )
 
-    async def _is_serving(self, goals: Mapping[str, Goal]) -> bool:
+    async def _serving_now(self, goals: Mapping[str, Goal]) -> Verdict | None:
+        names = self._record.standing(goals)
         try:
-            await verify_cluster(self._hosts, goals, self._clock, limit_ms=0)
+            return await self._agreement(names, goals, limit_ms=0)
         except BzzzError:
-            return False
-        return True
+            return None
+
+    async def _agreement(
+        self, names: list[str], goals: Mapping[str, Goal], *, limit_ms: int
+    ) -> Verdict:
+        return await verify_cluster(
+            {name: self._hosts[name] for name in names},
+            {name: goals[name] for name in names},
+            self._clock,
+            limit_ms,
+        )
 
     async def _phase(self, phase: Phase, goal: Goal) -> bool:
         """Do one phase on one host; return whether the host is still in the run."""
@@ -147,12 +161,7 @@ class Drive:
         begun_ms = self._clock.now_ms()
         spec = next(iter(goals.values())).spec
         try:
-            verdict = await verify_cluster(
-                {name: self._hosts[name] for name in names},
-                {name: goals[name] for name in names},
-                self._clock,
-                spec.validation.elect_ms_max,
-            )
+            verdict = await self._agreement(names, goals, limit_ms=spec.validation.elect_ms_max)
         except BzzzError as exc:
             elapsed_ms = self._clock.now_ms() - begun_ms
             self._record.fail(_CLUSTER, phases.VERIFY_CLUSTER, elapsed_ms, str(exc))

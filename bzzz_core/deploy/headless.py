@@ -30,7 +30,9 @@ from bzzz_core.deploy.events import (
     Step,
     Summary,
 )
+from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.runner import Deployment, Prepared
+from bzzz_core.deploy.ssh.session import session
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
@@ -50,6 +52,7 @@ def main(
     base: Path | None = None,
     output: TextIO | None = None,
     confirm: Callable[[str], bool] | None = None,
+    open_session: OpenSession = session,
 ) -> int:
     """Run setup and return the exit code.
 
@@ -61,6 +64,7 @@ def main(
         base: The operator's directory; None: the user's own.
         output: Where to print; standard output by default.
         confirm: Asks a person; without it `apply` needs `yes`.
+        open_session: How to connect.
     """
     out = output or sys.stdout
     sink = _json_sink(out) if as_json else _text_sink(out, SystemClock())
@@ -69,27 +73,29 @@ def main(
         if mode == "apply" and not yes and confirm is None:
             _complain("apply changes hosts; say --yes, or look first with --plan")
             return EXIT_USAGE
-        return asyncio.run(_run(spec, mode, sink, base, None if yes else confirm))
+        deployment = Deployment(spec, sink=sink, base=base, open_session=open_session)
+        return asyncio.run(_run(deployment, spec, mode, sink, None if yes else confirm))
     except BzzzError as exc:
         if as_json:
-            _print(
-                out, msgspec.json.encode({"event": "error", "code": exc.code, "message": str(exc)})
-            )
+            failure = {"event": "error", "code": exc.code, "message": str(exc)}
+            _print(out, msgspec.json.encode(failure))
         _complain(str(exc))
+        sink(Summary(hosts=(), exit_code=exc.exit_code, elapsed_ms=0))
         return exc.exit_code
     except KeyboardInterrupt:
         _complain("interrupted; run the same command again to continue")
+        sink(Summary(hosts=(), exit_code=EXIT_INTERRUPTED, elapsed_ms=0))
         return EXIT_INTERRUPTED
 
 
 async def _run(
+    deployment: Deployment,
     spec: ClusterSpec,
     mode: Mode,
     sink: Sink,
-    base: Path | None,
     confirm: Callable[[str], bool] | None,
 ) -> int:
-    async with Deployment(spec, sink=sink, base=base) as deployment:
+    async with deployment:
         if mode == "check":
             return _finish(await deployment.check(), spec, sink)
         prepared = await deployment.prepare()
@@ -185,8 +191,8 @@ def _render_summary(summary: Summary) -> list[str]:
     ]
     if summary.leader:
         lines.append(f"leader {summary.leader}, term {summary.term}")
-    lines.append(f"exit {summary.exit_code} after {summary.elapsed_ms / 1_000:.1f}s")
-    return lines
+    took = f" after {summary.elapsed_ms / 1_000:.1f}s" if summary.elapsed_ms else ""
+    return [*lines, f"exit {summary.exit_code}{took}"]
 
 
 def _print(out: TextIO, line: bytes) -> None:

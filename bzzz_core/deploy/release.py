@@ -40,11 +40,13 @@ import msgspec
 import bzzz_core
 from bzzz_core.deploy.goal import ReleaseRef
 from bzzz_core.deploy.remote import printable
-from bzzz_core.errors import DeployError
+from bzzz_core.errors import ReleaseError
 
 ARCHES: Final = ("x86_64", "aarch64")
 GLIBC_OLDEST: Final = (2, 28)
 PIP_S_MAX: Final = 600
+CACHED_MAX: Final = 12
+"""About 20 MB each; hosts of different kinds need one each."""
 _BROKER: Final = "bin/nats-server"
 _PLATFORM_MARKER: Final = re.compile(
     r"sys_platform|platform_machine|python_(full_)?version|os_name"
@@ -53,12 +55,6 @@ _PIP_ENVIRONMENT: Final = re.compile(
     r"(PIP_.*|PATH|HOME|LANG|TMPDIR|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|XDG_.*"
     r"|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY)"
 )
-
-
-class ReleaseError(DeployError):
-    """The release could not be built on this machine; no host was touched."""
-
-    code = "release"
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -110,6 +106,7 @@ async def build(*, python: str, arch: str, cache: Path | None = None) -> Release
             done = work / "done"
             shutil.rmtree(entry, ignore_errors=True)  # of a build that was killed
             done.rename(entry)
+        await asyncio.to_thread(_forget_old, place)
     return await asyncio.to_thread(_load, entry, python, arch)
 
 
@@ -256,6 +253,14 @@ def _prune(site: Path) -> None:
             (directory / name).unlink(missing_ok=True)
     for cache in [*site.rglob("__pycache__")]:
         shutil.rmtree(cache)
+
+
+def _forget_old(cache: Path) -> None:
+    """Keep the newest releases; the others can be built again."""
+    entries = [path for path in cache.iterdir() if not path.name.startswith(".")]
+    newest_first = sorted(entries, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in newest_first[CACHED_MAX:]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _load(entry: Path, python: str, arch: str) -> Release:

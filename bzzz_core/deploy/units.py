@@ -103,7 +103,7 @@ def _hardening(goal: Goal) -> str:
     return f"""\
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={paths.data} {paths.logs} {layout.SECRETS}
+ReadWritePaths={paths.data} {paths.logs}
 ProtectHome=yes
 PrivateTmp=yes
 {private_devices}ProtectKernelTunables=yes

@@ -55,7 +55,7 @@ def _uptime(uptime_s: float | None) -> float:
 
 
 def _idleness(load_1m: float | None, cpu_count: int | None) -> float:
-    if load_1m is None or not cpu_count:
+    if load_1m is None or cpu_count is None or cpu_count < 1:
         return 0.0
     return _part(1 - load_1m / cpu_count)
 
@@ -67,7 +67,7 @@ def _free(used: int | None, total: int | None) -> float:
 
 
 def _processors(cpu_count: int | None) -> float:
-    if not cpu_count:
+    if cpu_count is None or cpu_count < 1:
         return 0.0
     return _part(math.log2(1 + cpu_count) / math.log2(1 + _PROCESSORS_MAX))
 

@@ -40,7 +40,7 @@ async def agree(records: Records, configured: VoterSet) -> VoterSet:
         raise ConsistencyError(f"the voters' record is over {RECORD_BYTES_MAX} bytes")
     try:
         committed = msgspec.msgpack.decode(record.value, type=VoterSet)
-    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConsistencyError("the voters' record is damaged") from exc
     if committed.digest() != configured.digest():
         names = ", ".join(voter.name for voter in committed.voters)

@@ -1,6 +1,6 @@
 """The vote on disk: one small file, replaced as a whole.
 
-    <data>/election/vote = msgpack [wire, vote as msgpack, SHA-256 of it]
+    <data>/votes/vote = msgpack [wire, vote as msgpack, SHA-256 of it]
 
 The folder is made together with an empty vote when the node starts for the first time, and by
 nothing else. So a folder without a readable vote means that a vote was lost, and the voter abstains

@@ -140,7 +140,7 @@ def decode(data: bytes, kind: type[Answer]) -> Answer:
         if failure.error is not None:
             raise JetStreamRefusal(failure.error)
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as exc:
+    except ValueError as exc:
         raise BrokerError(f"JetStream's answer is no {kind.__name__}: {exc}") from exc
 
 

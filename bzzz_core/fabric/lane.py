@@ -73,7 +73,7 @@ def decode_batch(content: bytes) -> Batch:
     """
     try:
         return _decoder.decode(content)
-    except msgspec.DecodeError as exc:
+    except ValueError as exc:
         raise IntegrityError(f"a message of the log is damaged: {exc}") from exc
 
 

@@ -96,5 +96,5 @@ class JsonEndpoint:
     def _decode(self, path: str, content: bytes, kind: type[Answer]) -> Answer:
         try:
             return msgspec.json.decode(content, type=kind)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (ValueError, RecursionError) as exc:
             raise TransportError(f"{self._base_url}{path}: not the expected answer") from exc

@@ -80,7 +80,7 @@ def decode_beat(subject: str, data: bytes) -> Beat:
         raise TransportError(f"beat of {len(data)} bytes is over {BEAT_BYTES_MAX}")
     try:
         beat = _beats.decode(data)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise TransportError(f"malformed beat on {subject}") from exc
     if subject != f"{BEAT_SUBJECT}.{beat.node}":
         raise TransportError(f"beat on {subject} claims to be about {beat.node}")
@@ -97,5 +97,5 @@ def decode_digest(data: bytes) -> Digest:
         raise TransportError(f"digest of {len(data)} bytes is over {DIGEST_BYTES_MAX}")
     try:
         return _digests.decode(data)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise TransportError("malformed digest") from exc

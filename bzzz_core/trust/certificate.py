@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -55,8 +56,30 @@ def describe(pem: str) -> CertificateFacts:
             key_id=_subject_key_id(extensions),
             issuer_key_id=_authority_key_id(extensions),
         )
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as exc:
         raise TrustError("the certificate cannot be read") from exc
+
+
+def requested_key_sha256(csr_pem: str) -> str:
+    """Return SHA-256 of the public key that a signing request is for.
+
+    Raises:
+        TrustError: It is not a signing request.
+    """
+    if len(csr_pem) > _PEM_CHARACTERS_MAX:
+        raise TrustError("the signing request is too large")
+    try:
+        key = x509.load_pem_x509_csr(csr_pem.encode("utf-8")).public_key()
+        public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise TrustError("the signing request cannot be read") from exc
+    return hashlib.sha256(public).hexdigest()
 
 
 def _names(extensions: x509.Extensions) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def install_bundle(directory: Path, encoded: bytes) -> None:
     """
     try:
         bundle = msgspec.json.decode(encoded, type=CertificateBundle)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise TrustError(f"not a bundle of certificates: {exc}") from exc
     install_certificates(
         directory,

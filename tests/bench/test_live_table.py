@@ -46,7 +46,7 @@ class _Rows:
         return self.versions[row]
 
     def cells(self, row: str, placed: Sequence[Placed]) -> Sequence[Line]:
-        return [[(value, Tone.PLAIN)] for value, _ in zip(self.values[row], placed, strict=True)]
+        return [[(self.values[row][int(p.column.key[1:])], Tone.PLAIN)] for p in placed]
 
     def tick(self) -> list[str]:
         rows = self.random.sample(self.ids, int(len(self.ids) * CHANGED))

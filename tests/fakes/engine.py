@@ -41,6 +41,11 @@ class FakeEngine:
         """Return the phases of the fake run."""
         return ("probe", *PHASES)
 
+    @property
+    def shared_phases(self) -> tuple[str, ...]:
+        """Return none: every phase of the fake is about one host."""
+        return ()
+
     async def look(self, spec: ClusterSpec, host: HostSpec) -> Look:
         """Ask for trust until the answers hold the fingerprint."""
         self.looked.append(host.name)

@@ -18,7 +18,7 @@ from types import ModuleType
 from bzzz_core import election
 
 _FOLDER = Path(election.__file__).parent
-_COPIED = ("memory", "stages", "machine")
+_COPIED = ("memory", "stages", "state", "leader", "candidate", "voter", "machine")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,3 @@ def test_the_same_seed_is_the_same_history() -> None:
     first, second = World(7), World(7)
     assert first.run() == second.run()
     assert len(first.history) > 1
-
-
-# Seeds that found real faults in earlier drafts stay here by name. What they found is also pinned
-# down by unit tests (tests/unit/test_election_machine.py), because a seed means another history
-# after the next change of the simulation.
-@pytest.mark.parametrize("seed", [116, 295])
-def test_seeds_that_once_found_a_fault(seed: int) -> None:
-    """116: a ballot on a record the voter did not know; 295: a voter lost to a living leader."""
-    World(seed).run()

@@ -47,7 +47,7 @@ def test_a_copy_without_a_bug_is_as_good_as_the_original() -> None:
     """Else the copies would die of being copies."""
     harmless = Mutant(
         "none",
-        "machine.py",
+        "state.py",
         0,
         (("TERM_JUMP_MAX: Final = 1_000_000", "TERM_JUMP_MAX: Final = 1_000_001"),),
     )

@@ -186,6 +186,17 @@ def test_the_leaders_host_is_lost_and_comes_back(
 
 
 @pytest.mark.usefixtures("installed")
+def test_a_host_that_reboots_comes_back_unaided(operator: Operator, docker: Docker) -> None:
+    follower = next(
+        host for host in operator.bed.hosts() if host.name != operator.monitor()["leader"]
+    )
+    faults.reboot(docker, operator.bed, follower)
+    _until(operator, lambda view: set(_states(view).values()) == {"alive"})
+    _, events = operator.setup("--apply", "--yes")
+    assert [host["changes"] for host in events[-1]["hosts"]] == [0, 0, 0], _planned(events)
+
+
+@pytest.mark.usefixtures("installed")
 def test_another_operator_is_refused(operator: Operator, tmp_path: Path) -> None:
     """Whoever has not created the cluster cannot take it over by running setup."""
     code, events = Operator(operator.bed, tmp_path).setup("--apply", "--yes")

@@ -1,4 +1,4 @@
-"""Apps on frozen state: a clock that stands still, a feed and an engine that do as they are told."""
+"""Apps on frozen state: a clock that stands still, a feed and an engine that do as told."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from screens.app import BzzzApp
 from screens.monitor.overview import Overview
 from screens.setup.context import Context
 from screens.setup.draft import Draft, parse_hosts
+from screens.setup.opening import wizard_of
 from screens.setup.session import Session
 from screens.setup.wizard import Wizard
-from screens.setup.opening import wizard_of
 from tests.fakes.engine import FakeEngine
 
 HOSTS = "10.20.0.11 10.20.0.12 10.20.0.13"

@@ -137,8 +137,9 @@ def test_sources_come_from_a_profile_in_its_order() -> None:
         ProfileHost(name=f"bzzz-{n}", address="127.0.0.1", api_port=1, api_url="http://127.0.0.1:1")
         for n in (3, 1)
     )
+    reference = "env:TOKEN"
     profile = ClusterProfile(
-        name="lab", cluster_id="c", ca_sha256="0" * 64, api_token="env:TOKEN", hosts=hosts
+        name="lab", cluster_id="c", ca_sha256="0" * 64, api_token=reference, hosts=hosts
     )
     save_profile(profile_path("lab"), profile)
     assert [source.name for source in sources_of(Target())] == ["bzzz-3", "bzzz-1"]

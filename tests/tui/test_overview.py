@@ -18,6 +18,7 @@ from bzzz_tui.widgets.top_line import Banner, TopLine
 from screens.app import BzzzApp
 from screens.keys import KeysScreen
 from screens.monitor.overview import Overview
+from screens.start import StartScreen
 from tests.fakes import statuses
 from tests.tui.conftest import FrozenClock, HandFeed, app_with, connected, snapshot
 
@@ -27,10 +28,18 @@ Body = Callable[[Pilot[int]], Awaitable[None]]
 def drive(app: BzzzApp, body: Body, size: tuple[int, int] = (100, 30)) -> None:
     async def run() -> None:
         async with app.run_test(size=size) as pilot:
-            await pilot.pause()
+            await fed(pilot)
             await body(pilot)
 
     asyncio.run(run())
+
+
+async def fed(pilot: Pilot[int]) -> None:
+    """Wait until the overview has started its feed and taken in its first events."""
+    async with asyncio.timeout(10):
+        while not (isinstance(pilot.app.screen, Overview) and pilot.app.screen.started):
+            await pilot.pause(0.01)
+    await pilot.pause()
 
 
 def shown_lines(app: BzzzApp) -> list[str]:
@@ -48,7 +57,7 @@ def test_the_first_answer_fills_the_screen(overview_app, clock: FrozenClock) -> 
 
     async def body(_pilot: Pilot[int]) -> None:
         text = "\n".join(shown_lines(app))
-        for words in ("honeycomb", "RO", "bzzz-2", "term 42", "quorum 3/3", "age 0s", "healthy"):
+        for words in ("honeycomb", "RO", "bzzz-2", "term 42", "quorum 3/3", "age 1s", "healthy"):
             assert words in text
         assert text.count("alive") >= 3
 
@@ -192,17 +201,35 @@ def test_asking_for_fresh_data_hurries_the_feed(overview_app, feed: HandFeed) ->
     drive(app, body)
 
 
-def test_a_wrong_profile_is_said_on_the_screen(clock: FrozenClock) -> None:
-    async def open_feed(_emit: object) -> HandFeed:
-        raise ConfigError("profile.yaml:3: hosts: this is wrong")
+async def _no_feed(_emit: object) -> HandFeed:
+    raise ConfigError("profile.yaml:3: hosts: this is wrong")
 
-    app = app_with(lambda a: Overview(open_feed, clock=clock, glyphs=a.glyphs), clock)
+
+def test_a_wrong_profile_ends_the_program_with_its_reason(
+    clock: FrozenClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = app_with(lambda a: Overview(_no_feed, clock=clock, glyphs=a.glyphs), clock)
 
     async def body(pilot: Pilot[int]) -> None:
         await pilot.pause()
-        assert "hosts: this is wrong" in shown_lines(app)[1]
 
     drive(app, body)
+    assert app.return_code == 2
+    assert "hosts: this is wrong" in capsys.readouterr().err
+
+
+def test_a_wrong_profile_over_another_screen_is_said_there(clock: FrozenClock) -> None:
+    app = app_with(lambda a: StartScreen(a.glyphs), clock)
+
+    async def run() -> None:
+        async with app.run_test(size=(100, 30)) as pilot:
+            app.push_screen(Overview(_no_feed, clock=clock, glyphs=app.glyphs))
+            await fed(pilot)
+            assert "hosts: this is wrong" in shown_lines(app)[1]
+            await pilot.press("q")
+            assert isinstance(app.screen, StartScreen)
+
+    asyncio.run(run())
 
 
 def test_keys_are_listed_with_those_that_are_still_to_come(overview_app) -> None:  # noqa: ANN001

@@ -19,6 +19,7 @@ from screens.start import StartScreen
 from tests.fakes import statuses
 from tests.fakes.engine import FakeEngine
 from tests.tui.conftest import FrozenClock, app_with, connected, snapshot
+from tests.tui.test_overview import fed
 from tests.tui.test_wizard import settle, to_step
 
 SIZES = [(80, 24), (120, 40)]
@@ -36,7 +37,7 @@ def test_overview(
 ) -> None:
     """A healthy cluster of three."""
     app = overview_app(snapshot(statuses.status(), clock), connected(clock), theme=theme)
-    assert snap_compare(app, terminal_size=size)
+    assert snap_compare(app, terminal_size=size, run_before=fed)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -49,7 +50,7 @@ def test_overview_after_the_leader_died(
     """The old leader is dead, a new one leads in a higher term."""
     after = statuses.with_state(statuses.status(leader=3, term=43), 2, MemberState.DEAD)
     app = overview_app(snapshot(statuses.status(), clock), snapshot(after, clock), connected(clock))
-    assert snap_compare(app, terminal_size=size)
+    assert snap_compare(app, terminal_size=size, run_before=fed)
 
 
 def test_overview_disconnected(snap_compare: Compare, overview_app, clock: FrozenClock) -> None:  # noqa: ANN001
@@ -63,7 +64,7 @@ def test_overview_disconnected(snap_compare: Compare, overview_app, clock: Froze
         retry_at_ms=clock.ms + 4_000,
         reason="bzzz-3: no answer within 1000 ms",
     )
-    assert snap_compare(overview_app(seen, lost), terminal_size=(80, 24))
+    assert snap_compare(overview_app(seen, lost), terminal_size=(80, 24), run_before=fed)
 
 
 def test_start(snap_compare: Compare, clock: FrozenClock) -> None:
@@ -144,7 +145,7 @@ SCENES = {
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("scene", SCENES)
-def test_wizard(
+def test_wizard(  # noqa: PLR0917  fixtures
     snap_compare: Compare,
     wizard_app,  # noqa: ANN001
     engine: FakeEngine,

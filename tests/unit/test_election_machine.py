@@ -27,7 +27,7 @@ from bzzz_core.election.events import (
     VoteSaved,
     WriteTerm,
 )
-from bzzz_core.election.machine import TERM_JUMP_MAX, VOTED_OUT_DETECTS
+from bzzz_core.election.leader import VOTED_OUT_DETECTS
 from bzzz_core.election.messages import (
     Heartbeat,
     HeartbeatAck,
@@ -40,6 +40,7 @@ from bzzz_core.election.messages import (
     VoteRequest,
 )
 from bzzz_core.election.stages import Role
+from bzzz_core.election.state import TERM_JUMP_MAX
 from bzzz_core.model import NodeId, Revision, StreamId, Term, Vote
 from tests.fakes.election_world import (
     NEVER_VOTED,
@@ -299,8 +300,8 @@ def test_answers_keep_a_leader() -> None:
         (beat,) = messages(bench.wait(TIMINGS.heartbeat_ms))
         assert isinstance(beat, Heartbeat)
         assert beat.number == number
+        assert beat.standings == ((Standing(C, 50.0),) if number > 4 else beat.standings)
         assert bench.ack(C, number) == []
-    assert beat.standings == (Standing(C, 50.0),)
 
 
 def test_a_leader_that_slept_steps_down_before_it_looks_at_anything_else() -> None:

@@ -271,7 +271,8 @@ def test_a_hanging_connection_does_not_stall_the_machine() -> None:
         leader = await elect(world)
         never = asyncio.Event()
 
-        async def hang(_subject: str, _data: bytes) -> None:
+        async def hang(subject: str, data: bytes) -> None:
+            del subject, data
             await never.wait()
 
         leader.fabric.publish = hang  # type: ignore[method-assign]

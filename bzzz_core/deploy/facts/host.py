@@ -108,8 +108,8 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
     """Seconds since 1970, UTC."""
     names: tuple[str, ...]
     """DNS names and IP addresses, sorted."""
-    key_sha256: str
-    """Of its public key."""
+    matches_key: bool
+    """It is for the key that the node has now."""
     issuer_key_id: str | None = None
 
 

@@ -11,11 +11,11 @@ import importlib.resources
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
-import yaml
 
+from bzzz_core.config.sources import parse_untrusted
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.host import (
     Account,
@@ -30,8 +30,8 @@ from bzzz_core.deploy.facts.host import (
     Python,
     Unit,
 )
-from bzzz_core.errors import CommandFailed, TrustError
-from bzzz_core.trust.certificate import describe
+from bzzz_core.errors import ConfigError, ProbeUnreadable, TrustError
+from bzzz_core.trust.certificate import describe, requested_key_sha256
 
 T = TypeVar("T")
 ITEMS_MAX: Final = 10_000
@@ -40,12 +40,6 @@ _ABSENT: Final = 44
 _VENDORS: Final = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
 _CERTIFICATES: Final = (layout.NODE_CERTIFICATE, layout.ROUTE_CERTIFICATE)
 Sections = dict[str, tuple[int, str]]
-
-
-class ProbeUnreadable(CommandFailed):
-    """The probe printed nothing that can be read."""
-
-    code = "probe_unreadable"
 
 
 def probe_script() -> str:
@@ -73,6 +67,7 @@ def parse(output: bytes, word: str) -> HostFacts:
     uid = _number(machine.get("uid"))
     config_text = _content(sections, layout.AGENT_CONFIG) if uid == 0 else None
     cluster_id, voters = _cluster(config_text)
+    enrolled = _enrolled(sections) if uid == 0 else None
     return HostFacts(
         uid=uid,
         hostname=machine.get("hostname"),
@@ -102,8 +97,8 @@ def parse(output: bytes, word: str) -> HostFacts:
         config_text=config_text,
         cluster_id=cluster_id,
         voters=voters,
-        enrolled=_enrolled(sections) if uid == 0 else None,
-        certificates=_certificates(sections) if uid == 0 else None,
+        enrolled=enrolled,
+        certificates=_certificates(sections, enrolled) if uid == 0 else None,
         units=_units(sections),
     )
 
@@ -291,11 +286,11 @@ def _cluster(config_text: str | None) -> tuple[str | None, tuple[str, ...] | Non
     if not config_text.strip():
         return "", ()
     try:
-        document: Any = yaml.safe_load(config_text)
+        document = parse_untrusted(config_text)
         cluster = document["cluster"]
         voters = tuple(str(node["name"]) for node in cluster["nodes"] if node["voter"])
         return str(cluster["id"]), voters
-    except (yaml.YAMLError, RecursionError, KeyError, TypeError, ValueError):
+    except (ConfigError, KeyError, TypeError, ValueError):
         return None, None  # something is there, and we do not know whose
 
 
@@ -311,27 +306,37 @@ def _enrolled(sections: Sections) -> tuple[Enrolled, ...] | None:
         return None
 
 
-def _certificates(sections: Sections) -> dict[str, Certificate | None] | None:
+def _certificates(
+    sections: Sections, enrolled: tuple[Enrolled, ...] | None
+) -> dict[str, Certificate | None] | None:
+    requests = dict.fromkeys(_CERTIFICATES, "")
+    if enrolled:
+        node, route = enrolled[0].node_csr, enrolled[0].route_csr
+        requests = {layout.NODE_CERTIFICATE: node, layout.ROUTE_CERTIFICATE: route}
     found: dict[str, Certificate | None] = {}
-    for path in _CERTIFICATES:
+    for path, request in requests.items():
         text = _content(sections, path)
         if text is None:
             return None
-        found[path] = _certificate(text) if text.strip() else None
+        found[path] = _certificate(text, request) if text.strip() else None
     return found
 
 
-def _certificate(pem: str) -> Certificate | None:
+def _certificate(pem: str, request: str) -> Certificate | None:
     try:
         said = describe(pem)
     except TrustError:
         return None  # damaged: as good as none, it will be issued anew
+    try:
+        matches_key = requested_key_sha256(request) == said.key_sha256
+    except TrustError:
+        matches_key = False
     return Certificate(
         sha256=said.sha256,
         not_before_s=said.not_before_s,
         not_after_s=said.not_after_s,
         names=said.names,
-        key_sha256=said.key_sha256,
+        matches_key=matches_key,
         issuer_key_id=said.issuer_key_id,
     )
 

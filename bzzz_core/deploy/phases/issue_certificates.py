@@ -2,8 +2,8 @@
 
 Only the key is taken from a request; every name comes from the answers. A certificate is issued
 when there is none, when it has less than a third of its life left, when its names are not those of
-the answers, or when another authority has signed it. Voters also get a route certificate, from the
-fabric authority; nobody else does.
+the answers, when another authority has signed it, or when the node has another key. Voters also get
+a route certificate, from the fabric authority; nobody else does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.host import Certificate, Kind
 from bzzz_core.deploy.goal import Goal, Root, node_address
+from bzzz_core.deploy.phases import create_identity
 from bzzz_core.deploy.phases.create_identity import AS_NODE
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
@@ -24,6 +25,7 @@ from bzzz_core.trust.ca import node_name, route_name
 from bzzz_core.trust.enrol import CertificateBundle
 
 TITLE: Final = "Issue certificates"
+DAY_S: Final = 86_400
 _INSTALL: Final = """
 set -eu
 source=$1
@@ -99,17 +101,21 @@ def _reason(
     """Return why a certificate must be issued, or None."""
     if present is None:
         return "there is none"
-    if root is None or present.issuer_key_id != root.key_id:
-        return "another authority has signed it"
-    if goal.facts.path(ca_path).kind is not Kind.FILE:
-        return "the authority's certificate is missing beside it"
-    life_s = present.not_after_s - present.not_before_s
     left_s = present.not_after_s - goal.now_s
-    if left_s * 3 < life_s:
-        return f"it is valid for only {max(left_s, 0) / 86_400:.1f} more days"
-    if goal.enrolled is None or present.names != _names(goal, path):
-        return "the names in it are not those of the answers"
-    return None
+    reasons = {
+        "the node has another key": not present.matches_key or bool(create_identity.plan(goal)),
+        "another authority has signed it": root is None or present.issuer_key_id != root.key_id,
+        "the authority's certificate is missing beside it": (
+            goal.facts.path(ca_path).kind is not Kind.FILE
+        ),
+        "the names in it are not those of the answers": (
+            goal.enrolled is None or present.names != _names(goal, path)
+        ),
+        f"it is valid for only {max(left_s, 0) / DAY_S:.1f} more days": (
+            left_s * 3 < present.not_after_s - present.not_before_s
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _names(goal: Goal, path: str) -> tuple[str, ...]:

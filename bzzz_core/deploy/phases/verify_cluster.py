@@ -17,7 +17,7 @@ from bzzz_core.api.documents import Status
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.remote import RemoteHost
-from bzzz_core.errors import CommandFailed
+from bzzz_core.errors import CommandFailed, HostUnreachable
 from bzzz_core.model import MemberState
 from bzzz_core.ports import Clock
 
@@ -92,14 +92,14 @@ def disagreements(answers: Mapping[str, Status | None], expected: Sequence[str])
 
 
 async def _ask(host: RemoteHost, goal: Goal) -> Status | None:
-    done = await host.run(
-        _ASK,
-        *(goal.python.path, str(goal.spec.network.ports.api), layout.API_TOKEN),
-        what="ask for the status",
-        timeout_s=15,
-        check=False,
-    )
     try:
+        done = await host.run(
+            _ASK,
+            *(goal.python.path, str(goal.spec.network.ports.api), layout.API_TOKEN),
+            what="ask for the status",
+            timeout_s=15,
+            check=False,
+        )
         return msgspec.json.decode(done.stdout, type=Status)
-    except (msgspec.DecodeError, RecursionError):
-        return None
+    except (CommandFailed, HostUnreachable, msgspec.DecodeError, RecursionError):
+        return None  # a host that is silent is a doubt, like one that disagrees

@@ -1,0 +1,246 @@
+"""`bzzz-tui`: setup, monitor and demo from an operator's terminal.
+
+Imports happen inside the commands: `--help` loads click alone (120 ms of CPU at most), plain-text
+modes load no Textual, and the terminal is judged before Textual is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
+
+import click
+
+from bzzz_core import __version__
+from bzzz_core.errors import BzzzError, ConfigError
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from bzzz_tui.feed.rotation import Pace
+    from bzzz_tui.terminal import Terminal
+    from screens.app import BzzzApp, First
+
+P = ParamSpec("P")
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+_THEME = click.option("--theme", help="Colours: bzzz-dark, -light, -hc, -cb or -ansi.")
+_ASCII = click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII only.")
+
+
+def _reports_errors(command: Callable[P, int]) -> Callable[P, None]:
+    """Exit with the command's code; an expected failure is one line, a bug keeps its traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except BzzzError as exc:
+            click.echo(f"bzzz-tui: {exc}", err=True)
+            code = exc.exit_code
+        sys.exit(code)
+
+    return run
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bzzz-tui")
+@_THEME
+@_ASCII
+@click.pass_context
+def main(context: click.Context, *, theme: str | None, ascii_only: bool) -> None:
+    """Install a BZZZ cluster over SSH, watch it live, or try one on this machine.
+
+    Without a command a start screen offers the three.
+    """
+    if context.invoked_subcommand is None:
+        _start(theme=theme, ascii_only=ascii_only)
+
+
+@_reports_errors
+def _start(*, theme: str | None, ascii_only: bool) -> int:
+    def first(app: BzzzApp) -> Screen[None]:
+        from screens.start import StartScreen
+
+        return StartScreen(app.glyphs)
+
+    return _run_app(first, theme=theme, ascii_only=ascii_only)
+
+
+@main.command()
+@click.option("--answers", type=_FILE, help="Answers file (YAML); without it the wizard asks.")
+@click.option("--check", "mode", flag_value="check", help="Look at the hosts; change nothing.")
+@click.option("--plan", "mode", flag_value="plan", help="Print what would change; change nothing.")
+@click.option("--apply", "mode", flag_value="apply", help="Make it so.")
+@click.option("--yes", is_flag=True, help="Do not ask before applying.")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
+@click.option("--name", help="Name of the cluster, instead of the answers file's.")
+@_THEME
+@_ASCII
+@_reports_errors
+def setup(
+    *,
+    answers: Path | None,
+    mode: str | None,
+    yes: bool,
+    as_json: bool,
+    name: str | None,
+    theme: str | None,
+    ascii_only: bool,
+) -> int:
+    """Install a cluster on your hosts: the wizard, or headless with --answers and a mode."""
+    if mode is not None:
+        if answers is None:
+            raise ConfigError(f"--{mode} needs --answers FILE")
+        if name is not None:
+            raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
+        return _setup_headless(answers, mode=mode, yes=yes, as_json=as_json)
+
+    def first(app: BzzzApp) -> Screen[None]:
+        from screens.setup.opening import open_wizard
+
+        return open_wizard(app, answers=answers, name=name)
+
+    return _run_app(first, theme=theme, ascii_only=ascii_only)
+
+
+@main.command()
+@click.option("--cluster", help="Name of a cluster that setup installed.")
+@click.option("--profile", type=_FILE, help="A cluster profile elsewhere.")
+@click.option("--demo-state", type=_DIRECTORY, help="Directory of a running demo.")
+@click.option("--once", is_flag=True, help="Print the present state and end; 3 if nobody answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line.")
+@click.option("--plain", is_flag=True, help="Print lines instead of taking over the screen.")
+@click.option(
+    "--refresh",
+    type=click.FloatRange(1, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two questions.",
+)
+@_THEME
+@_ASCII
+@_reports_errors
+def monitor(
+    *,
+    cluster: str | None,
+    profile: Path | None,
+    demo_state: Path | None,
+    once: bool,
+    as_json: bool,
+    plain: bool,
+    refresh: float,
+    theme: str | None,
+    ascii_only: bool,
+) -> int:
+    """Watch a cluster live. It only reads."""
+    from bzzz_tui.feed.opening import Target
+    from bzzz_tui.feed.rotation import Pace
+
+    if sum(given is not None for given in (cluster, profile, demo_state)) > 1:
+        raise ConfigError("give one of --cluster, --profile and --demo-state")
+    target = Target(cluster=cluster, profile=profile, demo_state=demo_state)
+    pace = Pace(refresh_ms=round(refresh * 1_000))
+    terminal = _terminal(theme=theme, plain=plain or once or as_json, ascii_only=ascii_only)
+    if terminal.plain:
+        from bzzz_core.clock import SystemClock
+        from bzzz_tui import plain as text
+
+        return text.run(
+            target, clock=SystemClock(), pace=pace, once=once, as_json=as_json, write=click.echo
+        )
+    return _run_app(lambda app: app.overview(target), theme=theme, ascii_only=ascii_only, pace=pace)
+
+
+@main.command()
+@click.option("--agents", type=click.IntRange(1, 32), default=3, show_default=True)
+@click.option("--headless", is_flag=True, help="No screen: print what happens.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0), help="End after SECONDS.")
+@click.option("--state-dir", type=_DIRECTORY, help="Keep the cluster's files here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+@_THEME
+@_ASCII
+@_reports_errors
+def demo(
+    *,
+    agents: int,
+    headless: bool,
+    seconds: float | None,
+    state_dir: Path | None,
+    as_json: bool,
+    theme: str | None,
+    ascii_only: bool,
+) -> int:
+    """Run a real cluster on this machine's loopback and watch it."""
+    terminal = _terminal(theme=theme, plain=headless or as_json, ascii_only=ascii_only)
+    if terminal.plain:
+        from bzzz_core.demo.headless import run_headless
+
+        return run_headless(agents=agents, seconds=seconds, state_dir=state_dir, as_json=as_json)
+
+    def first(app: BzzzApp) -> Screen[None]:
+        from screens.demo import demo_overview
+
+        return demo_overview(app, agents=agents, seconds=seconds, state_dir=state_dir)
+
+    return _run_app(first, theme=theme, ascii_only=ascii_only)
+
+
+def _setup_headless(answers: Path, *, mode: str, yes: bool, as_json: bool) -> int:
+    from typing import cast
+
+    from bzzz_core.deploy import headless
+
+    def confirm(question: str) -> bool:
+        return click.confirm(question, err=True)
+
+    return headless.main(
+        answers,
+        mode=cast("headless.Mode", mode),
+        yes=yes,
+        as_json=as_json,
+        confirm=confirm if sys.stdin.isatty() else None,
+    )
+
+
+def _terminal(*, theme: str | None, plain: bool, ascii_only: bool) -> Terminal:
+    from bzzz_tui import terminal as terminals
+
+    if theme is not None:
+        from themes import loader
+
+        theme = loader.load(theme if theme.startswith("bzzz-") else f"bzzz-{theme}").name
+    return terminals.decide(
+        os.environ,
+        is_tty=sys.stdin.isatty() and sys.stdout.isatty(),
+        theme=theme,
+        plain=plain,
+        ascii_only=ascii_only,
+        encoding=sys.stdout.encoding,
+    )
+
+
+def _run_app(first: First, *, theme: str | None, ascii_only: bool, pace: Pace | None = None) -> int:
+    from bzzz_tui import terminal as terminals
+
+    terminal = _terminal(theme=theme, plain=False, ascii_only=ascii_only)
+    if terminal.plain:
+        raise ConfigError(
+            f"this needs a terminal, but {terminal.reason}; "
+            "use: setup --answers FILE --apply, monitor --plain, demo --headless"
+        )
+    terminals.apply(terminal, os.environ)
+    from bzzz_core.clock import SystemClock
+    from bzzz_tui.feed.rotation import Pace
+    from screens.app import BzzzApp
+
+    app = BzzzApp(terminal=terminal, clock=SystemClock(), pace=pace or Pace(), first=first)
+    return app.run(mouse=terminal.mouse) or app.return_code or 0
+
+
+if __name__ == "__main__":
+    main()

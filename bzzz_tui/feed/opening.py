@@ -1,0 +1,114 @@
+"""Turns what the operator named (a cluster, a profile file, a demo's directory) into sources.
+
+Heavy imports happen here, inside the functions, after the first frame has been painted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+
+from bzzz_core.errors import ConfigError
+from bzzz_core.ports import Clock
+from bzzz_tui.feed.rotation import Pace, Rotation
+from bzzz_tui.feed.source import Source
+from bzzz_tui.store import FeedEvent
+
+if TYPE_CHECKING:
+    from bzzz_core.config.profile import ClusterProfile
+
+_STATE_BYTES_MAX: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which cluster to watch; at most one of the three is given."""
+
+    cluster: str | None = None
+    """Name of a cluster whose profile setup wrote."""
+    profile: Path | None = None
+    """A profile file elsewhere."""
+    demo_state: Path | None = None
+    """Directory in which a running demo wrote `cluster.json`."""
+
+
+class _DemoAgent(msgspec.Struct, frozen=True):
+    name: str
+    api_url: Annotated[str, msgspec.Meta(pattern="^http://(127\\.0\\.0\\.1|localhost)[:/]")]
+    token_file: str
+
+
+class _DemoState(msgspec.Struct, frozen=True):
+    agents: Annotated[tuple[_DemoAgent, ...], msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+def open_target(
+    target: Target, *, clock: Clock, pace: Pace, emit: Callable[[FeedEvent], None]
+) -> Rotation:
+    """Return the feed of a target.
+
+    Raises:
+        ConfigError: There is no such target, or it says something that cannot be.
+    """
+    return Rotation(sources_of(target), clock=clock, pace=pace, emit=emit)
+
+
+def sources_of(target: Target) -> Sequence[Source]:
+    """Return the hosts of a target in the order in which to ask them.
+
+    Raises:
+        ConfigError: There is no such target, or it says something that cannot be.
+    """
+    if target.demo_state is not None:
+        return _of_demo(target.demo_state)
+    from bzzz_core.config.profile import known_profiles, load_profile, profile_path  # noqa: PLC0415
+
+    if target.profile is not None:
+        return of_profile(load_profile(target.profile))
+    name = target.cluster or _only(known_profiles())
+    return of_profile(load_profile(profile_path(name)))
+
+
+def _only(names: Sequence[str]) -> str:
+    if not names:
+        raise ConfigError("no cluster is known here yet; run: bzzz-tui setup, or: bzzz-tui demo")
+    if len(names) > 1:
+        raise ConfigError(f"several clusters are known; add --cluster NAME: {', '.join(names)}")
+    return names[0]
+
+
+def of_profile(profile: ClusterProfile) -> Sequence[Source]:
+    """Return one source a host: direct where an API URL is known, else through SSH."""
+    from bzzz_tui.feed.api import ApiSource  # noqa: PLC0415
+
+    sources: list[Source] = []
+    for host in profile.hosts:
+        if host.api_url is not None:
+            url = host.api_url
+            sources.append(ApiSource(name=host.name, url=url, token=profile.api_token))
+        else:
+            from bzzz_tui.feed.ssh import SshSource  # noqa: PLC0415
+
+            sources.append(SshSource(profile, host))
+    return sources
+
+
+def _of_demo(directory: Path) -> Sequence[Source]:
+    from bzzz_tui.feed.api import ApiSource  # noqa: PLC0415
+
+    path = directory / "cluster.json"
+    try:
+        with path.open("rb") as file:
+            state = msgspec.json.decode(file.read(_STATE_BYTES_MAX), type=_DemoState)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}; is the demo running there?") from exc
+    except msgspec.DecodeError as exc:
+        raise ConfigError(f"{path}: not the state of a demo: {exc}") from exc
+    return [
+        ApiSource(name=agent.name, url=agent.api_url, token=f"file:{agent.token_file}")
+        for agent in state.agents
+    ]

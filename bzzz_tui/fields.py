@@ -1,0 +1,162 @@
+"""The schema as form fields: what a form must show, taken from the same place as everything else.
+
+A field's label, help, unit, default and constraint are those of `bzzz_core.config`; nothing about
+a field is written down a second time. Values are text here, as they were typed; the schema itself
+decides what the text means and whether it is right. No Textual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel
+from pydantic.fields import FieldInfo
+
+from bzzz_core.config.secret_reference import check_reference
+from bzzz_core.config.sections import NAME
+
+Path = tuple[str, ...]
+_YES, _NO = "yes", "no"
+
+
+class Kind(StrEnum):
+    """How a field is edited."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    CHOICE = "choice"
+    SWITCH = "switch"
+    SECRET = "secret"  # noqa: S105  the name of a kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldSpec:
+    """One leaf of the schema."""
+
+    path: Path
+    label: str
+    help: str
+    unit: str
+    default: str
+    """As text; empty when there is none."""
+    kind: Kind
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    """Empty means "not set"."""
+
+    @property
+    def key(self) -> str:
+        """Return the path as answers files and messages write it."""
+        return ".".join(self.path)
+
+
+def fields_of(model: type[BaseModel], prefix: Path = ()) -> Iterator[FieldSpec]:
+    """Yield every leaf of a section in the order of the schema."""
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from fields_of(kind, (*prefix, name))
+        else:
+            yield _field(info, (*prefix, name))
+
+
+def to_value(spec: FieldSpec, text: str) -> Any:
+    """Return what the schema is given for a typed text; None for "not set"."""
+    text = text.strip()
+    if spec.kind is Kind.SWITCH:
+        return text == _YES
+    if not text and spec.optional:
+        return None
+    if spec.kind is Kind.NUMBER and text.lstrip("-").isdecimal():
+        return int(text)
+    return text
+
+
+def to_text(value: Any) -> str:
+    """Return a value as a form shows it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return _YES if value else _NO
+    return str(value)
+
+
+def _field(info: FieldInfo, path: Path) -> FieldSpec:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    kinds = list(_alternatives(info.annotation))
+    optional = type(None) in kinds
+    choices = tuple(str(word) for kind in kinds for word in _literals(kind))
+    if bool in kinds:
+        form, choices = Kind.SWITCH, (_NO, _YES)
+    elif choices:
+        form = Kind.CHOICE
+    elif _is_secret(info, kinds):
+        form = Kind.SECRET
+    else:
+        form = Kind.NUMBER if int in kinds else Kind.TEXT
+    default = "" if info.is_required() else to_text(info.get_default(call_default_factory=True))
+    return FieldSpec(
+        path=path,
+        label=info.title or path[-1],
+        help=info.description or "",
+        unit=str(extra.get("unit") or ""),
+        default=default,
+        kind=form,
+        choices=choices,
+        optional=optional,
+    )
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) in {Union, UnionType}:
+        for part in get_args(annotation):
+            yield from _alternatives(part)
+    else:
+        yield annotation
+
+
+def _literals(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _is_secret(info: FieldInfo, kinds: list[Any]) -> bool:
+    marks = list(info.metadata)
+    for kind in kinds:
+        if get_origin(kind) is Annotated:
+            marks += get_args(kind)[1:]
+    return any(isinstance(mark, AfterValidator) and mark.func is check_reference for mark in marks)
+
+
+_SENTENCES: Final = {
+    NAME: "use lower-case letters, digits and dashes, such as bzzz-1",
+    "^/": "write a path that starts with /",
+    "^https?://": "write a URL that starts with http:// or https://",
+    r"^SHA256:[A-Za-z0-9+/]{43}$": "write a fingerprint as `ssh-keygen -l` prints it: SHA256:...",
+}
+
+
+_EXPLAIN: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "string_pattern_mismatch": lambda context: _SENTENCES.get(
+        str(context.get("pattern")), "this form is not accepted"
+    ),
+    "greater_than_equal": lambda context: f"must be at least {context.get('ge')}",
+    "less_than_equal": lambda context: f"must be at most {context.get('le')}",
+    "int_parsing": lambda _context: "write a whole number",
+    "int_type": lambda _context: "write a whole number",
+    "missing": lambda _context: "this is needed",
+    "string_too_short": lambda _context: "this is needed",
+    "too_short": lambda _context: "this is needed",
+    "literal_error": lambda context: f"choose one of: {context.get('expected')}",
+}
+
+
+def explain(error: Any) -> str:
+    """Return what to type instead, for one of pydantic's errors."""
+    words = _EXPLAIN.get(error["type"])
+    if words is not None:
+        return words(error.get("ctx", {}))
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,1 @@
+"""The live view of a cluster, one view a file."""

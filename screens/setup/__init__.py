@@ -1,0 +1,1 @@
+"""The eight-step setup wizard, one step a file."""

@@ -1,0 +1,114 @@
+"""Step 7: the cluster forms: each node's own view of leader and term, live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from textual.widget import Widget
+
+from bzzz_core.api.documents import Status
+from bzzz_core.errors import BzzzError
+from bzzz_tui.parts import Part, fit
+from bzzz_tui.widgets.step_rail import StepState
+from bzzz_tui.widgets.toned import Lines
+from bzzz_tui.wording import UNKNOWN, Tone, clean, fabric_state
+from screens.setup.context import Context
+from screens.setup.step import StepView
+from screens.setup.steps import StepSpec
+
+_EVERY_S = 1.0
+
+
+class ClusterStep(StepView):
+    """Name and timings before the work, the election after it."""
+
+    def __init__(self, spec: StepSpec, context: Context) -> None:
+        """Take which step this is and what the wizard knows."""
+        super().__init__(spec, context)
+        self._views: dict[str, Status | str] = {}
+
+    def compose_above(self) -> Iterable[Widget]:
+        """Lay out the nodes' views."""
+        yield Lines(id="views")
+
+    def shown(self) -> None:
+        """Watch the nodes while this step is shown."""
+        self._paint()
+        super().shown()
+        if self.context.run.succeeded:
+            self.run_worker(self._watch(), group="views", exclusive=True)
+
+    def hidden(self) -> None:
+        """Stop watching."""
+        self.workers.cancel_group(self, "views")
+
+    def state(self) -> StepState:
+        """Say whether all nodes name the same serving leader."""
+        if self.problems():
+            return StepState.BAD
+        if not self.context.run.succeeded:
+            return StepState.TODO
+        if not self._views:
+            return StepState.RUNNING
+        return StepState.OK if agree(self._views) else StepState.WARN
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                name = self.context.draft.get("cluster.name")
+                self._views = await self.context.engine.views(name)
+            except BzzzError as exc:
+                self._views = {"": str(exc)}
+            self._paint()
+            self.context.changed()
+            await asyncio.sleep(_EVERY_S)
+
+    def _paint(self) -> None:
+        lines: list[list[Part]] = [[("Election", Tone.ACCENT)]]
+        if not self.context.run.succeeded:
+            words = "after step 6 each node's own view of the leader stands here"
+            lines.append([(words, Tone.MUTED)])
+        elif not self._views:
+            lines.append([("asking the nodes ...", Tone.INFO)])
+        else:
+            lines += self._table()
+        self.query_one("#views", Lines).show(lines)
+
+    def _table(self) -> list[list[Part]]:
+        glyphs = self.context.glyphs
+        head = "".join(fit(title, 12) for title in ("NODE", "LEADER", "TERM", "ROLE", "FABRIC"))
+        lines: list[list[Part]] = [[(head, Tone.MUTED)]]
+        for name, view in self._views.items():
+            if isinstance(view, str):
+                lines.append([(fit(name, 12), Tone.PLAIN), (clean(view), Tone.BAD)])
+                continue
+            fabric, tone = fabric_state(view.fabric.state, glyphs)
+            leader = clean(view.leader) if view.leader else UNKNOWN
+            lines.append(
+                [
+                    (fit(name, 12), Tone.PLAIN),
+                    (fit(leader, 12), Tone.ACCENT if view.leader else Tone.BAD),
+                    (fit(str(view.term), 12), Tone.PLAIN),
+                    (fit(clean(view.role), 12), Tone.PLAIN),
+                    (fabric, tone),
+                ]
+            )
+        if agree(self._views):
+            first = next(v for v in self._views.values() if isinstance(v, Status))
+            words = f"{glyphs.done} all name {clean(first.leader or '')} in term {first.term}"
+            lines.append([(words, Tone.OK)])
+        else:
+            lines.append([(f"{glyphs.warn} the nodes do not agree yet", Tone.WARN)])
+        return lines
+
+
+def agree(views: dict[str, Status | str]) -> bool:
+    """Return whether every node answers and all name the same serving leader and term."""
+    statuses = [view for view in views.values() if isinstance(view, Status)]
+    seen = {(status.leader, status.term, status.leader_serving) for status in statuses}
+    return (
+        len(statuses) == len(views)
+        and len(seen) == 1
+        and all(leader and serving for leader, _, serving in seen)
+    )

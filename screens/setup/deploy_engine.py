@@ -1,0 +1,151 @@
+"""The wizard's engine: `bzzz_core.deploy`, the same one that the headless command drives."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from bzzz_core.api.documents import Status
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.sections import AiEndpoint
+from bzzz_core.deploy import phases, preflight
+from bzzz_core.deploy.events import Finding
+from bzzz_core.deploy.fleet import Fleet
+from bzzz_core.deploy.runner import Deployment
+from bzzz_core.deploy.state import ClusterState
+from bzzz_core.errors import BzzzError, HostKeyChanged, HostKeyUnknown, PreconditionFailed
+from bzzz_core.integrations import ai_endpoint
+from bzzz_core.integrations.ai_endpoint import EndpointReport
+from bzzz_core.ports import Clock
+from bzzz_tui.feed.opening import Target, sources_of
+from bzzz_tui.feed.source import Source
+from screens.setup.engine import Confirm, Emit, Look, LookState
+
+_BUILD: Final = "build_release"
+_VIEW_S: Final = 8
+_FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+class DeployEngine:
+    """Does to hosts what the wizard asks for."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Take the clock; connect to nobody."""
+        self._clock = clock
+        self._sources: Sequence[Source] = ()
+        self._cluster = ""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Return the names of a run's phases, in order."""
+        before = (phases.ENROL, phases.STAGE, phases.ACTIVATE)
+        names = [phase.name for group in before for phase in group]
+        finish = [phase.name for phase in phases.FINISH]
+        return ("probe", _BUILD, *names, phases.VERIFY_CLUSTER, *finish)
+
+    @property
+    def shared_phases(self) -> tuple[str, ...]:
+        """Return those of the phases that are about all hosts at once."""
+        return (_BUILD, phases.VERIFY_CLUSTER)
+
+    async def look(self, spec: ClusterSpec, host: HostSpec) -> Look:
+        """Connect to one host, learn what it is, and change nothing."""
+        state = ClusterState(spec.cluster.name)
+        fleet = Fleet(spec, state.known_hosts)
+        try:
+            facts = await fleet.probe(host)
+            known = state.known(spec)
+        except HostKeyUnknown as exc:
+            found = _FINGERPRINT.search(str(exc))
+            return Look(
+                state=LookState.KEY_UNKNOWN,
+                words="first contact: compare the fingerprint, then t trusts it",
+                fingerprint=found[0] if found else None,
+            )
+        except HostKeyChanged as exc:
+            return Look(state=LookState.KEY_CHANGED, words=str(exc))
+        except BzzzError as exc:
+            return Look(state=LookState.FAILED, words=str(exc))
+        finally:
+            await fleet.close()
+        alone = spec.model_copy(update={"hosts": (host,)})
+        findings = preflight.check(alone, {host.name: facts}, {}, known)
+        own = [finding for finding in findings if finding.host == host.name]
+        return Look(
+            state=_judge(own),
+            words="; ".join(_sentence(finding) for finding in own) or facts.os_name or "",
+            fingerprint=facts.host_key_sha256,
+            facts=facts,
+        )
+
+    async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
+        """Look, plan, ask, and make it so.
+
+        Raises:
+            PreconditionFailed: A host is not fit; nothing was changed.
+            BzzzError: The run could not even start.
+        """
+        async with Deployment(spec, sink=emit, clock=self._clock) as deployment:
+            prepared = await deployment.prepare()
+            if prepared.plan is None:
+                raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))
+            if await confirm(prepared.plan):
+                await deployment.apply(prepared.plan)
+
+    async def pending(self, spec: ClusterSpec) -> int:
+        """Return how many changes a new run would make.
+
+        Raises:
+            PreconditionFailed: A host is no longer fit.
+            BzzzError: A host could not be looked at.
+        """
+        async with Deployment(spec, sink=lambda _event: None, clock=self._clock) as deployment:
+            prepared = await deployment.prepare()
+        if prepared.plan is None:
+            raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))
+        return prepared.plan.change_count
+
+    async def views(self, cluster: str) -> dict[str, Status | str]:
+        """Ask every host of an installed cluster for its own view.
+
+        Raises:
+            ConfigError: The cluster has no profile here.
+        """
+        if cluster != self._cluster or not self._sources:
+            await self.close()
+            self._sources, self._cluster = sources_of(Target(cluster=cluster)), cluster
+        answers = await asyncio.gather(*(_view(source) for source in self._sources))
+        return {source.name: view for source, view in zip(self._sources, answers, strict=True)}
+
+    async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
+        """Ask an AI endpoint what it is and which models it has."""
+        return await ai_endpoint.examine(endpoint, clock=self._clock)
+
+    async def close(self) -> None:
+        """End the connections to the nodes' APIs."""
+        sources, self._sources = self._sources, ()
+        await asyncio.gather(*(source.close() for source in sources))
+
+
+async def _view(source: Source) -> Status | str:
+    try:
+        async with asyncio.timeout(_VIEW_S):
+            return await source.fetch()
+    except TimeoutError:
+        await source.close()
+        return f"no answer within {_VIEW_S} s"
+    except BzzzError as exc:
+        await source.close()
+        return str(exc)
+
+
+def _judge(findings: Sequence[Finding]) -> LookState:
+    if any(finding.severity == "error" for finding in findings):
+        return LookState.FAILED
+    return LookState.WARN if findings else LookState.READY
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.message}{f' ({finding.fix})' if finding.fix else ''}"

@@ -1,0 +1,202 @@
+"""The answers as far as they have been given: text as typed, right or wrong, never lost.
+
+A draft becomes a `ClusterSpec` only when the schema accepts all of it; until then `errors` says,
+field by field, what to type. It is the same schema that checks an answers file, so the wizard can
+not ask for anything else, nor accept anything else. No Textual.
+
+Rules: going back, jumping and resuming never drop a text; a secret is held as a reference only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_tui.fields import FieldSpec, Kind, explain, fields_of, to_text, to_value
+
+HOSTS_MAX: Final = 64
+_HOST_FIELDS: Final = tuple(HostSpec.model_fields)
+
+
+class HostDraft(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One machine as typed."""
+
+    name: str
+    address: str
+    port: str = ""
+    user: str = ""
+    host_key_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong at one place."""
+
+    key: str
+    """Path joined by dots; `hosts.0.name` for hosts, "" for the whole."""
+    words: str
+
+
+def _all_fields() -> tuple[FieldSpec, ...]:
+    sections: list[FieldSpec] = []
+    for name, info in ClusterSpec.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            sections += fields_of(kind, (name,))
+    return tuple(sections)
+
+
+FIELDS: Final = {spec.key: spec for spec in _all_fields()}
+"""Every leaf of the eight sections by its key."""
+
+
+class Draft:
+    """Answers in the making."""
+
+    def __init__(
+        self, texts: dict[str, str] | None = None, hosts: Iterable[HostDraft] = ()
+    ) -> None:
+        """Start from texts that differ from the defaults, and hosts."""
+        self._texts = {key: text for key, text in (texts or {}).items() if key in FIELDS}
+        self.hosts: tuple[HostDraft, ...] = tuple(hosts)[:HOSTS_MAX]
+
+    @classmethod
+    def of(cls, spec: ClusterSpec) -> Draft:
+        """Return the draft that says the same as complete answers."""
+        draft = cls(hosts=[_host_draft(host) for host in spec.hosts])
+        for key, field in FIELDS.items():
+            value: Any = spec
+            for part in field.path:
+                value = getattr(value, part)
+            draft.set(key, to_text(value))
+        return draft
+
+    def get(self, key: str) -> str:
+        """Return the text of a field: what was typed, or the default."""
+        return self._texts.get(key, FIELDS[key].default)
+
+    def set(self, key: str, text: str) -> bool:
+        """Take a text; return whether it differs from the one before."""
+        before = self.get(key)
+        if text == FIELDS[key].default:
+            self._texts.pop(key, None)
+        else:
+            self._texts[key] = text
+        return text != before
+
+    def document(self) -> dict[str, Any]:
+        """Return the answers in the form of an answers file; defaults are left out."""
+        data: dict[str, Any] = {
+            "version": 1,
+            "hosts": [_host_document(host) for host in self.hosts],
+        }
+        for key, text in self._texts.items():
+            field = FIELDS[key]
+            place = data
+            for part in field.path[:-1]:
+                place = place.setdefault(part, {})
+            place[field.path[-1]] = to_value(field, text)
+        return data
+
+    def yaml(self) -> str:
+        """Return the answers file that says the same."""
+        return yaml.safe_dump(self.safe_document(), sort_keys=False, allow_unicode=True)
+
+    def safe_document(self) -> dict[str, Any]:
+        """Return the document without texts that stand where a reference belongs."""
+        return Draft(self.safe_texts(), self.hosts).document()
+
+    def safe_texts(self) -> dict[str, str]:
+        """Return the texts without what may be a pasted secret."""
+        wrong = {problem.key for problem in self.problems()}
+        return {
+            key: text
+            for key, text in self._texts.items()
+            if FIELDS[key].kind is not Kind.SECRET or key not in wrong
+        }
+
+    def spec(self) -> ClusterSpec | None:
+        """Return the complete answers, or None while something is wrong."""
+        try:
+            return ClusterSpec.model_validate(self.document())
+        except ValidationError:
+            return None
+
+    def section(self, name: str) -> Any:
+        """Return one section; only after its part of `problems` was found to be empty."""
+        kind: Any = ClusterSpec.model_fields[name].annotation
+        return kind.model_validate(self.document().get(name, {}))
+
+    def problems(self) -> list[Problem]:
+        """Return everything that is wrong, in the order of the schema."""
+        try:
+            ClusterSpec.model_validate(self.document())
+        except ValidationError as exc:
+            errors = exc.errors(include_url=False, include_input=False)
+            return [
+                Problem(".".join(str(part) for part in error["loc"]), explain(error))
+                for error in errors
+            ]
+        return []
+
+
+def parse_hosts(text: str, taken: Iterable[str]) -> list[HostDraft]:
+    """Return the hosts in a typed or pasted text: `[name=][user@]address[:port]`, any number.
+
+    Separators are blanks, commas and line ends; text after `#` is a comment. A host without a name
+    gets the next free `bzzz-N`. IPv6 addresses with a port are written `[::1]:22`.
+    """
+    names = set(taken)
+    hosts = []
+    for line in text.splitlines():
+        for word in line.partition("#")[0].replace(",", " ").split():
+            host = _parse_host(word, names)
+            names.add(host.name)
+            hosts.append(host)
+    return hosts
+
+
+def write_host(host: HostDraft) -> str:
+    """Return a host in the form that `parse_hosts` reads."""
+    address = f"[{host.address}]" if ":" in host.address and host.port else host.address
+    port = f":{host.port}" if host.port else ""
+    user = f"{host.user}@" if host.user else ""
+    return f"{host.name}={user}{address}{port}"
+
+
+def _parse_host(word: str, names: set[str]) -> HostDraft:
+    name, found, rest = word.rpartition("=")
+    user, _, place = rest.rpartition("@")
+    if place.startswith("["):
+        address, _, port = place[1:].partition("]")
+        port = port.removeprefix(":")
+    elif place.count(":") == 1:
+        address, _, port = place.partition(":")
+    else:
+        address, port = place, ""
+    if not found:
+        number = 1
+        while f"bzzz-{number}" in names:
+            number += 1
+        name = f"bzzz-{number}"
+    return HostDraft(name=name, address=address, port=port, user=user)
+
+
+def _host_draft(host: HostSpec) -> HostDraft:
+    values = {name: to_text(getattr(host, name, None)) for name in HostDraft.__struct_fields__}
+    return HostDraft(**values)
+
+
+def _host_document(host: HostDraft) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name in HostDraft.__struct_fields__:
+        text = getattr(host, name).strip()
+        if text and name in _HOST_FIELDS:
+            document[name] = int(text) if name == "port" and text.isdecimal() else text
+    return document

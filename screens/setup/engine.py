@@ -1,0 +1,94 @@
+"""What the wizard needs from the deploy engine, and the real one behind it.
+
+The wizard never touches a host itself: it looks at hosts, fetches keys and applies plans through
+this, so that it does exactly what the headless command does, and tests can put a fake here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from bzzz_core.api.documents import Status
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.sections import AiEndpoint
+from bzzz_core.deploy.change import Plan
+from bzzz_core.deploy.events import Event
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.integrations.ai_endpoint import EndpointReport
+
+
+class LookState(StrEnum):
+    """What came of looking at a host."""
+
+    UNSEEN = "not seen"
+    LOOKING = "looking"
+    READY = "ready"
+    WARN = "check"
+    KEY_UNKNOWN = "key unknown"
+    KEY_CHANGED = "KEY CHANGED"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One host as it was found."""
+
+    state: LookState = LookState.UNSEEN
+    words: str = ""
+    """What is the matter, for a person."""
+    fingerprint: str | None = None
+    """Of the host key: the trusted one, or the one that waits for trust."""
+    facts: HostFacts | None = None
+
+
+Emit = Callable[[Event], None]
+Confirm = Callable[[Plan], Awaitable[bool]]
+
+
+class Engine(Protocol):
+    """What can be done to hosts."""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Return the names of a run's phases, in order."""
+        ...
+
+    @property
+    def shared_phases(self) -> tuple[str, ...]:
+        """Return those of the phases that are about all hosts at once."""
+        ...
+
+    async def look(self, spec: ClusterSpec, host: HostSpec) -> Look:
+        """Connect to one host, learn what it is, and change nothing."""
+        ...
+
+    async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
+        """Look, plan, ask, and make it so; the last event is a summary.
+
+        Raises:
+            BzzzError: The run could not even start.
+        """
+        ...
+
+    async def pending(self, spec: ClusterSpec) -> int:
+        """Return how many changes a new run would make; 0 after a good one.
+
+        Raises:
+            BzzzError: A host could not be looked at.
+        """
+        ...
+
+    async def views(self, cluster: str) -> dict[str, Status | str]:
+        """Ask every host of an installed cluster for its own view; a text says why there is none.
+
+        Raises:
+            ConfigError: The cluster has no profile here.
+        """
+        ...
+
+    async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
+        """Ask an AI endpoint what it is and which models it has."""
+        ...

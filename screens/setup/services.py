@@ -1,0 +1,229 @@
+"""Step 6: the plan, the operator's word, and the work, host by host.
+
+One run of the engine does all of it: it looks at the hosts, makes the plan, asks (`confirm`), and
+goes on with exactly that plan, on the same connections. So what is applied is what was shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import ClassVar, cast
+
+from textual import on
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from bzzz_core.deploy.change import Plan
+from bzzz_core.deploy.events import Event
+from bzzz_core.errors import BzzzError
+from bzzz_tui.actions import Scope, bindings
+from bzzz_tui.app_base import AppBase, end_service
+from bzzz_tui.widgets.host_matrix import HostMatrix
+from bzzz_tui.widgets.log_tail import LogTail
+from bzzz_tui.widgets.step_rail import StepState
+from bzzz_tui.widgets.toned import Lines, Paragraph
+from bzzz_tui.wording import Tone, clean, span
+from screens.setup.context import Context
+from screens.setup.run_view import RunView, Stage, plan_lines
+from screens.setup.step import PushButton, StepView
+from screens.setup.steps import StepSpec
+
+_BUTTONS = {
+    Stage.IDLE: "Make the plan",
+    Stage.LOOKING: "Looking at the hosts ...",
+    Stage.ASKING: "Apply this plan",
+    Stage.WORKING: "Stop",
+    Stage.DONE: "Make a new plan",
+}
+
+
+class ServicesStep(StepView):
+    """Plan, confirm, apply."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.DEPLOY)]
+    SCOPES: ClassVar[tuple[Scope, ...]] = (Scope.DEPLOY,)
+
+    def __init__(self, spec: StepSpec, context: Context) -> None:
+        """Take which step this is and what the wizard knows."""
+        super().__init__(spec, context)
+        self._word: asyncio.Future[bool] | None = None
+        self._service: asyncio.Task[None] | None = None
+
+    def compose_below(self) -> Iterable[Widget]:
+        """Lay out the plan, the matrix and the log."""
+        yield PushButton(_BUTTONS[Stage.IDLE], id="deploy")
+        yield Paragraph(id="deploy-words")
+        yield HostMatrix(self.context.glyphs, id="matrix")
+        yield LogTail(id="deploy-log")
+        yield Lines(id="plan")
+
+    def shown(self) -> None:
+        """Show the run as it is."""
+        self.refreshed()
+        self.query_one("#deploy", PushButton).focus()
+        self.scroll_home(animate=False)
+
+    def state(self) -> StepState:
+        """Follow the run."""
+        run = self.context.run
+        if self.problems():
+            return StepState.BAD
+        if run.stage in {Stage.LOOKING, Stage.WORKING}:
+            return StepState.RUNNING
+        if run.stage is Stage.ASKING:
+            return StepState.WARN
+        if run.stage is Stage.DONE:
+            if not run.succeeded:
+                return StepState.BAD
+            return StepState.OK if self.context.run_is_of_these_answers else StepState.RECHECK
+        return StepState.TODO
+
+    def check(self) -> bool:
+        """Do not go on before a run ended well."""
+        return super().check() and self.context.run.succeeded
+
+    def on_unmount(self) -> None:
+        """Stop what runs: nobody would see how it ends."""
+        self.action_stop()
+
+    def pressed(self, button: PushButton) -> None:
+        """Do what the button says."""
+        del button
+        match self.context.run.stage:
+            case Stage.IDLE | Stage.DONE:
+                self.action_plan()
+            case Stage.ASKING:
+                self.action_apply()
+            case Stage.WORKING:
+                self.action_stop()
+            case Stage.LOOKING:
+                return
+
+    def action_plan(self) -> None:
+        """Look at the hosts and make a plan."""
+        if self.context.run.stage is Stage.WORKING:
+            return
+        if self.context.draft.spec() is None:
+            first = self.context.draft.problems()[0]
+            self._say(f"{first.key or 'answers'}: {first.words}", Tone.BAD)
+            return
+        self._answer(word=False)
+        if self._service is not None:
+            end_service(self._service)
+        self._service = cast("AppBase", self.app).start_service(self._run())
+
+    def action_retry(self) -> None:
+        """Run again; hosts on which all is well are not touched."""
+        if self.context.run.stage is Stage.DONE:
+            self.action_plan()
+
+    def action_apply(self) -> None:
+        """Give the word."""
+        if self.context.run.stage is Stage.ASKING:
+            self.context.run.stage = Stage.WORKING
+            self.context.run.confirmed = True
+            self.context.run.begun_ms = self.context.clock.now_ms()
+            self._answer(word=True)
+            self._refresh_all()
+
+    def action_stop(self) -> None:
+        """Stop; what is running on a host ends, nothing new begins."""
+        if self._service is not None:
+            end_service(self._service)
+
+    def refreshed(self) -> None:
+        """Paint the run."""
+        run = self.context.run
+        self.set_class(run.stage is not Stage.IDLE, "-run")
+        self.set_class(run.stage in {Stage.WORKING, Stage.DONE}, "-work")
+        self.query_one("#deploy", PushButton).say(_BUTTONS[run.stage])
+        matrix = self.query_one("#matrix", HostMatrix)
+        matrix.show(run.phases, run.rows())
+        self.query_one("#deploy-log", LogTail).show(run.log(matrix.selected))
+        plan = self.context.plan
+        shown = plan is not None and run.stage is Stage.ASKING
+        self.query_one("#plan", Lines).show(
+            plan_lines(plan, self.context.glyphs) if shown and plan else []
+        )
+        words, tone = self._words()
+        self._say(words, tone)
+
+    @on(HostMatrix.Moved)
+    def _show_log(self, event: HostMatrix.Moved) -> None:
+        self.query_one("#deploy-log", LogTail).show(self.context.run.log(event.name))
+
+    def _words(self) -> tuple[str, Tone]:
+        run = self.context.run
+        match run.stage:
+            case Stage.IDLE:
+                name = self.context.draft.get("cluster.name")
+                count = len(self.context.draft.hosts)
+                return f"cluster {name} on {count} hosts (name and timings: step 7)", Tone.MUTED
+            case Stage.LOOKING:
+                return "connecting and probing; nothing is changed", Tone.INFO
+            case Stage.ASKING:
+                return "nothing was changed yet; read the plan, then press a", Tone.WARN
+            case Stage.WORKING:
+                return "applying the plan; x stops", Tone.INFO
+            case Stage.DONE:
+                return self._end_words()
+
+    def _end_words(self) -> tuple[str, Tone]:
+        run = self.context.run
+        if run.failure:
+            return clean(run.failure), Tone.BAD
+        if run.summary is None or run.begun_ms is None or run.ended_ms is None:
+            return "stopped", Tone.WARN
+        took = span((run.ended_ms - run.begun_ms) / 1_000)
+        changes = sum(host.changes for host in run.summary.hosts)
+        if run.succeeded:
+            leader = f"; {clean(run.summary.leader)} leads" if run.summary.leader else ""
+            return f"done in {took}: {changes} changes{leader}", Tone.OK
+        if run.errors:
+            return clean(run.errors[0].message), Tone.BAD
+        failed = ", ".join(run.failed_hosts()) or "see the log"
+        return f"failed after {took}: {failed}; R runs it again", Tone.BAD
+
+    async def _run(self) -> None:
+        spec = self.context.draft.spec()
+        assert spec is not None, "only complete answers are run"
+        engine = self.context.engine
+        run = RunView(tuple(host.name for host in spec.hosts), engine.phases, engine.shared_phases)
+        run.stage = Stage.LOOKING
+        self.context.run, self.context.plan = run, None
+        self.context.planned_for = self.context.draft.yaml()
+        self._refresh_all()
+        try:
+            await self.context.engine.apply(spec, emit=self._take_event, confirm=self._ask)
+        except BzzzError as exc:
+            run.failure = str(exc)
+        finally:
+            run.stage = Stage.DONE
+            run.ended_ms = self.context.clock.now_ms()
+            self._refresh_all()
+        if run.succeeded and self.is_mounted and self.display:
+            self.query_one(f"#next-{self.spec.key}", PushButton).focus()
+
+    async def _ask(self, plan: Plan) -> bool:
+        self.context.plan = plan
+        self.context.run.stage = Stage.ASKING
+        self._word = asyncio.get_running_loop().create_future()
+        self._refresh_all()
+        return await self._word
+
+    def _answer(self, *, word: bool) -> None:
+        if self._word is not None and not self._word.done():
+            self._word.set_result(word)
+
+    def _take_event(self, event: Event) -> None:
+        self.context.run.apply(event)
+        self._refresh_all()
+
+    def _refresh_all(self) -> None:
+        if self.is_running and self.display and self.query("#matrix"):
+            self.refreshed()
+        self.context.changed()
+
+    def _say(self, words: str, tone: Tone) -> None:
+        self.query_one("#deploy-words", Paragraph).show((words, tone))

@@ -1,0 +1,232 @@
+"""What all steps have in common: title, fields, what is still to come, and the way on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from bzzz_tui.actions import Scope
+from bzzz_tui.widgets.form import FieldRow, Form
+from bzzz_tui.widgets.step_rail import StepState
+from bzzz_tui.widgets.toned import Lines, Paragraph, Toned
+from bzzz_tui.wording import Tone
+from screens.setup.context import Context
+from screens.setup.draft import FIELDS
+from screens.setup.steps import STEPS, StepSpec
+
+
+class PushButton(Toned, can_focus=True):
+    """One line that does something when Enter, space or the mouse presses it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "press", "press", show=False)]
+
+    class Pressed(Message):
+        """Somebody pressed it."""
+
+        def __init__(self, button: PushButton) -> None:
+            """Say which button."""
+            super().__init__()
+            self.button = button
+
+        @property
+        def control(self) -> PushButton:
+            """Return the button."""
+            return self.button
+
+    def __init__(self, label: str, *, id: str | None = None) -> None:  # noqa: A002
+        """Take what it says."""
+        super().__init__(id=id)
+        self._label = label
+
+    @property
+    def label(self) -> str:
+        """Return what it says."""
+        return self._label
+
+    def say(self, label: str) -> None:
+        """Say something else."""
+        if label != self._label:
+            self._label = label
+            self.refresh()
+
+    def action_press(self) -> None:
+        """Do it."""
+        self.post_message(self.Pressed(self))
+
+    def on_click(self, event: events.Click) -> None:
+        """Do it."""
+        event.stop()
+        self.focus()
+        self.action_press()
+
+    def render_line(self, y: int) -> Strip:
+        """Return the face."""
+        width = self.size.width
+        if y:
+            return Strip.blank(width, self.rich_style)
+        style = self.palette.brand if self.has_focus else self.palette.button
+        face = f"[ {self._label} ]"
+        return Strip([Segment(face, style)]).adjust_cell_length(width, self.rich_style)
+
+
+class StepView(VerticalScroll, can_focus=False):
+    """One step of the wizard."""
+
+    SCOPES: ClassVar[tuple[Scope, ...]] = ()
+    """Keys of this step, besides those of the wizard."""
+
+    class GoOn(Message):
+        """The operator wants the next step."""
+
+    class Answered(Message):
+        """An answer was given or changed."""
+
+    class LookWanted(Message):
+        """The hosts should be looked at."""
+
+        def __init__(self, hosts: Sequence[str]) -> None:
+            """Carry the names of the hosts."""
+            super().__init__()
+            self.hosts = tuple(hosts)
+
+    def __init__(self, spec: StepSpec, context: Context) -> None:
+        """Take which step this is and what the wizard knows."""
+        super().__init__(id=f"step-{spec.key}")
+        self.spec = spec
+        self.context = context
+        self.rows: dict[str, FieldRow] = {}
+        self._left: set[str] = set()
+        """Keys of fields that were left at least once: only those are complained about."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the step from top to bottom."""
+        yield Lines(classes="step-title")
+        yield Paragraph(classes="step-intro")
+        yield from self.compose_above()
+        for group in self.spec.groups:
+            yield Form(group.title, self._rows_of(group.keys))
+        yield from self.compose_below()
+        yield PushButton(self.next_label(), id=f"next-{self.spec.key}")
+        if self.spec.later:
+            yield Paragraph(classes="step-later")
+
+    def compose_above(self) -> Iterable[Widget]:
+        """Return what stands above the fields."""
+        return ()
+
+    def compose_below(self) -> Iterable[Widget]:
+        """Return what stands below the fields."""
+        return ()
+
+    def on_mount(self) -> None:
+        """Write the texts."""
+        title = f"{self.spec.number} {self.spec.title}"
+        self.query_one(".step-title", Lines).show([[(title, Tone.ACCENT)]])
+        self.query_one(".step-intro", Paragraph).show((self.spec.intro, Tone.MUTED))
+        if self.spec.later:
+            dot = self.context.glyphs.dot
+            later = ((f"not yet {dot} {words}", Tone.MUTED) for words in self.spec.later)
+            self.query_one(".step-later", Paragraph).show(*later)
+
+    def next_label(self) -> str:
+        """Return what the button to the next step says."""
+        if self.spec.number == len(STEPS):
+            return "Open monitor"
+        return f"Next: {STEPS[self.spec.number].title}"
+
+    def shown(self) -> None:
+        """React to being the visible step: the first thing to fill in gets the focus."""
+        first = next(iter(self.rows.values()), None)
+        if first is not None:
+            first.focus_editor()
+        self.scroll_home(animate=False)
+
+    def refreshed(self) -> None:
+        """React to news about hosts or the run while this step is shown."""
+
+    def hidden(self) -> None:
+        """React to another step being shown."""
+
+    def state(self) -> StepState:
+        """Return how this step stands, apart from whether it was reached."""
+        return StepState.BAD if self.problems() else StepState.OK
+
+    def problems(self) -> list[str]:
+        """Return what is wrong here, in words."""
+        return [p.words for p in self.context.draft.problems() if self._row_for(p.key) is not None]
+
+    def check(self) -> bool:
+        """Complain about everything that is wrong here; focus the first; return whether none is."""
+        for key, row in self.rows.items():
+            self.context.draft.set(key, row.text)  # A key press can overtake the last edit.
+        self._left |= set(self.rows)
+        self._complain()
+        wrong = next((row for row in self.rows.values() if row.wrong), None)
+        if wrong is not None:
+            wrong.focus_editor()
+            wrong.scroll_visible(animate=False)
+        return wrong is None
+
+    @on(FieldRow.Edited)
+    def _take(self, event: FieldRow.Edited) -> None:
+        event.stop()
+        key = event.row.spec.key
+        if self.context.draft.set(key, event.text):
+            if event.row.wrong:
+                self._complain()
+            self.edited(key)
+            self.post_message(self.Answered())
+
+    @on(FieldRow.Left)
+    def _check_left(self, event: FieldRow.Left) -> None:
+        event.stop()
+        self._left.add(event.row.spec.key)
+        self._complain()
+
+    def edited(self, key: str) -> None:
+        """React to an edited field."""
+
+    @on(PushButton.Pressed)
+    def _pressed(self, event: PushButton.Pressed) -> None:
+        event.stop()
+        if event.button.id == f"next-{self.spec.key}":
+            self.post_message(self.GoOn())
+        else:
+            self.pressed(event.button)
+
+    def pressed(self, button: PushButton) -> None:
+        """React to another button of this step."""
+
+    def _complain(self) -> None:
+        wrong: dict[FieldRow, str] = {}
+        for problem in self.context.draft.problems():
+            row = self._row_for(problem.key)
+            if row is not None:
+                wrong.setdefault(row, problem.words)
+        for key, row in self.rows.items():
+            row.complain(wrong.get(row, "") if key in self._left else "")
+
+    def _row_for(self, key: str) -> FieldRow | None:
+        """Return the field at which to show a problem; a whole section's goes to its last field."""
+        if key in self.rows:
+            return self.rows[key]
+        inside = [row for name, row in self.rows.items() if name.startswith(f"{key}.")]
+        return inside[-1] if inside and key else None
+
+    def _rows_of(self, keys: tuple[str, ...]) -> list[FieldRow]:
+        rows = []
+        for key, field in FIELDS.items():
+            if any(key == wanted or key.startswith(f"{wanted}.") for wanted in keys):
+                row = FieldRow(field, self.context.draft.get(key), self.context.glyphs)
+                self.rows[key] = row
+                rows.append(row)
+        return rows

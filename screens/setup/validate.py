@@ -1,0 +1,165 @@
+"""Step 8: does it hold? Checks with pass, warn or fail, a report, and the way into the monitor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final
+
+from textual import on
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from bzzz_core.clock import utc_now
+from bzzz_core.config.profile import cluster_directory
+from bzzz_tui.actions import Scope, bindings
+from bzzz_tui.parts import Line
+from bzzz_tui.widgets.columns import Column, Placed
+from bzzz_tui.widgets.live_table import LiveTable
+from bzzz_tui.widgets.step_rail import StepState
+from bzzz_tui.widgets.toned import Paragraph
+from bzzz_tui.wording import Glyphs, Tone, clean
+from screens.setup import checks
+from screens.setup.checks import CHECKS, Check, Outcome, Verdict
+from screens.setup.context import Context
+from screens.setup.hosts_step import HostsTable
+from screens.setup.step import PushButton, StepView
+from screens.setup.steps import StepSpec
+
+_COLUMNS: Final = (
+    Column(key="title", title="CHECK", width=24),
+    Column(key="verdict", title="RESULT", width=15),
+    Column(key="words", title="WHAT WAS FOUND", width=20, width_max=200),
+)
+_MARKS: Final = {
+    Verdict.WAITING: ("todo", Tone.MUTED),
+    Verdict.RUNNING: ("running", Tone.INFO),
+    Verdict.PASS: ("done", Tone.OK),
+    Verdict.WARN: ("warn", Tone.WARN),
+    Verdict.FAIL: ("bad", Tone.BAD),
+    Verdict.NOT_AVAILABLE: ("todo", Tone.MUTED),
+}
+
+
+class _CheckRows:
+    """Checks and outcomes as a table sees them."""
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        self.outcomes = {check.key: Outcome(Verdict.WAITING) for check in CHECKS}
+        self._glyphs = glyphs
+        self._versions = dict.fromkeys(self.outcomes, 0)
+
+    def put(self, key: str, outcome: Outcome) -> None:
+        """Take an outcome."""
+        self.outcomes[key] = outcome
+        self._versions[key] += 1
+
+    def order(self) -> Sequence[str]:
+        """Return the checks in their order."""
+        return list(self.outcomes)
+
+    def version(self, row: str) -> int:
+        """Return how often a check's outcome changed."""
+        return self._versions[row]
+
+    def cells(self, row: str, placed: Sequence[Placed]) -> Sequence[Line]:
+        """Return one check's cells."""
+        check = next(check for check in CHECKS if check.key == row)
+        outcome = self.outcomes[row]
+        glyph, tone = _MARKS[outcome.verdict]
+        mark = f"{getattr(self._glyphs, glyph)} {outcome.verdict.value}"
+        known: dict[str, Line] = {
+            "title": [(check.title, Tone.PLAIN)],
+            "verdict": [(mark, tone)],
+            "words": [(clean(outcome.words), Tone.PLAIN)],
+        }
+        return [known[p.column.key] for p in placed]
+
+
+class ValidateStep(StepView):
+    """Checks."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.CHECKS)]
+    SCOPES: ClassVar[tuple[Scope, ...]] = (Scope.CHECKS, Scope.TABLE)
+
+    def __init__(self, spec: StepSpec, context: Context) -> None:
+        """Take which step this is and what the wizard knows."""
+        super().__init__(spec, context)
+        self._rows = _CheckRows(context.glyphs)
+        self._table = HostsTable(_COLUMNS, self._rows, empty="", id="checks")
+
+    def compose_above(self) -> Iterable[Widget]:
+        """Lay out the table of checks."""
+        yield self._table
+        yield Paragraph(id="check-detail")
+        yield Paragraph(id="check-words")
+        yield PushButton("Run all checks", id="run-checks")
+
+    def shown(self) -> None:
+        """Run the checks at first sight."""
+        self._table.styles.height = len(CHECKS) + 1
+        self._table.reload()
+        self._table.focus()
+        self.scroll_home(animate=False)
+        waiting = all(o.verdict is Verdict.WAITING for o in self._rows.outcomes.values())
+        if waiting and self.context.run.succeeded:
+            self.action_check_all()
+        elif waiting:
+            self._say("the checks run once step 6 is done", Tone.MUTED)
+
+    def state(self) -> StepState:
+        """Say how the checks came out."""
+        verdicts = {outcome.verdict for outcome in self._rows.outcomes.values()}
+        if self.problems() or Verdict.FAIL in verdicts:
+            return StepState.BAD
+        if Verdict.RUNNING in verdicts:
+            return StepState.RUNNING
+        if Verdict.WAITING in verdicts:
+            return StepState.TODO
+        return StepState.WARN if Verdict.WARN in verdicts else StepState.OK
+
+    @on(LiveTable.Moved)
+    def _paint_detail(self) -> None:
+        outcome = self._rows.outcomes.get(self._table.cursor or "")
+        words = clean(outcome.words) if outcome else ""
+        self.query_one("#check-detail", Paragraph).show((words, Tone.PLAIN))
+
+    def pressed(self, button: PushButton) -> None:
+        """Run all checks."""
+        del button
+        self.action_check_all()
+
+    def action_check_all(self) -> None:
+        """Run all checks."""
+        self._start(list(CHECKS))
+
+    def action_check_one(self) -> None:
+        """Run the check under the cursor."""
+        if self._table.has_focus:
+            self._start([check for check in CHECKS if check.key == self._table.cursor])
+
+    def _start(self, wanted: list[Check]) -> None:
+        if self.context.draft.spec() is not None:
+            self.run_worker(self._run(wanted), group="checks", exclusive=True)
+
+    async def _run(self, wanted: list[Check]) -> None:
+        spec = self.context.draft.spec()
+        assert spec is not None, "only complete answers were installed"
+        for check in wanted:
+            self._put(check, Outcome(Verdict.RUNNING))
+            self._put(check, await checks.run(check, self.context.engine, spec))
+        outcomes = [(check, self._rows.outcomes[check.key]) for check in CHECKS]
+        path = cluster_directory(spec.cluster.name) / "validation.txt"
+        checks.write_report(checks.report(outcomes, cluster=spec.cluster.name, at=utc_now()), path)
+        bad = sum(outcome.verdict is Verdict.FAIL for _, outcome in outcomes)
+        self.context.checked = not bad
+        words = f"{bad} failed; " if bad else "no check failed; "
+        self._say(f"{words}report: {path}", Tone.BAD if bad else Tone.OK)
+
+    def _put(self, check: Check, outcome: Outcome) -> None:
+        self._rows.put(check.key, outcome)
+        self._table.changed([check.key])
+        self._paint_detail()
+        self.context.changed()
+
+    def _say(self, words: str, tone: Tone) -> None:
+        self.query_one("#check-words", Paragraph).show((words, tone))

@@ -1,0 +1,300 @@
+"""The frame of the setup wizard: rail, one step at a time, and the memory of both.
+
+Steps are built when they are first shown. The wizard alone knows the order; a step says only "go
+on", "an answer changed" or "look at these hosts". Answers are kept on disk a moment after the last
+change, so a crash costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import ContentSwitcher
+
+from bzzz_core.errors import BzzzError
+from bzzz_tui.actions import Scope, bindings, hints
+from bzzz_tui.feed.opening import Target
+from bzzz_tui.parts import Fact
+from bzzz_tui.widgets.bars import HintBar
+from bzzz_tui.widgets.step_rail import StepRail, StepState
+from bzzz_tui.widgets.top_line import TopLine
+from bzzz_tui.wording import Tone
+from screens.dialogs import Question, Reading
+from screens.setup import session
+from screens.setup.ai import AiStep
+from screens.setup.cluster import ClusterStep
+from screens.setup.context import Context
+from screens.setup.detect import DetectStep
+from screens.setup.engine import Look, LookState
+from screens.setup.network import NetworkStep
+from screens.setup.resources import ResourcesStep
+from screens.setup.run_view import Stage
+from screens.setup.security import SecurityStep
+from screens.setup.services import ServicesStep
+from screens.setup.step import StepView
+from screens.setup.steps import STEPS, StepSpec
+from screens.setup.validate import ValidateStep
+
+if TYPE_CHECKING:
+    from screens.app import BzzzApp
+
+_SAVE_AFTER_S: Final = 0.5
+_LOOKS_AT_ONCE: Final = 8
+_DEPLOY: Final = 6
+_VIEWS: Final[tuple[type[StepView], ...]] = (
+    DetectStep,
+    NetworkStep,
+    SecurityStep,
+    AiStep,
+    ResourcesStep,
+    ServicesStep,
+    ClusterStep,
+    ValidateStep,
+)
+
+
+class Wizard(Screen[None]):
+    """Eight steps, then the monitor."""
+
+    CSS_PATH = "wizard.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(Scope.SETUP)]
+    # Beside the rail a fingerprint must still be readable whole.
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  Textual declares it as an instance variable
+        (0, "-tiny"),
+        (40, "-narrow"),
+        (110, "-wide"),
+    ]
+
+    def __init__(
+        self, context: Context, *, offer: tuple[Question, session.Session] | None = None
+    ) -> None:
+        """Take the shared state, and what to ask first about kept answers."""
+        super().__init__()
+        self.context = context
+        context.changed = self._news
+        self._offer = offer
+        self._here = 1
+        self._reached = 1
+        self._views: dict[int, StepView] = {}
+        self._saving: Timer | None = None
+
+    @property
+    def here(self) -> int:
+        """Return the number of the step that is shown."""
+        return self._here
+
+    @property
+    def step(self) -> StepView:
+        """Return the step that is shown."""
+        return self._views[self._here]
+
+    @property
+    def SCOPES(self) -> tuple[Scope, ...]:  # noqa: N802  the same name as on other screens
+        """Return where keys are looked up now."""
+        own = self.step.SCOPES if self._here in self._views else ()
+        return (*own, Scope.SETUP, Scope.EVERYWHERE)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the frame."""
+        yield TopLine(self.context.glyphs)
+        with Horizontal(id="frame"):
+            yield StepRail([spec.title for spec in STEPS], self.context.glyphs)
+            yield ContentSwitcher(id="steps")
+        yield HintBar()
+
+    async def on_mount(self) -> None:
+        """Show the first step, or ask where to go on."""
+        if self._offer is not None:
+            self.app.push_screen(self._offer[0], self._resume)
+        else:
+            await self._go_to(1)
+
+    async def _resume(self, resume: bool | None) -> None:  # noqa: FBT001  Textual calls it so
+        assert self._offer is not None, "it was asked about"
+        kept = self._offer[1]
+        if resume:
+            self.context.draft = kept.draft()
+            self._reached = kept.reached
+        await self._go_to(kept.step if resume else 1)
+
+    async def _go_to(self, number: int) -> None:
+        if self._here in self._views:
+            self.step.hidden()
+        if number not in self._views:
+            spec = STEPS[number - 1]
+            view = self._views[number] = _VIEWS[number - 1](spec, self.context)
+            await self.query_one(ContentSwitcher).mount(view)
+        self._here = number
+        self._reached = max(self._reached, number)
+        self.query_one(ContentSwitcher).current = self.step.id
+        self.step.shown()
+        self._paint()
+        self._save_soon()
+
+    def _paint(self) -> None:
+        wrong = {problem.key for problem in self.context.draft.problems()}
+        states = [
+            self._views[spec.number].state()
+            if spec.number in self._views
+            else self._unseen_state(spec, wrong)
+            for spec in STEPS
+        ]
+        self.query_one(StepRail).show(self._here, self._reached, states)
+        spec = STEPS[self._here - 1]
+        words, tone = self._standing()
+        self.query_one(TopLine).show(
+            [
+                Fact(2, [("setup", Tone.PLAIN)]),
+                Fact(1, [("cluster ", Tone.MUTED), (self._cluster(), Tone.ACCENT)]),
+                Fact(0, [(f"step {spec.number}/{len(STEPS)}", Tone.PLAIN)]),
+                Fact(0, [(words, tone)]),
+            ]
+        )
+        self.query_one(HintBar).show(hints(*self.step.SCOPES, Scope.SETUP, Scope.EVERYWHERE))
+
+    def _unseen_state(self, spec: StepSpec, wrong: set[str]) -> StepState:
+        """Return how a step stands that was not opened since the program started."""
+        if spec.number >= min(_DEPLOY, self._reached):
+            return StepState.TODO
+        prefixes = tuple(key for group in spec.groups for key in group.keys)
+        bad = any(key.startswith(prefixes) for key in wrong)
+        return StepState.BAD if bad else StepState.OK
+
+    def _standing(self) -> tuple[str, Tone]:
+        """Say what has happened to the hosts so far."""
+        run = self.context.run
+        if run.stage is Stage.WORKING:
+            return "hosts are being changed", Tone.WARN
+        if not run.confirmed:
+            return f"nothing is changed until step {_DEPLOY}", Tone.OK
+        return ("installed", Tone.OK) if run.succeeded else ("partly installed", Tone.BAD)
+
+    def _cluster(self) -> str:
+        return self.context.draft.get("cluster.name") or "?"
+
+    def _news(self) -> None:
+        if self.is_running and self._here in self._views and self.query(StepRail):
+            self._paint()
+
+    @on(StepView.Answered)
+    def _answered(self) -> None:
+        self._paint()
+        self._save_soon()
+
+    @on(StepView.GoOn)
+    async def _go_on(self) -> None:
+        await self.action_next()
+
+    @on(StepRail.Picked)
+    async def _pick(self, event: StepRail.Picked) -> None:
+        # The cluster's name and timings (step 7) belong to the plan (step 6): both can be reached.
+        limit = max(self._reached, _DEPLOY + 1) if self._reached >= _DEPLOY else self._reached
+        if event.number <= limit:
+            await self._go_to(event.number)
+            self.query_one(StepRail).focus()
+        else:
+            self.notify(f"first finish step {self._here}: Ctrl+N checks it", timeout=3)
+
+    async def action_next(self) -> None:
+        """Check this step; go to the next one, or into the monitor from the last."""
+        if self._here == len(STEPS):
+            self._finish()
+        elif self.step.check():
+            await self._go_to(self._here + 1)
+        elif self._here == _DEPLOY and not self.step.problems():
+            self.notify("first apply the plan", timeout=3)
+        self._paint()
+
+    async def action_back(self) -> None:
+        """Leave the field for the rail; from the rail, go one step back."""
+        rail = self.query_one(StepRail)
+        if not rail.has_focus:
+            rail.focus()
+        elif self._here > 1:
+            await self._go_to(self._here - 1)
+            rail.focus()
+
+    def action_leave(self) -> None:
+        """Leave setup; ask while hosts are being changed."""
+        if self.context.run.stage is Stage.WORKING:
+            lines = [
+                "Hosts are being changed. Leaving stops the run;",
+                "a new run takes up where this one stopped.",
+            ]
+            question = Question("Leave?", lines, yes="stop and leave", no="stay")
+            self.app.push_screen(question, self._leave_if)
+        else:
+            self._leave_if(leave=True)
+
+    def _leave_if(self, leave: bool | None) -> None:  # noqa: FBT001  Textual calls it so
+        if leave:
+            self._save()
+            cast("BzzzApp", self.app).leave(self)
+
+    def action_show_yaml(self) -> None:
+        """Show the answers file that says the same, and the command that uses it."""
+        text = "# bzzz-tui setup --answers answers.yaml --apply\n" + self.context.draft.yaml()
+        self.app.push_screen(Reading("Answers file", text))
+
+    @on(StepView.LookWanted)
+    def _look(self, event: StepView.LookWanted) -> None:
+        self.run_worker(self._look_at(event.hosts), group="look")
+
+    async def _look_at(self, names: Sequence[str]) -> None:
+        limit = asyncio.Semaphore(_LOOKS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(self._look_at_one(name, limit))
+
+    async def _look_at_one(self, name: str, limit: asyncio.Semaphore) -> None:
+        context = self.context
+        spec = context.draft.spec()
+        host = next((host for host in context.draft.hosts if host.name == name), None)
+        if spec is None or host is None:
+            return
+        context.looked_at[name] = host
+        context.looks[name] = Look(state=LookState.LOOKING)
+        self._looked()
+        wanted = next(entry for entry in spec.hosts if entry.name == name)
+        async with limit:
+            try:
+                context.looks[name] = await context.engine.look(spec, wanted)
+            except BzzzError as exc:
+                context.looks[name] = Look(state=LookState.FAILED, words=str(exc))
+        self._looked()
+
+    def _looked(self) -> None:
+        self.step.refreshed()
+        self._paint()
+
+    def _save_soon(self) -> None:
+        if self._saving is not None:
+            self._saving.stop()
+        self._saving = self.set_timer(_SAVE_AFTER_S, self._save)
+
+    def _save(self) -> None:
+        try:
+            session.save(
+                self.context.draft,
+                step=self._here,
+                reached=self._reached,
+                path=self.context.session,
+            )
+        except BzzzError as exc:
+            self.notify(str(exc), severity="warning", timeout=5)
+
+    def _finish(self) -> None:
+        if not self.context.run.succeeded:
+            self.notify("there is no cluster yet: apply the plan in step 6", timeout=3)
+            return
+        session.forget(self.context.session)
+        app = cast("BzzzApp", self.app)
+        app.switch_screen(app.overview(Target(cluster=self._cluster())))

@@ -1,0 +1,79 @@
+"""A host that notes what it is told to do, and fails where a test says so."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from bzzz_core.deploy.remote import Completed, Progress
+from bzzz_core.errors import CommandFailed
+from bzzz_core.trust.keys import node_id_of
+
+Answer = Callable[[str], bytes | None]
+"""What a command prints, by its description; None: the usual."""
+
+
+class FakeHost:
+    """A `RemoteHost` without a machine."""
+
+    def __init__(
+        self, name: str, *, number: int, log: list[str], answer: Answer | None = None
+    ) -> None:
+        """Take a list in which all hosts note their commands in order."""
+        self._name = name
+        self._number = number
+        self._log = log
+        self._answer = answer or (lambda _what: None)
+        self.failing = ""
+        """A command whose description holds this fails."""
+
+    @property
+    def name(self) -> str:
+        """Return the host's name."""
+        return self._name
+
+    async def run(
+        self,
+        script: str,
+        *arguments: str,
+        what: str,
+        root: bool = True,
+        timeout_s: int = 60,
+        check: bool = True,
+    ) -> Completed:
+        """Note the command and answer it."""
+        del script, arguments, root, timeout_s
+        self._log.append(f"{self._name}: {what}")
+        if self.failing and self.failing in what:
+            if check:
+                raise CommandFailed(f"{self._name}: {what}: told to fail")
+            return Completed(1, b"", b"told to fail")
+        said = self._answer(what)
+        if said is None and "keys" in what:
+            said = self._enrolment()
+        return Completed(0, said or b"", b"")
+
+    async def stage(self, content: bytes) -> str:
+        """Take a file."""
+        del content
+        return "/var/tmp/staged"  # noqa: S108  on the pretended host
+
+    async def upload(self, local: Path, progress: Progress) -> str:
+        """Take a large file."""
+        progress(1, 1)
+        self._log.append(f"{self._name}: upload {local.name}")
+        return "/var/tmp/uploaded"  # noqa: S108  on the pretended host
+
+    def _enrolment(self) -> bytes:
+        key = bytes([self._number]) * 32
+        return msgspec.json.encode(
+            {
+                "node_id": node_id_of(key),
+                "public_key": base64.b64encode(key).decode(),
+                "node_csr": "node request",
+                "route_csr": "route request",
+            }
+        )

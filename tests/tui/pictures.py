@@ -1,0 +1,142 @@
+"""Takes the pictures of the documentation: the monitor on a real cluster, the wizard on a fake one.
+
+The cluster is the demo's, with its leader frozen for the second picture. The wizard's hosts are
+those of its tests, because real ones have addresses that mean nothing to a reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from textual.pilot import Pilot
+
+from bzzz_core.clock import SystemClock
+from bzzz_core.model import MemberState
+from bzzz_tui.feed.rotation import Pace
+from bzzz_tui.terminal import Terminal
+from screens.app import BzzzApp
+from screens.demo import demo_overview
+from screens.monitor.overview import Overview
+from screens.setup.context import Context
+from screens.setup.draft import Draft, parse_hosts
+from screens.setup.opening import wizard_of
+from screens.setup.run_view import Stage
+from screens.setup.wizard import Wizard
+from tests.fakes.engine import FakeEngine
+
+SIZE = (120, 32)
+WAIT_S = 90
+
+
+def main(directory: Path) -> None:
+    """Write all pictures into `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_monitor(directory))
+    asyncio.run(_wizard(directory))
+
+
+async def _monitor(directory: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="bzzz-pictures-") as temporary:
+        state = Path(temporary) / "demo"
+        app = _app(lambda app: demo_overview(app, agents=3, state_dir=state))
+        async with app.run_test(size=SIZE) as pilot:
+            overview = app.screen
+            assert isinstance(overview, Overview)
+            store = overview.store
+            await _until(pilot, lambda: bool(store.status and store.status.leader_serving))
+            await _until(pilot, lambda: all(len(row.cpu) >= 4 for row in store.rows.values()))  # noqa: PLR2004
+            _save(app, directory / "monitor.svg")
+            assert store.status is not None
+            leader, term = store.status.leader, store.status.term
+            pids = _pids(state, leader)
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                await _until(
+                    pilot,
+                    lambda: bool(
+                        store.status
+                        and store.status.term > term
+                        and any(m.state is MemberState.DEAD for m in store.status.members)
+                    ),
+                )
+                _save(app, directory / "monitor-failover.svg")
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+
+
+def _pids(state: Path, name: str | None) -> list[int]:
+    document = msgspec.json.decode((state / "cluster.json").read_bytes())
+    agent = next(agent for agent in document["agents"] if agent["name"] == name)
+    return [pid for pid in (agent["pid"], agent["nats_pid"]) if pid]
+
+
+async def _wizard(directory: Path) -> None:
+    engine = FakeEngine()
+    with tempfile.TemporaryDirectory(prefix="bzzz-pictures-") as temporary:
+
+        def first(app: BzzzApp) -> Wizard:
+            context = Context(
+                draft=Draft(hosts=parse_hosts("10.20.0.11 10.20.0.12 10.20.0.13", ())),
+                engine=engine,
+                clock=app.clock,
+                glyphs=app.glyphs,
+                session=Path(temporary) / "session.json",
+            )
+            return wizard_of(context, None)
+
+        app = _app(first)
+        async with app.run_test(size=SIZE) as pilot:
+            wizard = app.screen
+            assert isinstance(wizard, Wizard)
+            await _step(pilot, wizard, 3)
+            await pilot.press("T")
+            await _until(pilot, lambda: all(h.host_key_sha256 for h in wizard.context.draft.hosts))
+            await _step(pilot, wizard, 6)
+            await pilot.press("p")
+            await _until(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+            await pilot.pause()
+            _save(app, directory / "setup-plan.svg")
+            await pilot.press("escape")
+            await pilot.press("1")
+            await _until(pilot, lambda: wizard.here == 1)
+            await pilot.pause()
+            _save(app, directory / "setup-hosts.svg")
+
+
+async def _step(pilot: Pilot[int], wizard: Wizard, number: int) -> None:
+    while wizard.here < number:
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+
+
+async def _until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await pilot.pause(0.1)
+    await pilot.pause()
+
+
+def _app(first: Callable[[BzzzApp], Overview | Wizard]) -> BzzzApp:
+    terminal = Terminal(plain=False, theme="bzzz-dark", mouse=False, ascii=False, remote=False)
+    return BzzzApp(terminal=terminal, clock=SystemClock(), pace=Pace(), first=first)
+
+
+def _save(app: BzzzApp, path: Path) -> None:
+    """Write the screen as SVG that fetches nothing: the fonts are the reader's own."""
+    picture = app.export_screenshot(title="bzzz-tui")
+    path.write_text(re.sub(r"@font-face \{.*?\}\n?", "", picture, flags=re.DOTALL))
+    print(path)  # noqa: T201  this is the program's output
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images"))

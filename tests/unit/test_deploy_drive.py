@@ -1,0 +1,325 @@
+"""The order of a run, and what one host's failure does to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from bzzz_core.api.documents import ClusterRef, FabricStatus, MemberStatus
+from bzzz_core.api.documents import Status as StatusDocument
+from bzzz_core.config.secrets import Secret
+from bzzz_core.deploy.drive import Drive
+from bzzz_core.deploy.events import Event, Result, Status, Step, Summary
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.journal import Journal, Redactor
+from bzzz_core.deploy.phases.verify_cluster import Verdict, disagreements
+from bzzz_core.deploy.record import Record
+from bzzz_core.deploy.release import Release
+from bzzz_core.deploy.state import OpenCluster
+from bzzz_core.deploy.work import Work
+from bzzz_core.errors import CommandFailed
+from bzzz_core.model import FabricState, MemberState, NodeId, Term
+from bzzz_core.trust.ca import Authority
+from tests.fakes.deploy_goals import KNOWN, RELEASE, converged, fresh, goals, spec
+from tests.fakes.deploy_host import FakeHost
+
+NAMES = ("bzzz-1", "bzzz-2", "bzzz-3")
+
+
+class StillClock:
+    """A clock that goes on only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self._now_ms = 0
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self._now_ms += duration_ms
+
+
+class FakeAuthority:
+    """Signs anything."""
+
+    certificate_pem = "authority"
+
+    def issue_node(self, csr: str, **_names: Any) -> str:
+        return f"signed {csr}"
+
+    issue_route = issue_node
+
+
+class Scene:
+    """Three hosts, a drive over them, and what came of it."""
+
+    def __init__(self, facts: dict[str, HostFacts], *, serving: bool = True) -> None:
+        self.log: list[str] = []
+        self.events: list[Event] = []
+        self.facts = facts
+        said = _status() if serving else b""
+        self.hosts = {
+            name: FakeHost(
+                name,
+                number=number,
+                log=self.log,
+                answer=lambda what: said if "status" in what else None,
+            )
+            for number, name in enumerate(facts, 1)
+        }
+        self.record = Record(sink=self.events.append, clock=StillClock())
+
+    def run(self) -> tuple[Verdict | None, Summary]:
+        """Drive to the end."""
+        answers = spec(len(self.facts))
+        authority = cast("Authority", FakeAuthority())
+        release = Release(ref=RELEASE, archive=Path("archive"), python="3.11", arch="x86_64")
+        work = Work(
+            cluster=OpenCluster(
+                cluster_id="d" * 32,
+                node_ca=authority,
+                fabric_ca=authority,
+                secrets={path: Secret("token-1234567890") for path in KNOWN.secrets or {}},
+            ),
+            releases=dict.fromkeys(self.facts, release),
+            say=self.record.say,
+        )
+
+        def regoal(facts: Mapping[str, HostFacts]) -> Any:
+            return goals(answers, dict(facts))
+
+        drive = Drive(
+            hosts=self.hosts, work=work, record=self.record, clock=StillClock(), goals=regoal
+        )
+        verdict = asyncio.run(drive.run(self.facts))
+        return verdict, self.record.summary(self.facts, operator_changes=0, leader=None, term=0)
+
+    def commands(self, host: str) -> list[str]:
+        """Return what one host was told."""
+        return [line.removeprefix(f"{host}: ") for line in self.log if line.startswith(host)]
+
+    def steps(self, status: Status) -> list[tuple[str, str]]:
+        """Return (host, phase) of every step that went so."""
+        steps = [event for event in self.events if isinstance(event, Step)]
+        return [(step.host, step.phase) for step in steps if step.status is status]
+
+
+def newcomers() -> dict[str, HostFacts]:
+    return {name: fresh(number) for number, name in enumerate(NAMES, 1)}
+
+
+def test_fresh_hosts_become_a_cluster() -> None:
+    scene = Scene(newcomers())
+    verdict, summary = scene.run()
+    assert verdict == Verdict("bzzz-1", 7)
+    assert [host.result for host in summary.hosts] == [Result.CHANGED] * 3
+    assert summary.exit_code == 0
+
+
+def test_no_broker_starts_before_every_host_is_ready_for_it() -> None:
+    """Brokers find a majority only together, and half a cluster is nobody's wish."""
+    scene = Scene(newcomers())
+    scene.run()
+    first_start = min(i for i, line in enumerate(scene.log) if "start bzzz-fabric" in line)
+    last_unit = max(i for i, line in enumerate(scene.log) if "load the units" in line)
+    assert last_unit < first_start
+
+
+def test_hosts_as_they_should_be_are_only_looked_at() -> None:
+    scene = Scene(converged(spec(3)))
+    verdict, summary = scene.run()
+    assert verdict is not None
+    assert [host.result for host in summary.hosts] == [Result.UNCHANGED] * 3
+    assert set(scene.commands("bzzz-2")) == {
+        "wait for bzzz-fabric.service",
+        "wait for bzzz-agent",
+        "ask for the status",
+    }
+
+
+def test_a_new_host_without_keys_keeps_the_cluster_from_forming() -> None:
+    """Nobody can write down a cluster that has a member without an identity."""
+    scene = Scene(newcomers())
+    scene.hosts["bzzz-2"].failing = "unpack"
+    verdict, summary = scene.run()
+    assert verdict is None
+    assert [host.result for host in summary.hosts] == [
+        Result.SKIPPED,
+        Result.FAILED,
+        Result.SKIPPED,
+    ]
+    assert "keys of bzzz-2" in summary.hosts[0].detail
+    assert not any("bzzz-fabric" in line for line in scene.log)
+
+
+def test_one_hosts_failure_is_its_own() -> None:
+    """Two of three voters are a majority: the upgrade of the others goes on."""
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-3"].failing = "unpack"
+    verdict, summary = scene.run()
+    assert verdict is not None
+    assert [host.result for host in summary.hosts] == [
+        Result.CHANGED,
+        Result.CHANGED,
+        Result.FAILED,
+    ]
+    assert summary.exit_code == 4
+    assert "start bzzz-agent.service" not in scene.commands("bzzz-3")
+
+
+def test_without_a_majority_nothing_is_activated() -> None:
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-2"].failing = scene.hosts["bzzz-3"].failing = "unpack"
+    verdict, summary = scene.run()
+    assert verdict is None
+    assert summary.hosts[0].result is Result.SKIPPED
+    assert summary.exit_code == 5
+    assert not any("switch the release" in line for line in scene.log)
+
+
+def test_a_serving_cluster_restarts_host_by_host_the_leader_last() -> None:
+    scene = Scene(_outdated())
+    scene.run()
+    order = [
+        line for line in scene.log if "start bzzz-fabric" in line or "wait for bzzz-agent" in line
+    ]
+    assert order[:6] == [
+        f"{name}: {what}"
+        for name in ("bzzz-2", "bzzz-3", "bzzz-1")
+        for what in ("start bzzz-fabric.service", "wait for bzzz-agent")
+    ]
+
+
+def test_after_a_restart_that_failed_no_further_host_is_touched() -> None:
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-2"].failing = "wait for bzzz-agent"
+    _, summary = scene.run()
+    assert [host.result for host in summary.hosts] == [
+        Result.SKIPPED,
+        Result.FAILED,
+        Result.SKIPPED,
+    ]
+    assert "start bzzz-fabric.service" not in scene.commands("bzzz-3")
+
+
+def test_a_cluster_that_does_not_serve_is_restarted_at_once() -> None:
+    """Host by host would wait for a majority that is not there, and never repair it."""
+    scene = Scene(_outdated(), serving=False)
+    scene.run()
+    starts = [i for i, line in enumerate(scene.log) if "start bzzz-fabric" in line]
+    first_ready = min(i for i, line in enumerate(scene.log) if "wait for bzzz-agent" in line)
+    assert len(starts) == 3
+    assert max(starts) < first_ready
+
+
+def test_nodes_that_disagree_are_a_failure_of_the_cluster() -> None:
+    scene = Scene(converged(spec(3)), serving=False)
+    verdict, summary = scene.run()
+    assert verdict is None
+    assert scene.steps(Status.FAILED) == [("", "verify_cluster")]
+    assert summary.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("views", "words"),
+    [
+        ({"a": None}, "a does not answer"),
+        ({"a": {"leader": None}}, "no leader was elected"),
+        ({"a": {}, "b": {"term": Term(8)}}, "different leaders"),
+        ({"a": {}, "b": {"leader": "b"}}, "different leaders"),
+        ({"a": {"leader_serving": False}}, "has written nothing"),
+        ({"a": {}, "b": {"version": "2"}}, "different versions"),
+    ],
+)
+def test_what_keeps_a_cluster_from_being_one(
+    views: dict[str, dict[str, Any] | None], words: str
+) -> None:
+    answers = {name: None if view is None else _view(**view) for name, view in views.items()}
+    assert any(words in doubt for doubt in disagreements(answers, expected=NAMES))
+
+
+def test_a_member_that_is_not_alive_is_a_doubt() -> None:
+    (doubt,) = disagreements({"a": _view()}, expected=(*NAMES, "bzzz-4"))
+    assert doubt == "a does not see bzzz-4 alive"
+
+
+def test_nothing_secret_reaches_events_or_journal(tmp_path: Path) -> None:
+    """A host's own complaint may quote what it was given."""
+    events: list[Event] = []
+    record = Record(sink=events.append, clock=StillClock())
+    record.redact = Redactor([Secret("pa$$word/1"), Secret("x")])
+    with Journal(tmp_path, "run") as journal:
+        record.journal = journal
+        record.fail(
+            "bzzz-1", "write_secrets", 5, "said: pa$$word/1, cGEkJHdvcmQvMQ==, pa%24%24word%2F1"
+        )
+        record.emit(record.summary(["bzzz-1"], operator_changes=0, leader=None, term=0))
+    written = (tmp_path / "run.ndjson").read_text()
+    for text in (written, str(events)):
+        assert "word" not in text
+        assert "cGEkJH" not in text
+        assert "said: ***" in text
+    assert [json.loads(line)["event"] for line in written.splitlines()] == ["step", "summary"]
+    assert (tmp_path / "run.ndjson").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_journal_is_never_continued(tmp_path: Path) -> None:
+    with Journal(tmp_path, "run"):
+        pass
+    with pytest.raises(FileExistsError), Journal(tmp_path, "run"):
+        pass
+
+
+def test_the_fake_fails_as_a_host_does() -> None:
+    host = FakeHost("h", number=1, log=[])
+    host.failing = "x"
+    with pytest.raises(CommandFailed):
+        asyncio.run(host.run("", what="x"))
+
+
+def _outdated() -> dict[str, HostFacts]:
+    """Return a cluster that runs, on an older release."""
+    facts = converged(spec(3))
+    for name, one in facts.items():
+        units = {
+            unit: msgspec.structs.replace(fact, release="0.0.9+old")
+            for unit, fact in (one.units or {}).items()
+        }
+        facts[name] = msgspec.structs.replace(
+            one, units=units, current="0.0.9+old", releases=("0.0.9+old",)
+        )
+    return facts
+
+
+def _view(**changes: Any) -> StatusDocument:
+    members = tuple(
+        MemberStatus(name, NodeId(name), MemberState.ALIVE, voter=True, address="")
+        for name in NAMES
+    )
+    values = {
+        "node": "bzzz-1",
+        "node_id": NodeId("n"),
+        "version": "1",
+        "at": "",
+        "uptime_s": 1,
+        "cluster": ClusterRef("d", "bzzz"),
+        "leader": "bzzz-1",
+        "leader_id": NodeId("n"),
+        "leader_serving": True,
+        "leader_since_at": None,
+        "term": Term(7),
+        "role": "leader",
+        "members": members,
+        "fabric": FabricStatus(FabricState.CONNECTED, None, None, 3, 2),
+    }
+    return StatusDocument(**{**values, **changes})
+
+
+def _status() -> bytes:
+    return msgspec.json.encode(_view())

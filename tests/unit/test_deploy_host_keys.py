@@ -1,0 +1,75 @@
+"""Whose key is whose: the lookup decides between "first contact" and "changed"."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.errors import ConfigError
+
+
+def key() -> asyncssh.SSHKey:
+    return asyncssh.generate_private_key("ssh-ed25519").convert_to_public()
+
+
+def line(host: str, public: asyncssh.SSHKey) -> str:
+    return f"{host} {public.export_public_key().decode()}"
+
+
+def test_what_was_pinned_is_known_and_pinned_once(tmp_path: Path) -> None:
+    known, public = KnownHosts(tmp_path / "deep" / "known_hosts"), key()
+    assert not known.find("10.0.0.1", 22).known
+    assert known.pin("10.0.0.1", 22, public)
+    assert not known.pin("10.0.0.1", 22, public)
+    assert known.find("10.0.0.1", 22).holds(public)
+    assert not known.find("10.0.0.1", 22).holds(key())
+    assert (tmp_path / "deep" / "known_hosts").stat().st_mode & 0o777 == 0o600
+
+
+def test_another_port_is_another_host(tmp_path: Path) -> None:
+    """A key for port 22 must not make the server on 2222 look changed."""
+    known = KnownHosts(tmp_path / "own")
+    known.pin("10.0.0.1", 22, key())
+    assert not known.find("10.0.0.1", 2222).known
+    known.pin("10.0.0.1", 2222, key())
+    assert "[10.0.0.1]:2222 ssh-ed25519 " in (tmp_path / "own").read_text()
+    assert known.find("10.0.0.1", 2222).known
+
+
+def test_other_files_are_read_and_never_written(tmp_path: Path) -> None:
+    public, other = key(), tmp_path / "theirs"
+    other.write_text(line("10.0.0.1", public))
+    known = KnownHosts(tmp_path / "own", [other, tmp_path / "missing"])
+    assert known.find("10.0.0.1", 22).holds(public)
+    before = other.read_text()
+    assert known.pin("10.0.0.1", 22, public), "our own file has it from now on"
+    assert other.read_text() == before
+
+
+def test_hashed_names_are_found(tmp_path: Path) -> None:
+    """Debian's ssh hashes names by default."""
+    public, salt = key(), b"s" * 20
+    digest = hmac.new(salt, b"db-1.lan", hashlib.sha1).digest()
+    name = f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
+    (tmp_path / "own").write_text(line(name, public))
+    assert KnownHosts(tmp_path / "own").find("db-1.lan", 22).holds(public)
+
+
+def test_a_revoked_key_is_held_by_nobody(tmp_path: Path) -> None:
+    public = key()
+    (tmp_path / "own").write_text(line("h", public) + line("@revoked h", public))
+    trust = KnownHosts(tmp_path / "own").find("h", 22)
+    assert trust.known
+    assert not trust.holds(public)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("@what is this\n")
+    with pytest.raises(ConfigError, match="own is no known_hosts file"):
+        KnownHosts(tmp_path / "own").find("h", 22)

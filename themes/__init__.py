@@ -1,0 +1,1 @@
+"""Colour themes: data in YAML and the loader that checks it."""
