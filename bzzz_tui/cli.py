@@ -157,7 +157,13 @@ def monitor(
 
 
 @main.command()
-@click.option("--agents", type=click.IntRange(1, 32), default=3, show_default=True)
+@click.option(
+    "--agents",
+    type=click.IntRange(1, 32),
+    default=3,
+    show_default=True,
+    help="How many nodes; 1, 3 or 5 of them vote.",
+)
 @click.option("--headless", is_flag=True, help="No screen: print what happens.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), help="End after SECONDS.")
 @click.option("--state-dir", type=_DIRECTORY, help="Keep the cluster's files here.")

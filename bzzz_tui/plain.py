@@ -7,13 +7,12 @@ a change is a line of its own, so nothing has to be compared by ear.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import plainly
 from bzzz_core.model import MemberState
 from bzzz_core.ports import Clock
 from bzzz_tui import view
@@ -64,28 +63,27 @@ async def _run(
     events: asyncio.Queue[FeedEvent] = asyncio.Queue()
     feed = open_target(target, clock=clock, pace=pace, emit=events.put_nowait)
     store = Store(now_ms=clock.now_ms())
-    running = asyncio.ensure_future(feed.run())
-    try:
-        while True:
-            event = await events.get()
-            before = len(store.events)
-            store.apply(event)
-            if isinstance(event, Snapshot):
-                _print_answer(store, event, clock, once=once, as_json=as_json, write=write)
-                for happening in list(store.events)[before:] if not (once or as_json) else []:
-                    write(f"  {happening.text}")
-                if once:
-                    return 0
-            elif once and event.phase is LinkPhase.LOST:
-                _print_lost(event, as_json=as_json, write=write)
-                return EXIT_NOBODY_ANSWERS
-            elif event.phase is LinkPhase.LOST and event.retry_at_ms is not None:
-                wait = span((event.retry_at_ms - clock.now_ms()) / 1_000)
-                write(f"no host answers: {clean(event.reason)}; next attempt in {wait}")
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError, BzzzError):
-            await running
+    with plainly():
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(feed.run())
+            code = None
+            while code is None:
+                event = await events.get()
+                before = len(store.events)
+                store.apply(event)
+                if isinstance(event, Snapshot):
+                    _print_answer(store, event, clock, once=once, as_json=as_json, write=write)
+                    for happening in list(store.events)[before:] if not (once or as_json) else []:
+                        write(f"  {happening.text}")
+                    code = 0 if once else None
+                elif once and event.phase is LinkPhase.LOST:
+                    _print_lost(event, as_json=as_json, write=write)
+                    code = EXIT_NOBODY_ANSWERS
+                elif event.phase is LinkPhase.LOST and event.retry_at_ms is not None:
+                    wait = span((event.retry_at_ms - clock.now_ms()) / 1_000)
+                    write(f"no host answers: {clean(event.reason)}; next attempt in {wait}")
+            running.cancel()
+    return code
 
 
 def table(store: Store, *, now_ms: int, glyphs: Glyphs = ASCII) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bzzz_core.api.documents import Status
+from bzzz_core.api.documents import MemberStatus, Status
 from bzzz_core.model import MemberState
 from bzzz_tui.parts import Fact, Line, Part, fit_line
 from bzzz_tui.store import Link, LinkPhase, Row, Store
@@ -165,7 +165,7 @@ def detail(row: Row, age_ms: int) -> list[Fact]:
         ("version ", member.version or UNKNOWN, 4),
         ("CPUs ", UNKNOWN if member.cpu_count is None else str(member.cpu_count), 5),
         ("GPUs ", str(len(member.gpus)), 7),
-        ("broker ", member.broker or UNKNOWN, 6),
+        ("broker ", _broker(member), 6),
     ]
     return [
         Fact(0, [(clean(member.name), Tone.ACCENT)]),
@@ -174,6 +174,12 @@ def detail(row: Row, age_ms: int) -> list[Fact]:
             for label, text, rank in facts
         ),
     ]
+
+
+def _broker(member: MemberStatus) -> str:
+    if member.broker is None:
+        return UNKNOWN
+    return "own" if member.broker.startswith(member.node_id) else member.broker
 
 
 def cells(row: Row, age_ms: int, placed: Sequence[Placed], glyphs: Glyphs) -> list[Line]:

@@ -90,7 +90,12 @@ def leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tup
 
 def dump(document: BaseModel) -> str:
     """Return a document as YAML that loads back to an equal one; secrets are references in it."""
-    return yaml.safe_dump(document.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return to_yaml(document.model_dump(mode="json"))
+
+
+def to_yaml(data: object) -> str:
+    """Return plain data as YAML, keys in their own order."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def _load(path: Path, model: type[Document], *, environment: Mapping[str, str]) -> Document:

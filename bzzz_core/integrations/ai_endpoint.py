@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-import httpx
 import msgspec
 
 from bzzz_core.config.secrets import Secret, resolve
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.errors import BzzzError, ConfigError
-from bzzz_core.integrations.http import JsonEndpoint
+from bzzz_core.integrations.http import JsonEndpoint, Transport
 from bzzz_core.ports import Clock
 
 OPENAI_URL: Final = "https://api.openai.com"
@@ -60,7 +59,7 @@ async def examine(
     *,
     clock: Clock,
     fetch_secret: Callable[[str], Secret] = resolve,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Transport | None = None,
 ) -> EndpointReport:
     """Ask the endpoint and return what is the case; an endpoint that fails is a report too."""
     if endpoint.provider == "none":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import httpx
 import msgspec
@@ -19,6 +19,8 @@ from bzzz_core.errors import PermissionDenied, RequestTimeout, TransportError
 
 BODY_BYTES_MAX: Final = 8_000_000
 Answer = TypeVar("Answer")
+Transport: TypeAlias = httpx.AsyncBaseTransport
+"""How requests are carried; the one name of the HTTP library that callers need."""
 
 
 class JsonEndpoint:
@@ -30,7 +32,7 @@ class JsonEndpoint:
         *,
         bearer: Secret | None = None,
         timeout_s: float,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Open nothing yet.
 

@@ -18,7 +18,7 @@ from bzzz_tui.wording import Glyphs, Tone
 class StepState(StrEnum):
     """How a step stands."""
 
-    TODO = "todo"
+    OPEN = "open"
     OK = "ok"
     WARN = "warn"
     BAD = "error"
@@ -28,7 +28,7 @@ class StepState(StrEnum):
 
 
 _TONES = {
-    StepState.TODO: Tone.MUTED,
+    StepState.OPEN: Tone.MUTED,
     StepState.OK: Tone.OK,
     StepState.WARN: Tone.WARN,
     StepState.BAD: Tone.BAD,
@@ -53,7 +53,7 @@ class StepRail(Toned, can_focus=True):
         super().__init__(id="rail")
         self._titles = tuple(titles)
         self._glyphs = glyphs
-        self._states = [StepState.TODO] * len(titles)
+        self._states = [StepState.OPEN] * len(titles)
         self._here = 1
         self._reached = 1
 
@@ -120,7 +120,7 @@ class StepRail(Toned, can_focus=True):
     def _mark(self, number: int) -> Part:
         glyphs, state = self._glyphs, self._states[number - 1]
         mark = {
-            StepState.TODO: glyphs.todo,
+            StepState.OPEN: glyphs.todo,
             StepState.OK: glyphs.done,
             StepState.WARN: glyphs.warn,
             StepState.BAD: glyphs.bad,

@@ -48,7 +48,7 @@ class ClusterStep(StepView):
         if self.problems():
             return StepState.BAD
         if not self.context.run.succeeded:
-            return StepState.TODO
+            return StepState.OPEN
         if not self._views:
             return StepState.RUNNING
         return StepState.OK if agree(self._views) else StepState.WARN

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.sources import to_yaml
 from bzzz_tui.fields import FieldSpec, Kind, explain, fields_of, to_text, to_value
 
 HOSTS_MAX: Final = 64
@@ -106,7 +106,7 @@ class Draft:
 
     def yaml(self) -> str:
         """Return the answers file that says the same."""
-        return yaml.safe_dump(self.safe_document(), sort_keys=False, allow_unicode=True)
+        return to_yaml(self.safe_document())
 
     def safe_document(self) -> dict[str, Any]:
         """Return the document without texts that stand where a reference belongs."""

@@ -77,7 +77,7 @@ class ServicesStep(StepView):
             if not run.succeeded:
                 return StepState.BAD
             return StepState.OK if self.context.run_is_of_these_answers else StepState.RECHECK
-        return StepState.TODO
+        return StepState.OPEN
 
     def check(self) -> bool:
         """Do not go on before a run ended well."""

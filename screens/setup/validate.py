@@ -114,7 +114,7 @@ class ValidateStep(StepView):
         if Verdict.RUNNING in verdicts:
             return StepState.RUNNING
         if Verdict.WAITING in verdicts:
-            return StepState.TODO
+            return StepState.OPEN
         return StepState.WARN if Verdict.WARN in verdicts else StepState.OK
 
     @on(LiveTable.Moved)

@@ -163,7 +163,7 @@ class Wizard(Screen[None]):
     def _unseen_state(self, spec: StepSpec, wrong: set[str]) -> StepState:
         """Return how a step stands that was not opened since the program started."""
         if spec.number >= min(_DEPLOY, self._reached):
-            return StepState.TODO
+            return StepState.OPEN
         prefixes = tuple(key for group in spec.groups for key in group.keys)
         bad = any(key.startswith(prefixes) for key in wrong)
         return StepState.BAD if bad else StepState.OK

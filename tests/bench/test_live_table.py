@@ -139,7 +139,7 @@ def test_a_tick_is_many_times_cheaper_than_datatable(
     live, large, data = _live_ms(1_000), _live_ms(10_000), _data_ms(1_000)
     for name, value in (("live_1000_ms", live), ("live_10000_ms", large), ("data_1000_ms", data)):
         record_property(name, value)
-    print(  # noqa: T201  measured figures
+    print(
         f"tick at 10 % changed: live {live:.1f} ms (1,000), {large:.1f} ms (10,000);"
         f" DataTable {data:.1f} ms (1,000), ratio {data / max(live, 0.1):.0f}"
     )

@@ -24,5 +24,5 @@ def cpu_ms(*command: str) -> float:
 @pytest.mark.parametrize("module", ["bzzz_core.cli", "bzzz_tui.cli"])
 def test_help_costs_little(module: str) -> None:
     least = min(cpu_ms(sys.executable, "-m", module, "--help") for _ in range(RUNS))
-    print(f"\n{module} --help: {least:.0f} ms CPU (budget {HELP_CPU_MS_MAX} ms)")  # noqa: T201
+    print(f"\n{module} --help: {least:.0f} ms CPU (budget {HELP_CPU_MS_MAX} ms)")
     assert least <= HELP_CPU_MS_MAX

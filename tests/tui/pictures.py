@@ -52,7 +52,7 @@ async def _monitor(directory: Path) -> None:
             assert isinstance(overview, Overview)
             store = overview.store
             await _until(pilot, lambda: bool(store.status and store.status.leader_serving))
-            await _until(pilot, lambda: all(len(row.cpu) >= 4 for row in store.rows.values()))  # noqa: PLR2004
+            await _until(pilot, lambda: all(len(row.cpu) >= 4 for row in store.rows.values()))
             _save(app, directory / "monitor.svg")
             assert store.status is not None
             leader, term = store.status.leader, store.status.term

@@ -1,0 +1,132 @@
+"""The draft of answers: the schema decides, and what was typed is never lost."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bzzz_core.config.schema import ClusterSpec
+from bzzz_tui.fields import Kind
+from screens.setup.draft import FIELDS, Draft, HostDraft, parse_hosts, write_host
+from screens.setup.steps import STEPS
+
+
+def test_every_leaf_of_the_schema_is_a_field_of_exactly_one_step() -> None:
+    """A field that no step shows could only be answered in a file."""
+    for key in FIELDS:
+        steps = [
+            spec.title
+            for spec in STEPS
+            for group in spec.groups
+            if any(key == wanted or key.startswith(f"{wanted}.") for wanted in group.keys)
+        ]
+        assert len(steps) == 1, f"{key}: {steps}"
+
+
+def test_every_field_has_words_for_an_operator() -> None:
+    assert all(field.label and field.help.endswith((".", "?")) for field in FIELDS.values())
+
+
+def test_secrets_are_known_as_secrets() -> None:
+    secrets = {key for key, field in FIELDS.items() if field.kind is Kind.SECRET}
+    assert secrets == {
+        "security.ssh.password",
+        "security.ssh.sudo_password",
+        "security.tls.passphrase",
+        "ai.endpoint.api_key",
+    }
+
+
+def test_an_untouched_draft_says_only_that_hosts_are_needed() -> None:
+    assert [problem.key for problem in Draft().problems()] == ["hosts"]
+    assert Draft().spec() is None
+
+
+def test_defaults_are_left_out_of_the_answers() -> None:
+    draft = Draft(hosts=[HostDraft("a", "10.0.0.1")])
+    draft.set("network.ports.api", "8080")
+    draft.set("ai.endpoint.model", "")
+    document = draft.document()
+    assert document == {"version": 1, "hosts": [{"name": "a", "address": "10.0.0.1"}]}
+
+
+def test_a_draft_of_complete_answers_gives_them_back() -> None:
+    draft = Draft(hosts=parse_hosts("a=root@10.0.0.1:2222 b=10.0.0.2", ()))
+    draft.set("security.ssh.accept_new_host_keys", "yes")
+    draft.set("security.ssh.password", "env:LAB")
+    draft.set("cluster.timings.heartbeat_ms", "100")
+    draft.set("ai.endpoint.provider", "ollama")
+    draft.set("ai.endpoint.base_url", "http://10.0.0.9:11434")
+    spec = draft.spec()
+    assert isinstance(spec, ClusterSpec)
+    assert Draft.of(spec).spec() == spec
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("network.ports.api", "x", "write a whole number"),
+        ("network.ports.api", "0", "must be at least 1"),
+        ("resources.paths.data", "data", "write a path that starts with /"),
+        ("cluster.name", "My Cluster", "use lower-case letters, digits and dashes"),
+        ("ai.endpoint.base_url", "10.0.0.1", "write a URL"),
+        ("security.ssh.user", "", "this is needed"),
+        ("security.ssh.password", "hunter2", "write a reference, not the secret"),
+    ],
+)
+def test_a_wrong_text_is_answered_by_what_to_type(key: str, text: str, words: str) -> None:
+    draft = Draft(hosts=[HostDraft("a", "10.0.0.1")])
+    draft.set(key, text)
+    (problem,) = draft.problems()
+    assert problem.key == key
+    assert problem.words.startswith(words)
+    assert draft.get(key) == text
+
+
+def test_what_may_be_a_secret_is_in_no_output() -> None:
+    draft = Draft(hosts=[HostDraft("a", "10.0.0.1")])
+    draft.set("security.ssh.password", "hunter2")
+    draft.set("security.tls.passphrase", "file:/root/passphrase")
+    assert "hunter2" not in draft.yaml()
+    assert draft.safe_texts() == {"security.tls.passphrase": "file:/root/passphrase"}
+    assert all("hunter2" not in problem.words for problem in draft.problems())
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("10.0.0.1", [HostDraft("bzzz-1", "10.0.0.1")]),
+        ("a=10.0.0.1:2222", [HostDraft("a", "10.0.0.1", "2222")]),
+        ("root@db.example", [HostDraft("bzzz-1", "db.example", "", "root")]),
+        ("fd00::1", [HostDraft("bzzz-1", "fd00::1")]),
+        ("[fd00::1]:22", [HostDraft("bzzz-1", "fd00::1", "22")]),
+        ("10.0.0.1 # the old one\n# 10.0.0.2\n", [HostDraft("bzzz-1", "10.0.0.1")]),
+        ("", []),
+    ],
+)
+def test_hosts_are_read_in_the_forms_people_use(text: str, hosts: list[HostDraft]) -> None:
+    assert parse_hosts(text, ()) == hosts
+
+
+def test_a_host_without_a_name_gets_the_next_free_one() -> None:
+    names = [host.name for host in parse_hosts("10.0.0.1 bzzz-2=10.0.0.2 10.0.0.3", ["bzzz-1"])]
+    assert names == ["bzzz-2", "bzzz-2", "bzzz-3"]
+
+
+WORDS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
+
+
+@given(
+    st.builds(
+        HostDraft,
+        name=WORDS,
+        address=st.one_of(WORDS, st.ip_addresses().map(str)),
+        port=st.one_of(st.just(""), st.integers(1, 65_535).map(str)),
+        user=st.one_of(st.just(""), WORDS),
+    )
+)
+def test_a_host_that_is_written_down_reads_the_same(host: HostDraft) -> None:
+    assert parse_hosts(write_host(host), ()) == [host]

@@ -1,0 +1,66 @@
+"""A run's events folded into a picture."""
+
+from __future__ import annotations
+
+from bzzz_core.deploy.events import Finding, HostResult, Result, Status, Step, Summary
+from bzzz_tui.parts import text_of
+from bzzz_tui.widgets.host_matrix import CellState
+from bzzz_tui.wording import UNICODE
+from screens.setup.draft import Draft, parse_hosts
+from screens.setup.run_view import CLUSTER, RunView, Stage, plan_lines
+from tests.fakes.engine import plan
+
+
+def test_cells_follow_the_steps_and_a_failure_stays() -> None:
+    run = RunView(("a", "b"), ("probe", "upload"))
+    run.apply(Step("a", "probe", Status.UNCHANGED))
+    run.apply(Step("b", "probe", Status.STARTED))
+    run.apply(Step("a", "upload", Status.FAILED, 10, "disk full"))
+    run.apply(Step("a", "upload", Status.SKIPPED))
+    first, second = run.rows()
+    assert first.cells == (CellState.UNCHANGED, CellState.FAILED)
+    assert "disk full" in first.note
+    assert second.cells == (CellState.RUNNING, CellState.WAITING)
+
+
+def test_words_within_a_phase_make_no_column() -> None:
+    run = RunView(("a",), ("upload",))
+    run.apply(Step("a", "upload", Status.STARTED))
+    run.apply(Step("a", "", Status.PROGRESS, detail="sent 3 of 17 MB"))
+    assert run.phases == ["upload"]
+    assert run.rows()[0].note == "sent 3 of 17 MB"
+
+
+def test_phases_of_the_whole_cluster_wait_on_no_host() -> None:
+    run = RunView(("a",), ("probe", "verify"), ("verify",))
+    run.apply(Step("", "verify", Status.UNCHANGED))
+    rows = {row.name: row.cells for row in run.rows()}
+    assert rows["a"] == (CellState.WAITING, CellState.NONE)
+    assert rows[CLUSTER] == (CellState.NONE, CellState.UNCHANGED)
+
+
+def test_text_from_a_host_cannot_steer_the_terminal() -> None:
+    run = RunView(("a",))
+    run.apply(Step("a", "probe", Status.FAILED, 1, "\x1b[2Jgone"))
+    run.apply(Finding("error", "disk", "a", "\x07bell", "\x9bfix"))
+    assert all(words.isprintable() for words, _ in run.log("a"))
+    assert run.rows()[0].note.isprintable()
+
+
+def test_a_summary_ends_the_run() -> None:
+    run = RunView(("a", "b"))
+    results = (HostResult("a", Result.CHANGED, 3), HostResult("b", Result.FAILED, 0, "why"))
+    run.apply(Summary(results, 4, 1_000))
+    assert run.stage is Stage.DONE
+    assert not run.succeeded
+    assert run.failed_hosts() == ["b"]
+
+
+def test_a_plan_is_told_by_host_in_order_with_its_hash() -> None:
+    spec = Draft(hosts=parse_hosts("a=10.0.0.1 b=10.0.0.2", ())).spec()
+    assert spec is not None
+    made = plan(spec)
+    lines = [text_of(line) for line in plan_lines(made, UNICODE)]
+    assert lines[0].startswith("11 changes")
+    assert made.hash[:16] in lines[0]
+    assert [line.split()[0] for line in lines if line and line[0] != " "][1:] == ["this", "a", "b"]
