@@ -72,7 +72,8 @@ class ScriptedRecords:
         """Write as the store does."""
         if self._dedupes and request_id in self._seen:
             return self._seen[request_id]
-        if self.held[guard.key].revision != guard.revision:
+        held = self.held.get(guard.key)
+        if (held.revision if held else 0) != guard.revision:
             raise RevisionConflict("told so by the guard")
         self.last += 1
         revision = Revision(self.last)
