@@ -136,7 +136,7 @@ def _key_state(host: HostDraft, look: Look, width: int, glyphs: Glyphs) -> Line:
 _CELLS: Final[dict[str, _Cell]] = {
     "name": lambda host, _look, width, glyphs: [(shorten(host.name, width, glyphs), Tone.PLAIN)],
     "address": lambda host, _look, width, glyphs: [
-        (shorten(_place(host), width, glyphs), Tone.PLAIN)
+        (shorten(place(host), width, glyphs), Tone.PLAIN)
     ],
     "state": _state,
     "key": _key_state,
@@ -152,7 +152,8 @@ _CELLS: Final[dict[str, _Cell]] = {
 }
 
 
-def _place(host: HostDraft) -> str:
+def place(host: HostDraft) -> str:
+    """Return where and as whom to log in, as it was typed."""
     user = f"{host.user}@" if host.user else ""
     port = f":{host.port}" if host.port else ""
     return f"{user}{host.address}{port}"

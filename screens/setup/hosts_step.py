@@ -18,7 +18,7 @@ from bzzz_tui.wording import clean
 from screens.setup.context import Context
 from screens.setup.draft import HostDraft
 from screens.setup.engine import LookState
-from screens.setup.host_table import HostRows, state_part
+from screens.setup.host_table import HostRows, place, state_part
 from screens.setup.step import StepView
 from screens.setup.steps import StepSpec
 
@@ -78,7 +78,7 @@ class HostsStep(StepView):
         look = self.context.look(host)
         text, tone = state_part(look, self.context.glyphs)
         words = f" {self.context.glyphs.dot} {clean(look.words)}" if look.words else ""
-        paragraph.show((f"{host.name} {text}{words}", tone))
+        paragraph.show((f"{host.name} {place(host)} {text}{words}", tone))
 
     def host_under_cursor(self) -> HostDraft | None:
         """Return the host under the cursor."""

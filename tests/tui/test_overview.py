@@ -45,6 +45,7 @@ async def fed(pilot: Pilot[int]) -> None:
 def shown_lines(app: BzzzApp) -> list[str]:
     """Return the screen as lines of text."""
     width, height = app.size
+    app.screen._refresh_layout()  # A busy machine may not have come to it yet.
     strips = app.screen._compositor.render_strips()
     assert len(strips) == height
     lines = [strip.text for strip in strips]
