@@ -249,6 +249,14 @@ class Agent:
             case LeadershipEnded():
                 self._leader_since_at = None
 
+    def _on_proof(self, proof: bytes) -> None:
+        """Follow leadership as an edge; voters have their own election."""
+        before = self._view()
+        self._observer.hear(proof, self._clock.now_ms())
+        after = self._view()
+        if before and after and (before.leader, before.term) != (after.leader, after.term):
+            self._leader_since_at = utc_now()
+
     def _build_membership(self) -> MembershipService:
         config = self._config
         roster = Roster(
@@ -267,7 +275,7 @@ class Agent:
             make_beat=self._make_beat,
             leads=self._serves,
             proof=lambda: self._election.sealed_heartbeat if self._election else b"",
-            on_proof=lambda proof: self._observer.hear(proof, self._clock.now_ms()),
+            on_proof=self._on_proof,
             notify=self._on_member,
         )
 
@@ -317,7 +325,7 @@ async def _run_broker(
         async def reload() -> None:
             try:
                 await broker.reload(reload_config())
-            except BzzzError as exc:
+            except (BzzzError, OSError) as exc:
                 log.warning("configuration not taken; the old one stays in force", reason=str(exc))
 
         def on_hangup() -> None:

@@ -59,7 +59,7 @@ class DemoCluster:
         self._count = agents
         self._clock = clock
         self._temporary = None if state_dir else tempfile.TemporaryDirectory(prefix="bzzz-demo-")
-        self._directory = state_dir or Path(self._temporary.name)  # type: ignore[union-attr]
+        self._directory = state_dir.absolute() if state_dir else Path(self._temporary.name)  # type: ignore[union-attr]
         self._files: ClusterFiles | None = None
         self._agents: list[RunningAgent] = []
         self.elected_after_ms: int | None = None

@@ -45,7 +45,8 @@ async def agree(records: Records, configured: VoterSet) -> VoterSet:
     if committed.digest() != configured.digest():
         names = ", ".join(voter.name for voter in committed.voters)
         raise ConfigError(
-            f"this cluster's voters are {names}; this node was configured with others."
-            " Run setup again for all hosts, or remove this node's data to found a new cluster"
+            f"this cluster's voters are {names}; this node was configured with others, or one of"
+            " them has new keys. Give it back its keys and configuration from a backup;"
+            " replacing a voter is not built yet"
         )
     return committed

@@ -26,9 +26,10 @@ NO_PEERS: Final = 10005
 _WRONG_REVISION: Final = frozenset({10070, 10071})
 _IN_PROCESS: Final = frozenset({10158, 10164})
 """A message with this id, or another guarded write to this subject, is not settled yet."""
-_NO_QUORUM: Final = frozenset({NO_PEERS, 10008, 10009, 10023, 10118})
-"""No peers, JetStream unavailable, not leader, no resources, stream offline: all of them are seen
-around elections and pass."""
+_NO_QUORUM: Final = frozenset({NO_PEERS, 10008, 10009, 10023, 10047, 10077, 10118})
+"""No peers, JetStream unavailable, not leader, no resources, storage full, store failed, stream
+offline. The first ones are seen around elections and pass; a full disk passes when somebody makes
+room, and until then nothing is acknowledged, which is what the error says."""
 
 
 class ApiError(msgspec.Struct):

@@ -109,9 +109,14 @@ class BrokerServer:
 
         Raises:
             BrokerError: It refuses the new configuration; the old one stays in force.
+            OSError: The configuration cannot be written; the old one stays in force.
         """
-        self._config = config
-        await self._prepare()
+        before, self._config = self._config, config
+        try:
+            await self._prepare()
+        except BaseException:
+            self._config = before
+            raise
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGHUP)
 

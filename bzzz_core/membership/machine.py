@@ -130,9 +130,11 @@ class Roster:
         slept_ms = now_ms - self._ticked_ms
         self._ticked_ms = now_ms
         if slept_ms > self._timings.suspect_ms:
-            self._told_ms += slept_ms
+            # Never past now: a beat may have been read between waking and this tick.
+            self._told_ms = min(now_ms, self._told_ms + slept_ms)
             for node, member in self._members.items():
-                self._members[node] = replace(member, heard_ms=member.heard_ms + slept_ms)
+                heard_ms = min(now_ms, member.heard_ms + slept_ms)
+                self._members[node] = replace(member, heard_ms=heard_ms)
         actions: list[Action] = []
         for member in self.members():
             actions += self._move(member, self._judge(member, now_ms))

@@ -103,6 +103,16 @@ def test_a_node_that_slept_does_not_blame_the_others() -> None:
     assert state(watching) is SUSPECT
 
 
+def test_a_beat_read_before_the_waking_tick_is_not_pushed_into_the_future() -> None:
+    """Or a member that dies right after would be shown alive for as long as we slept."""
+    watching = roster()
+    watching.handle(Heard(beat()), 0)
+    watching.handle(Tick(), 250)
+    watching.handle(Heard(beat(number=2)), 600_000)
+    tick_until(watching, 603_250, since_ms=600_000)
+    assert state(watching) is SUSPECT
+
+
 def test_leaving_is_not_dying() -> None:
     watching = roster()
     watching.handle(Heard(beat(leaving=True)), 0)
