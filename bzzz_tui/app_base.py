@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 import traceback
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from rich.segment import Segments
 from rich.text import Text
@@ -27,6 +28,8 @@ from bzzz_tui.palette import palette_of
 from bzzz_tui.terminal import Terminal
 from bzzz_tui.wording import ASCII, UNICODE, Glyphs
 from themes.loader import ThemeSpec, load
+
+_INTERRUPTED: Final = 130
 
 
 class AppBase(App[int], inherit_bindings=False):
@@ -60,6 +63,14 @@ class AppBase(App[int], inherit_bindings=False):
         self.animation_level = "none"
         self.crash_report: Path | None = None
         self._services: set[asyncio.Task[None]] = set()
+
+    def on_mount(self) -> None:
+        """End in order when the terminal is closed or the process is asked to end.
+
+        Otherwise a demo's directory, with its keys, would stay behind.
+        """
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit, _INTERRUPTED)
 
     @property
     def glyphs(self) -> Glyphs:

@@ -42,9 +42,24 @@ def _reports_errors(command: Callable[P, int]) -> Callable[P, None]:
         except BzzzError as exc:
             click.echo(f"bzzz-tui: {exc}", err=True)
             code = exc.exit_code
+        except BrokenPipeError:
+            code = _reader_gone()
+        except ExceptionGroup as group:
+            if group.split(BrokenPipeError)[1] is not None:
+                raise
+            code = _reader_gone()
         sys.exit(code)
 
     return run
+
+
+def _reader_gone() -> int:
+    """Return 0: whoever read our lines (`head`, say) has enough of them.
+
+    Python flushes once more at exit, and would complain about that to the terminal.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
 from bzzz_core.config.secret_reference import check_reference
-from bzzz_core.config.sections import NAME
+from bzzz_core.config.sections import ADDRESS, LOGIN, NAME
 
 Path = tuple[str, ...]
 _YES, _NO = "yes", "no"
@@ -133,6 +133,8 @@ def _is_secret(info: FieldInfo, kinds: list[Any]) -> bool:
 
 _SENTENCES: Final = {
     NAME: "use lower-case letters, digits and dashes, such as bzzz-1",
+    ADDRESS: "write an IP address or a host name",
+    LOGIN: "write a user name",
     "^/": "write a path that starts with /",
     "^https?://": "write a URL that starts with http:// or https://",
     r"^SHA256:[A-Za-z0-9+/]{43}$": "write a fingerprint as `ssh-keygen -l` prints it: SHA256:...",

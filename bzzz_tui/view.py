@@ -101,6 +101,9 @@ def banner(store: Store, now_ms: int, glyphs: Glyphs) -> tuple[str, Tone] | None
     if store.has_quorum():
         return None
     alive, voters = store.voters()
+    if store.status.term == 0:
+        words = [f"{glyphs.warn} FORMING", f"{alive} of {voters} voters answer so far"]
+        return f" {glyphs.dot} ".join(words), Tone.WARN
     words = [
         f"{glyphs.bad} QUORUM LOST",
         f"{alive} of {voters} voters answer, {store.status.fabric.quorum} needed",
@@ -120,6 +123,8 @@ def verdict(store: Store, now_ms: int) -> tuple[Tone, str, str]:
 
 
 def _verdict_of(status: Status, *, quorum: bool) -> tuple[Tone, str, str]:
+    if not quorum and status.term == 0:
+        return Tone.WARN, "forming", "before the first election"
     if not quorum:
         return Tone.BAD, "no quorum", "writes stopped"
     if status.leader is None:

@@ -11,6 +11,8 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from bzzz_core.config.sections import (
+    ADDRESS,
+    LOGIN,
     NAME,
     AiConfig,
     ClusterAnswers,
@@ -37,14 +39,16 @@ class HostSpec(Section):
 
     name: str = setting(pattern=NAME, label="Name", help="What you call this machine.")
     address: str = setting(
-        min_length=1,
+        pattern=ADDRESS,
         label="Address",
         help="IP address or name, as SSH and the other hosts reach it.",
     )
     port: int | None = setting(
         None, ge=1, le=65_535, label="SSH port", help="If it differs from the common one."
     )
-    user: str | None = setting(None, label="Login", help="If it differs from the common one.")
+    user: str | None = setting(
+        None, pattern=LOGIN, label="Login", help="If it differs from the common one."
+    )
     host_key_sha256: str | None = setting(
         None,
         pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",

@@ -16,6 +16,12 @@ from bzzz_core.config.setting import Section, setting
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A label of a host name (RFC 1123), lower case: usable in DNS, certificates and file names."""
 
+ADDRESS = r"^[A-Za-z0-9:][A-Za-z0-9.:%_-]*$"
+"""An IP address or a host name. It never starts with a dash, so it never reads as an option."""
+
+LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*\$?$"
+"""A user's name as systems make them."""
+
 
 class SystemAnswers(Section):
     """1 System Detection: which machines, and how fit they must be."""
@@ -101,7 +107,9 @@ class NetworkConfig(Section):
 class SshAnswers(Section):
     """How setup logs in to the hosts."""
 
-    user: str = setting("root", min_length=1, label="Login", help="User to log in as on each host.")
+    user: str = setting(
+        "root", pattern=LOGIN, label="Login", help="User to log in as on each host."
+    )
     port: int = setting(22, ge=1, le=65_535, label="SSH port", help="Port of the hosts' sshd.")
     key: str | None = setting(
         None, label="Private key", help="File of the private key to log in with; empty: SSH agent."

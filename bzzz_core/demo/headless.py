@@ -36,7 +36,7 @@ def run_headless(
 async def _run(agents: int, seconds: float | None, state_dir: Path | None, *, as_json: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
 
     def say(line: str) -> None:

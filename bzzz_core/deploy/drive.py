@@ -15,9 +15,9 @@ import msgspec
 from bzzz_core.deploy import phases
 from bzzz_core.deploy.events import Status, Step
 from bzzz_core.deploy.facts.host import HostFacts
-from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.goal import Goal, enrolled_voters
 from bzzz_core.deploy.phases import Phase, wait_ready
-from bzzz_core.deploy.phases.verify_cluster import Verdict, verify_cluster
+from bzzz_core.deploy.phases.verify_cluster import Verdict, serving_now, verify_cluster
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
@@ -112,21 +112,9 @@ class Drive:
         )
 
     async def _serving_now(self, goals: Mapping[str, Goal]) -> Verdict | None:
-        names = self._record.standing(goals)
-        try:
-            return await self._agreement(names, goals, limit_ms=0)
-        except BzzzError:
-            return None
-
-    async def _agreement(
-        self, names: list[str], goals: Mapping[str, Goal], *, limit_ms: int
-    ) -> Verdict:
-        return await verify_cluster(
-            {name: self._hosts[name] for name in names},
-            {name: goals[name] for name in names},
-            self._clock,
-            limit_ms,
-        )
+        """Ask the voters of the cluster that exists, those too that are out of the run."""
+        voters = enrolled_voters({name: goal.facts for name, goal in goals.items()})
+        return await serving_now(self._hosts, goals, voters)
 
     async def _phase(self, phase: Phase, goal: Goal) -> bool:
         """Do one phase on one host; return whether the host is still in the run."""
@@ -161,7 +149,12 @@ class Drive:
         begun_ms = self._clock.now_ms()
         spec = next(iter(goals.values())).spec
         try:
-            verdict = await self._agreement(names, goals, limit_ms=spec.validation.elect_ms_max)
+            verdict = await verify_cluster(
+                {name: self._hosts[name] for name in names},
+                {name: goals[name] for name in names},
+                self._clock,
+                spec.validation.elect_ms_max,
+            )
         except BzzzError as exc:
             elapsed_ms = self._clock.now_ms() - begun_ms
             self._record.fail(_CLUSTER, phases.VERIFY_CLUSTER, elapsed_ms, str(exc))

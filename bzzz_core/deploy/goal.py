@@ -105,9 +105,17 @@ def choose_voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> frozense
     by a step of the election, not by setup. A new one takes the first 1, 3 or 5 hosts.
     """
     names = [host.name for host in spec.hosts]
-    present = {name for one in facts.values() for name in one.voters or ()}
+    present = enrolled_voters(facts)
     standing = frozenset(name for name in names if name in present)
     return standing or frozenset(names[: voter_count(len(names))])
+
+
+def enrolled_voters(facts: Mapping[str, HostFacts]) -> frozenset[str]:
+    """Return the names of the voters that the hosts' configurations name; empty: no cluster yet.
+
+    That the voters still are who they were is for preflight to check.
+    """
+    return frozenset(voter.name for one in facts.values() for voter in one.voters or ())
 
 
 def node_entries(

@@ -68,18 +68,20 @@ def main(
     """
     out = output or sys.stdout
     sink = _json_sink(out) if as_json else _text_sink(out, SystemClock())
+    redact: Callable[[str], str] = str
     try:
         spec = load_answers(answers)
         if mode == "apply" and not yes and confirm is None:
             _complain("apply changes hosts; say --yes, or look first with --plan")
             return EXIT_USAGE
         deployment = Deployment(spec, sink=sink, base=base, open_session=open_session)
+        redact = deployment.redact
         return asyncio.run(_run(deployment, spec, mode, sink, None if yes else confirm))
     except BzzzError as exc:
         if as_json:
-            failure = {"event": "error", "code": exc.code, "message": str(exc)}
+            failure = {"event": "error", "code": exc.code, "message": redact(str(exc))}
             _print(out, msgspec.json.encode(failure))
-        _complain(str(exc))
+        _complain(redact(str(exc)))
         sink(Summary(hosts=(), exit_code=exc.exit_code, elapsed_ms=0))
         return exc.exit_code
     except KeyboardInterrupt:

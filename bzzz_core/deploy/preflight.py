@@ -15,11 +15,12 @@ from typing import Final
 from bzzz_core.config.schema import ClusterSpec, HostSpec, voter_count
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.events import Finding
-from bzzz_core.deploy.facts.host import HostFacts, Listener
+from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, Listener
 from bzzz_core.deploy.goal import (
     Known,
     choose_python,
     choose_voters,
+    enrolled_voters,
     names_of,
     node_address,
     python_fault,
@@ -29,6 +30,10 @@ from bzzz_core.deploy.release import ARCHES, GLIBC_OLDEST
 INODES_MIN: Final = 20_000
 """A release has about 2,000 files with its compiled ones; three are kept, and some room."""
 PAIR: Final = 2
+_NO_REPLACEMENT: Final = (
+    "replacing a voter is not built yet; restore its /etc/bzzz and /var/lib/bzzz, or found a new"
+    " cluster"
+)
 _OUR_UNITS: Final = frozenset({f"{layout.FABRIC}.service", f"{layout.AGENT}.service"})
 
 
@@ -54,7 +59,7 @@ def check(
             for rule in _HOST_RULES:
                 found.extend(rule(spec, host, facts[host.name]))
             found.extend(_other_cluster(host, facts[host.name], known))
-    for rule_of_all in (_duplicates, _two_hosts, _voters):
+    for rule_of_all in (_duplicates, _two_hosts, _voters, _identities):
         found.extend(rule_of_all(spec, facts))
     return tuple(found)
 
@@ -283,8 +288,7 @@ def _voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Findi
             f" ({names_of(edges)}) join without a vote",
             "",
         )
-    present = {name for one in facts.values() for name in one.voters or ()}
-    missing = sorted(present - {host.name for host in spec.hosts})
+    missing = sorted(enrolled_voters(facts) - {host.name for host in spec.hosts})
     if missing:
         yield _error(
             "voters",
@@ -295,6 +299,40 @@ def _voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Findi
     addresses = [node_address(host) for host in spec.hosts]
     if len(set(addresses)) != len(addresses):
         yield _error("duplicate", "", "two hosts have the same address", "give each its own")
+
+
+def _identities(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    """Refuse what would give the cluster other voters: none of its agents would start again.
+
+    A voter is its key. A host that was installed anew under its old name is somebody else, and the
+    election's record knows only the old one.
+    """
+    told = {name: frozenset(one.voters) for name, one in facts.items() if one.voters}
+    if len(set(told.values())) > 1:
+        said = "; ".join(
+            f"{name}: {', '.join(f'{v.name} {v.node_id[:8]}' for v in sorted(voters, key=_name))}"
+            for name, voters in told.items()
+        )
+        yield _error("voters", "", f"the hosts name different voters ({said})", _NO_REPLACEMENT)
+    enrolled = {voter.name: voter for voters in told.values() for voter in voters}
+    for host in spec.hosts:
+        voter, one = enrolled.get(host.name), facts.get(host.name)
+        if voter is None or one is None or one.enrolled is None:
+            continue  # no voter, or a finding of its own says that it could not be looked at
+        if not one.enrolled or one.path(layout.IDENTITY_KEY).kind is Kind.ABSENT:
+            text = f"it votes in this cluster, but has lost its identity ({layout.IDENTITY_KEY})"
+        elif (one.enrolled[0].node_id, one.enrolled[0].public_key) != (
+            voter.node_id,
+            voter.public_key,
+        ):
+            text = f"it votes as {voter.node_id}, but is {one.enrolled[0].node_id} now"
+        else:
+            continue
+        yield _error("voters", host.name, text, _NO_REPLACEMENT)
+
+
+def _name(voter: EnrolledVoter) -> str:
+    return voter.name
 
 
 def _error(check_name: str, host: str, message: str, fix: str) -> Finding:

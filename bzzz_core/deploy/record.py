@@ -6,7 +6,7 @@ Every event passes through here, so redaction and journal cannot be forgotten.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -26,6 +26,9 @@ from bzzz_core.ports import Clock
 EXIT_OK: Final = 0
 EXIT_PARTIAL: Final = 4
 EXIT_FAILED: Final = 5
+_WORDS: Final = frozenset({"host", "name", "phase", "check", "severity", "action", "hash"})
+"""Fields with names and words of our own, by which a reader tells events apart; never quoted."""
+T = TypeVar("T")
 
 
 class Record:
@@ -44,12 +47,26 @@ class Record:
 
     def emit(self, event: Event) -> None:
         """Pass an event on, clean of secrets, and into the journal if one is open."""
-        if isinstance(event, Step) and event.detail:
-            event = msgspec.structs.replace(event, detail=self.redact(event.detail))
+        event = self.clean(event)
         progress = isinstance(event, Step) and event.status is Status.PROGRESS
         if self.journal is not None and not progress:
             self.journal.write(utc_now(), event)
         self._sink(event)
+
+    def clean(self, value: T) -> T:
+        """Return an event, or a part of one, without secrets in any of its texts."""
+        cleaned: Any = value
+        if type(value) is str:  # an enumeration's member is a word of ours
+            cleaned = self.redact(str(value))
+        elif isinstance(value, msgspec.Struct):
+            fields = {name: getattr(value, name) for name in value.__struct_fields__}
+            texts = {name: self.clean(v) for name, v in fields.items() if name not in _WORDS}
+            cleaned = msgspec.structs.replace(value, **texts)
+        elif isinstance(value, tuple):
+            cleaned = tuple(self.clean(part) for part in value)
+        elif isinstance(value, dict):
+            cleaned = {key: self.clean(part) for key, part in value.items()}
+        return cast("T", cleaned)
 
     def say(self, host: str, text: str) -> None:
         """Tell what goes on at a host within a phase."""

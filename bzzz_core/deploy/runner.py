@@ -30,7 +30,7 @@ from bzzz_core.deploy.journal import Journal, Redactor
 from bzzz_core.deploy.plan import build_goals, build_plan
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.ssh.session import session
-from bzzz_core.deploy.state import ClusterState, secret_values
+from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import PlanChanged, PreconditionFailed
 from bzzz_core.ports import Clock
@@ -92,6 +92,10 @@ class Deployment:
         """Close all connections."""
         await self._fleet.close()
 
+    def redact(self, text: str) -> str:
+        """Return a text, of an error say, without the secrets of this run."""
+        return self._record.redact(text)
+
     async def check(self) -> Prepared:
         """Connect, probe and check.
 
@@ -127,6 +131,10 @@ class Deployment:
             PreconditionFailed: A host is no longer fit; nothing was changed.
             TrustError: The authorities could not be unlocked; nothing was changed on any host.
         """
+        with self._state.locked():
+            return await self._apply(plan)
+
+    async def _apply(self, plan: Plan) -> Summary:
         facts, findings, known = await self._look(again=True)
         errors = [finding.message for finding in findings if finding.severity == "error"]
         if errors:
@@ -134,7 +142,7 @@ class Deployment:
         if self._plan(facts, known).hash != plan.hash:
             raise PlanChanged("the hosts are not as they were when the plan was made; plan again")
         cluster = await asyncio.to_thread(self._state.open_cluster, self._spec)
-        self._record.redact = Redactor(secret_values(cluster, self._spec))
+        self._record.redact = Redactor(self._state.secrets(self._spec))
         work = Work(cluster=cluster, releases=self._releases, say=self._record.say)
         created = self._state.known(self._spec)
         drive = Drive(
@@ -166,6 +174,7 @@ class Deployment:
         self, *, again: bool = False
     ) -> tuple[dict[str, HostFacts], tuple[Finding, ...], Known]:
         """Probe and check; the second time only what went wrong is an event."""
+        self._record.redact = Redactor(self._state.secrets(self._spec))
         known = self._state.known(self._spec)
         begun_ms = self._clock.now_ms()
 
@@ -178,7 +187,10 @@ class Deployment:
             self._record.emit(Step(host.name, "probe", status, elapsed_ms, detail))
 
         facts, failures = await probe_all(self._fleet, self._spec, done=done)
-        findings = preflight.check(self._spec, facts, failures, known)
+        findings = tuple(
+            self._record.clean(finding)
+            for finding in preflight.check(self._spec, facts, failures, known)
+        )
         for finding in findings:
             if not again or finding.severity == "error":
                 self._record.emit(finding)

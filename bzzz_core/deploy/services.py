@@ -27,22 +27,24 @@ exec systemctl restart --no-block "$1.service"
 """
 _WAIT: Final = """
 unit=$1 port=$2 python=$3
-n=0
-while [ $n -lt 120 ]; do
+read -r begun _ </proc/uptime
+now=$begun
+while [ $((${now%.*} - ${begun%.*})) -lt 50 ]; do
   state=$(systemctl show -p ActiveState --value "$unit.service")
   crashes=$(systemctl show -p NRestarts --value "$unit.service")
   case $state in
     failed|inactive) break ;;
     active)
-      [ "$port" = 0 ] && exit 0
       "$python" -I -S -c '
-import socket, sys
-socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1).close()' "$port" 2>/dev/null && exit 0
+import sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+opener.open("http://127.0.0.1:%s/healthz" % sys.argv[1], timeout=2).close()' \
+        "$port" 2>/dev/null && exit 0
       ;;
   esac
   [ "${crashes:-0}" -ge 3 ] && break
-  n=$((n + 1))
   sleep 0.25
+  read -r now _ </proc/uptime
 done
 echo "$unit.service is $state, restarted ${crashes:-0} times; its last words:" >&2
 journalctl --no-pager --quiet -n 6 -o cat -t "$unit" >&2
@@ -82,8 +84,8 @@ async def start(host: RemoteHost, unit: str) -> None:
     await host.run(_START, unit, what=f"start {unit}.service")
 
 
-async def wait_active(host: RemoteHost, unit: str, port: int, python: str) -> None:
-    """Wait until the unit runs and listens on a port of the loopback (0: no port).
+async def wait_healthy(host: RemoteHost, unit: str, port: int, python: str) -> None:
+    """Wait until the unit runs and its status page on the loopback calls it healthy.
 
     Raises:
         CommandFailed: It ended, or took too long; with the last lines of its journal.

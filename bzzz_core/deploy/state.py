@@ -13,10 +13,13 @@ authorities, so nothing in here ever overwrites a file.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,7 +39,7 @@ from bzzz_core.config.sources import dump
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import AI_KEY, Known, Root, node_address
-from bzzz_core.errors import ConfigError
+from bzzz_core.errors import ConfigError, PreconditionFailed, SecretError
 from bzzz_core.trust import private_files
 from bzzz_core.trust.ca import Authority, Purpose
 from bzzz_core.trust.certificate import describe
@@ -74,6 +77,42 @@ class ClusterState:
     def journal(self) -> Path:
         """Return the directory of the runs' journals."""
         return self._directory / "journal"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other setups of this cluster out, on this machine, until the block ends.
+
+        Raises:
+            PreconditionFailed: Another one is at work; nothing was changed on any host.
+        """
+        private_files.private_directory(self._directory)
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                raise PreconditionFailed(
+                    f"another setup is working on cluster {self._name}; wait until it has ended"
+                ) from exc
+            yield
+        finally:
+            os.close(descriptor)
+
+    def secrets(self, spec: ClusterSpec) -> Sequence[Secret]:
+        """Return every secret that a run may handle, for redaction.
+
+        One that cannot be read is left out: nothing can quote it, and who needs it will complain.
+        """
+        ssh, tls, endpoint = spec.security.ssh, spec.security.tls, spec.ai.endpoint
+        references = [ssh.password, ssh.sudo_password, tls.passphrase, endpoint.api_key]
+        made = (self._directory / "api-token", self._directory / "ca" / "passphrase")
+        references.extend(f"file:{path}" for path in made)
+        found = []
+        for reference in references:
+            if reference is not None:
+                with suppress(SecretError):
+                    found.append(secret_references.resolve(reference))
+        return found
 
     def known(self, spec: ClusterSpec) -> Known:
         """Return what is known of the cluster, without creating or unlocking anything.
@@ -229,13 +268,6 @@ class ClusterState:
 def secret_content(value: Secret) -> bytes:
     """Return the bytes of a secret's file on a host."""
     return value.reveal().encode() + b"\n"
-
-
-def secret_values(opened: OpenCluster, spec: ClusterSpec) -> Sequence[Secret]:
-    """Return every secret that this run handles, for redaction."""
-    ssh = spec.security.ssh
-    references = [ref for ref in (ssh.password, ssh.sudo_password) if ref is not None]
-    return [*opened.secrets.values(), *(secret_references.resolve(ref) for ref in references)]
 
 
 def _sha256(value: Secret) -> str:

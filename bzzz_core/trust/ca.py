@@ -147,16 +147,19 @@ class Authority:
         """Write `<purpose>-ca.key` (encrypted) and `<purpose>-ca.pem`, both 0600.
 
         Raises:
-            FileExistsError: There is an authority already. It is never overwritten: every node of
+            TrustError: There is an authority already. It is never overwritten: every node of
                 its cluster would be locked out.
         """
         private_files.private_directory(directory)
         certificate = directory / f"{self._purpose}-ca.pem"
         if certificate.exists():
-            raise FileExistsError(f"{certificate} exists")
+            raise TrustError(f"{certificate} exists; an authority is never overwritten")
         # A key without a certificate was left by a crash right here, and has signed nothing.
         private_files.replace(directory / f"{self._purpose}-ca.key", self._encrypted_key)
-        private_files.create(certificate, self.certificate_pem.encode("ascii"))
+        try:
+            private_files.create(certificate, self.certificate_pem.encode("ascii"))
+        except FileExistsError as exc:
+            raise TrustError(f"{certificate} was made by somebody else just now") from exc
 
     @property
     def purpose(self) -> Purpose:

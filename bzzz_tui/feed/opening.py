@@ -75,7 +75,10 @@ def sources_of(target: Target) -> Sequence[Source]:
 
 def _only(names: Sequence[str]) -> str:
     if not names:
-        raise ConfigError("no cluster is known here yet; run: bzzz-tui setup, or: bzzz-tui demo")
+        raise ConfigError(
+            "no cluster is known here yet; run: bzzz-tui setup, or: bzzz-tui demo."
+            " A demo started with --state-dir DIR: bzzz-tui monitor --demo-state DIR"
+        )
     if len(names) > 1:
         raise ConfigError(f"several clusters are known; add --cluster NAME: {', '.join(names)}")
     return names[0]

@@ -36,6 +36,7 @@ from bzzz_tui.wording import Glyphs, Tone, span
 _TICK_S = 1.0
 _FIRST_FRAME_S = 0.03
 _REST_LINES = 14
+_SHORT_LINES = 20
 """Lines of all other bands, four events among them."""
 
 
@@ -138,7 +139,9 @@ class Overview(Screen[None]):
 
     def on_resize(self) -> None:
         """Fit the bands to the new size: hosts as many as there are, events the rest."""
-        self.query_one(LiveTable).styles.max_height = max(2, self.size.height - _REST_LINES)
+        table, room = self.query_one(LiveTable), self.size.height - _REST_LINES
+        # On a short terminal the stylesheet gives the hosts everything there is.
+        table.styles.max_height = room if self.size.height >= _SHORT_LINES else None
         self._paint_frame()
 
     @property

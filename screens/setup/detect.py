@@ -15,8 +15,8 @@ from bzzz_tui.parts import Part
 from bzzz_tui.widgets.columns import Column
 from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines
-from bzzz_tui.wording import Tone
-from screens.setup.draft import HOSTS_MAX, HostDraft, parse_hosts, write_host
+from bzzz_tui.wording import Tone, clean
+from screens.setup.draft import HOSTS_MAX, HostDraft, Problem, parse_hosts, write_host
 from screens.setup.engine import LookState
 from screens.setup.host_table import DETECTION
 from screens.setup.hosts_step import HostsStep
@@ -80,12 +80,22 @@ class DetectStep(HostsStep):
         """Complain about hosts first, then about fields."""
         for problem in self.context.draft.problems():
             if self._about_hosts(problem.key):
-                where = problem.key.removeprefix("hosts").strip(".")
-                self._say(f"hosts {where}: {problem.words}", Tone.BAD)
+                self._say(self._host_words(problem), Tone.BAD)
                 self.query_one("#host-entry", Input).focus()
                 return False
         self._say(_HELP, Tone.MUTED)
         return super().check()
+
+    def _host_words(self, problem: Problem) -> str:
+        """Return what is wrong, with the host's name in the place of its number."""
+        hosts = self.context.draft.hosts
+        _, _, place = problem.key.partition(".")
+        number, _, field = place.partition(".")
+        if not hosts:
+            return "add at least one host: type its address and press Enter"
+        if number.isdigit() and int(number) < len(hosts):
+            return f"{clean(hosts[int(number)].name)} {field}: {problem.words}"
+        return problem.words
 
     def pressed(self, button: PushButton) -> None:
         """Look at all hosts."""
@@ -105,6 +115,7 @@ class DetectStep(HostsStep):
         """Remove the host under the cursor."""
         gone = self.host_under_cursor()
         self.context.draft.hosts = tuple(h for h in self.context.draft.hosts if h is not gone)
+        self._say(_HELP, Tone.MUTED)
         self.post_message(self.Answered())
         self.refreshed()
 
@@ -120,7 +131,14 @@ class DetectStep(HostsStep):
         if len(hosts) > HOSTS_MAX:
             self._say(f"this wizard takes {HOSTS_MAX} hosts at most", Tone.BAD)
             return
-        self.context.draft.hosts = tuple(hosts)
+        before, self.context.draft.hosts = self.context.draft.hosts, tuple(hosts)
+        wrong = next((p for p in self.context.draft.problems() if self._about_hosts(p.key)), None)
+        if wrong is not None:
+            # The text stays where it can be mended; nothing of it was taken.
+            self._say(self._host_words(wrong), Tone.BAD)
+            self.context.draft.hosts = before
+            return
+        self._say(_HELP, Tone.MUTED)
         event.input.value = ""
         self.post_message(self.Answered())
         self.refreshed()

@@ -16,6 +16,7 @@ from bzzz_core.deploy.facts.host import (
     Clock,
     Disk,
     Enrolled,
+    EnrolledVoter,
     HostFacts,
     Kind,
     PathFact,
@@ -152,7 +153,7 @@ def _reached(goal: Goal) -> HostFacts:
         paths=paths,
         config_text=text,
         cluster_id=goal.known.cluster_id,
-        voters=tuple(node.name for node in goal.nodes if node.voter),
+        voters=tuple(EnrolledVoter(n.name, n.id, n.public_key) for n in goal.nodes if n.voter),
         certificates={
             layout.NODE_CERTIFICATE: _certificate(goal, layout.NODE_CERTIFICATE),
             layout.ROUTE_CERTIFICATE: _certificate(goal, layout.ROUTE_CERTIFICATE)

@@ -184,6 +184,22 @@ def test_children_die_with_a_killed_demo(tmp_path: Path) -> None:
         wait(lambda: all(gone(pid) for pid in pids), 20)
 
 
+def test_a_closed_terminal_leaves_no_keys_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGHUP, as a closed window sends it: processes and temporary directory are gone."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    argv = [sys.executable, "-m", "bzzz_tui.cli", "demo", "--headless"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait(lambda: list(tmp_path.glob("bzzz-demo-*/bzzz-3/agent.yaml")), START_S_MAX)
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("agents", [1, 4])
 def test_other_sizes_elect_too(tmp_path: Path, agents: int) -> None:
     """One node alone is a cluster; the fourth of four is an edge without a broker."""

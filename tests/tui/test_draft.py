@@ -73,7 +73,7 @@ def test_a_draft_of_complete_answers_gives_them_back() -> None:
         ("resources.paths.data", "data", "write a path that starts with /"),
         ("cluster.name", "My Cluster", "use lower-case letters, digits and dashes"),
         ("ai.endpoint.base_url", "10.0.0.1", "write a URL"),
-        ("security.ssh.user", "", "this is needed"),
+        ("security.ssh.user", "", "write a user name"),
         ("security.ssh.password", "hunter2", "write a reference, not the secret"),
     ],
 )

@@ -129,7 +129,22 @@ def test_going_on_without_hosts_is_refused_with_words(wizard_app) -> None:  # no
         await pilot.press("ctrl+n")
         await pilot.pause()
         assert wizard.here == 1
-        await see(pilot, "this is needed")
+        await see(pilot, "add at least one host")
+
+    drive(app, body)
+
+
+def test_a_nonsense_host_is_refused_and_its_text_kept(wizard_app) -> None:  # noqa: ANN001
+    """What reads like an option to a program must never become an address."""
+    app = wizard_app(hosts="")
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        entry = wizard.query_one("#host-entry", Input)
+        entry.value = "-oProxyCommand=x 10.0.0.1"
+        await pilot.press("enter")
+        await see(pilot, "-oProxyCommand")
+        assert entry.value == "-oProxyCommand=x 10.0.0.1"
+        assert wizard.context.draft.hosts == ()
 
     drive(app, body)
 

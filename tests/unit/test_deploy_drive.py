@@ -15,10 +15,11 @@ from bzzz_core.api.documents import ClusterRef, FabricStatus, MemberStatus
 from bzzz_core.api.documents import Status as StatusDocument
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy.drive import Drive
-from bzzz_core.deploy.events import Event, Result, Status, Step, Summary
+from bzzz_core.deploy.events import Event, Finding, Result, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.journal import Journal, Redactor
-from bzzz_core.deploy.phases.verify_cluster import Verdict, disagreements
+from bzzz_core.deploy.phases import start_fabric
+from bzzz_core.deploy.phases.verify_cluster import Verdict, disagreements, majority_verdict
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.state import OpenCluster
@@ -267,6 +268,54 @@ def test_nothing_secret_reaches_events_or_journal(tmp_path: Path) -> None:
         assert "said: ***" in text
     assert [json.loads(line)["event"] for line in written.splitlines()] == ["step", "summary"]
     assert (tmp_path / "run.ndjson").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("views", "expected"),
+    [
+        ([{}, {"version": "2"}, None], Verdict("bzzz-1", 7)),
+        ([{}, {}, {"leader": None}], Verdict("bzzz-1", 7)),
+        ([{}, None, None], None),
+        ([{}, {"leader": "b"}, None], None),
+        ([{"leader_serving": False}] * 3, None),
+    ],
+)
+def test_a_majority_of_the_voters_says_whether_the_cluster_serves(
+    views: list[dict[str, Any] | None], expected: Verdict | None
+) -> None:
+    said = [None if view is None else _view(**view) for view in views]
+    assert majority_verdict(said, voter_count=3) == expected
+
+
+def test_a_newcomer_does_not_make_a_cluster_look_dead() -> None:
+    scene = Scene({**_outdated(), "bzzz-4": fresh(4)})
+    scene.run()
+    starts = [line for line in scene.log if "start bzzz-fabric" in line]
+    ready = scene.log.index("bzzz-2: wait for bzzz-agent")
+    assert scene.log.index(starts[0]) < ready < scene.log.index(starts[1])
+
+
+def test_a_finding_is_as_clean_as_a_step() -> None:
+    events: list[Event] = []
+    record = Record(sink=events.append, clock=StillClock())
+    record.redact = Redactor([Secret("pa$$word/1")])
+    record.emit(Finding("error", "connection", "a", "said pa$$word/1", "drop pa$$word/1"))
+    assert events == [Finding("error", "connection", "a", "said ***", "drop ***")]
+
+
+def test_a_broker_is_back_when_its_own_health_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    host = FakeHost("bzzz-1", number=1, log=[])
+
+    async def note(*words: str, **_how: Any) -> None:
+        asked.append(words)
+
+    monkeypatch.setattr(host, "run", note)
+    goal = goals(spec(3), converged(spec(3)))["bzzz-1"]
+    asyncio.run(start_fabric.verify(host, goal, cast("Work", None)))
+    ((script, unit, port, _python),) = asked
+    assert "/healthz" in script
+    assert (unit, port) == ("bzzz-fabric", "8222")
 
 
 def test_a_journal_is_never_continued(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bzzz_core.deploy import layout
-from bzzz_core.deploy.facts.host import HostFacts, Kind, PathFact
+from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, PathFact
 from bzzz_core.deploy.facts.parse import parse, probe_script
 from bzzz_core.errors import ProbeUnreadable
 
@@ -121,7 +121,13 @@ def test_what_a_service_was_started_with() -> None:
     ("said", "cluster"),
     [
         ((44, ""), ""),
-        ("cluster: {id: abc, nodes: [{name: a, voter: true}, {name: b, voter: false}]}", "abc"),
+        (
+            (
+                "cluster: {id: abc, nodes: [{name: a, id: i, public_key: k, voter: true},"
+                " {name: b, voter: false}]}"
+            ),
+            "abc",
+        ),
         ("cluster: [", None),
         ("nothing: here", None),
         ((1, ""), None),
@@ -131,7 +137,7 @@ def test_whose_cluster_a_host_belongs_to(said: str | tuple[int, str], cluster: s
     facts = parse(ROOT + content(layout.AGENT_CONFIG, said), WORD)
     assert facts.cluster_id == cluster
     if cluster == "abc":
-        assert facts.voters == ("a",)
+        assert facts.voters == (EnrolledVoter("a", "i", "k"),)
 
 
 def test_a_host_cannot_forge_a_section() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bzzz_core.deploy import preflight
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
-from tests.fakes.deploy_goals import KNOWN, converged, fresh, spec
+from tests.fakes.deploy_goals import KNOWN, converged, enrolled, fresh, spec
 
 
 def check(answers: Any, facts: dict[str, HostFacts], **failures: str) -> tuple[Finding, ...]:
@@ -139,6 +139,26 @@ def test_a_voter_is_not_removed_by_leaving_it_out() -> None:
     findings = check(spec(2), facts)
     (error,) = [finding for finding in findings if finding.severity == "error"]
     assert "leave out bzzz-3" in error.message
+
+
+@pytest.mark.parametrize("present", [(), (9,)])
+def test_a_voter_that_was_installed_anew_is_refused(present: tuple[int, ...]) -> None:
+    """Its name is the old one, its key is not: all agents would refuse the voters they are told."""
+    facts = converged(spec(3))
+    anew = tuple(enrolled(number) for number in present)
+    facts["bzzz-2"] = msgspec.structs.replace(fresh(2), enrolled=anew)
+    (finding,) = check(spec(3), facts)
+    assert (finding.severity, finding.check, finding.host) == ("error", "voters", "bzzz-2")
+    assert "not built yet" in finding.fix
+
+
+def test_hosts_that_name_different_voters_are_refused() -> None:
+    facts = converged(spec(3))
+    facts["bzzz-3"] = msgspec.structs.replace(
+        facts["bzzz-3"], voters=(facts["bzzz-3"].voters or ())[1:]
+    )
+    (finding,) = check(spec(3), facts)
+    assert "name different voters" in finding.message
 
 
 def _with(facts: HostFacts, **patch: Any) -> HostFacts:

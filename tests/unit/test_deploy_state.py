@@ -9,8 +9,8 @@ import pytest
 
 from bzzz_core.config.profile import known_profiles, load_profile, profile_path
 from bzzz_core.deploy import layout
-from bzzz_core.deploy.state import ClusterState, secret_content, secret_values
-from bzzz_core.errors import ConfigError, SecretError, TrustError
+from bzzz_core.deploy.state import ClusterState, secret_content
+from bzzz_core.errors import ConfigError, PreconditionFailed, SecretError, TrustError
 from tests.fakes.deploy_goals import spec
 
 
@@ -106,7 +106,29 @@ def test_every_secret_of_a_run_is_known_to_the_redactor(
         security={"ssh": {"sudo_password": "env:BZZZ_TEST_SUDO"}},
         ai={"endpoint": {"provider": "openai", "api_key": "env:BZZZ_TEST_KEY"}},
     )
-    opened = ClusterState("bzzz", tmp_path).open_cluster(answers)
-    values = {secret.reveal() for secret in secret_values(opened, answers)}
-    assert {"sudo password", "endpoint key"} < values
-    assert len(values) == 3
+    state = ClusterState("bzzz", tmp_path)
+    before = {secret.reveal() for secret in state.secrets(answers)}
+    assert before == {"sudo password", "endpoint key"}, "known before anything is made"
+    state.open_cluster(answers)
+    values = {secret.reveal() for secret in state.secrets(answers)}
+    made = (tmp_path / "clusters" / "bzzz" / "ca" / "passphrase").read_text().strip()
+    assert {"sudo password", "endpoint key", made} < values
+    assert len(values) == 4
+
+
+def test_two_setups_of_one_cluster_keep_out_of_each_others_way(tmp_path: Path) -> None:
+    first, second = ClusterState("bzzz", tmp_path), ClusterState("bzzz", tmp_path)
+    with first.locked():
+        with pytest.raises(PreconditionFailed, match="another setup is working on cluster bzzz"):
+            second.locked().__enter__()
+        with ClusterState("other", tmp_path).locked():
+            pass
+    with second.locked():
+        pass
+
+
+def test_an_authority_is_never_overwritten(tmp_path: Path) -> None:
+    state = ClusterState("bzzz", tmp_path)
+    opened = state.open_cluster(spec(1))
+    with pytest.raises(TrustError, match="never overwritten"):
+        opened.node_ca.save(tmp_path / "clusters" / "bzzz" / "ca")

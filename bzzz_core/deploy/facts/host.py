@@ -123,6 +123,14 @@ class Enrolled(msgspec.Struct, frozen=True, omit_defaults=True):
     route_csr: str
 
 
+class EnrolledVoter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A voter as a host's configuration names it: who it is, not only what it is called."""
+
+    name: str
+    node_id: str
+    public_key: str
+
+
 class Clock(msgspec.Struct, frozen=True, omit_defaults=True):
     """The host's clock against ours."""
 
@@ -181,8 +189,8 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Content of the agent's configuration; "" if there is none."""
     cluster_id: str | None = None
     """From that configuration; "" if there is none."""
-    voters: tuple[str, ...] | None = None
-    """Names of the voters in that configuration."""
+    voters: tuple[EnrolledVoter, ...] | None = None
+    """The voters in that configuration."""
     enrolled: tuple[Enrolled, ...] | None = None
     """One entry, or none if the node has no keys yet."""
     certificates: dict[str, Certificate | None] | None = None

@@ -22,6 +22,7 @@ from bzzz_core.deploy.facts.host import (
     Certificate,
     Disk,
     Enrolled,
+    EnrolledVoter,
     HostFacts,
     Kind,
     Listener,
@@ -280,7 +281,7 @@ def _content(sections: Sections, path: str) -> str | None:
     return text if status == 0 else None
 
 
-def _cluster(config_text: str | None) -> tuple[str | None, tuple[str, ...] | None]:
+def _cluster(config_text: str | None) -> tuple[str | None, tuple[EnrolledVoter, ...] | None]:
     if config_text is None:
         return None, None
     if not config_text.strip():
@@ -288,7 +289,11 @@ def _cluster(config_text: str | None) -> tuple[str | None, tuple[str, ...] | Non
     try:
         document = parse_untrusted(config_text)
         cluster = document["cluster"]
-        voters = tuple(str(node["name"]) for node in cluster["nodes"] if node["voter"])
+        voters = tuple(
+            EnrolledVoter(str(node["name"]), str(node["id"]), str(node["public_key"]))
+            for node in cluster["nodes"]
+            if node["voter"]
+        )
         return str(cluster["id"]), voters
     except (ConfigError, KeyError, TypeError, ValueError):
         return None, None  # something is there, and we do not know whose

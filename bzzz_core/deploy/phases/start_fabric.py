@@ -1,4 +1,9 @@
-"""Starts the brokers of all voters together; one alone never finds a majority."""
+"""Starts the brokers of all voters together; one alone never finds a majority.
+
+A broker that listens may still be catching up with its peers, and the next restart would then cost
+the majority: it counts as back when its own health says so. At the first installation that is once
+the brokers have found each other; nobody waits before all are started (`drive.py`).
+"""
 
 from __future__ import annotations
 
@@ -37,8 +42,8 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
-    """Wait until the broker takes agents."""
+    """Wait until the broker says that it is healthy."""
     del work
     if goal.voter:
-        port = goal.spec.network.ports.fabric_client
-        await services.wait_active(host, layout.FABRIC, port, goal.python.path)
+        port = goal.spec.network.ports.fabric_monitor
+        await services.wait_healthy(host, layout.FABRIC, port, goal.python.path)

@@ -7,7 +7,8 @@ never travels: each host reads its own file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +67,34 @@ async def verify_cluster(
         if clock.now_ms() >= deadline_ms:
             raise CommandFailed(f"the cluster did not settle in {limit_ms} ms: {'; '.join(doubts)}")
         await clock.sleep_ms(_PAUSE_MS)
+
+
+async def serving_now(
+    hosts: Mapping[str, RemoteHost], goals: Mapping[str, Goal], voters: Collection[str]
+) -> Verdict | None:
+    """Return what a majority of the cluster's voters agree on at this moment, or None.
+
+    Far less than `verify_cluster` asks for: whoever is new, down or of another version does not
+    make a leader serve less, and a cluster that serves is not to be restarted all at once.
+
+    Args:
+        hosts: The connections.
+        goals: By host.
+        voters: The voters of the cluster that exists; none if there is no cluster yet.
+    """
+    asked = [name for name in voters if name in hosts and name in goals]
+    views = await asyncio.gather(*(_ask(hosts[name], goals[name]) for name in asked))
+    return majority_verdict(views, voter_count=len(voters))
+
+
+def majority_verdict(views: Sequence[Status | None], *, voter_count: int) -> Verdict | None:
+    """Return the serving leader and term that more than half of the voters name, if any."""
+    named = Counter(
+        Verdict(view.leader, view.term)
+        for view in views
+        if view is not None and view.leader is not None and view.leader_serving
+    )
+    return next((verdict for verdict, n in named.items() if 2 * n > voter_count), None)
 
 
 def disagreements(answers: Mapping[str, Status | None], expected: Sequence[str]) -> list[str]:

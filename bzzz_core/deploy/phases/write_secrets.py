@@ -36,6 +36,19 @@ def plan(goal: Goal) -> tuple[Change, ...]:
                 sentence=f"write the {_NAMES[path]} to {path} (0600)",
             )
         )
+    left_over = goal.facts.path(AI_KEY).kind not in {Kind.ABSENT, Kind.UNKNOWN}
+    if left_over and goal.spec.ai.endpoint.api_key is None:
+        changes.append(
+            Change(
+                phase="write_secrets",
+                action="remove",
+                target=AI_KEY,
+                before="a secret that the answers no longer name",
+                after="absent",
+                secret=True,
+                sentence=f"remove the {_NAMES[AI_KEY]} in {AI_KEY}",
+            )
+        )
     return tuple(changes)
 
 
@@ -43,6 +56,9 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     """Write what the changes name."""
     del goal
     for change in changes:
+        if change.action == "remove":
+            await host.run('rm -f -- "$1"', change.target, what=f"remove {change.target}")
+            continue
         content = secret_content(work.cluster.secrets[change.target])
         target = Placed(path=change.target, mode="600", owner=layout.USER, group=layout.USER)
         await place(host, target, content)
