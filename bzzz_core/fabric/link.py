@@ -16,6 +16,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 import ssl
@@ -241,7 +242,9 @@ class BrokerLink:
         """Drop the socket, whatever state the client is in; harmless after an orderly close."""
         writer = getattr(self._client._transport, "_io_writer", None)  # noqa: SLF001  no accessor
         if writer is not None:
-            writer.transport.abort()
+            # Before CPython 3.11.3 (Debian 12 has 3.11.2) aborting a closed TLS transport raises.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
 
     def _tell_stream_of_tls(self) -> None:
         """Keep asyncio from warning at each lost connection about a stream it thinks is plain."""
