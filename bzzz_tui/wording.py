@@ -44,7 +44,7 @@ class Glyphs:
     bad: str = "✖"
     gone: str = "○"
     leader: str = "★"
-    todo: str = "·"
+    pending: str = "·"
     done: str = "✓"
     running: str = "▶"
     dot: str = "·"
@@ -65,7 +65,7 @@ ASCII: Final = Glyphs(
     bad="x",
     gone="o",
     leader="*",
-    todo="-",
+    pending="-",
     done="+",
     running=">",
     dot="|",

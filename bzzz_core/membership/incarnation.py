@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from bzzz_core.errors import BzzzError
+from bzzz_core.trust import private_files
 
 
 def next_incarnation(path: Path) -> int:
@@ -21,13 +21,8 @@ def next_incarnation(path: Path) -> int:
         last = int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         last = 0
-    part = path.with_name(path.name + ".part")
     try:
-        with part.open("w", encoding="ascii") as file:
-            file.write(f"{last + 1}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        private_files.replace(path, f"{last + 1}\n".encode())
     except OSError as exc:
         raise BzzzError(f"cannot write {path}: {exc.strerror}") from exc
     return last + 1

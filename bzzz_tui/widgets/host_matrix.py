@@ -153,7 +153,7 @@ class HostMatrix(Toned, can_focus=True):
     def _cell(self, state: CellState, width: int) -> Part:
         glyphs = self._glyphs
         glyph = {
-            CellState.WAITING: glyphs.todo,
+            CellState.WAITING: glyphs.pending,
             CellState.RUNNING: glyphs.running,
             CellState.DONE: glyphs.done,
             CellState.UNCHANGED: "=",

@@ -120,7 +120,7 @@ class StepRail(Toned, can_focus=True):
     def _mark(self, number: int) -> Part:
         glyphs, state = self._glyphs, self._states[number - 1]
         mark = {
-            StepState.OPEN: glyphs.todo,
+            StepState.OPEN: glyphs.pending,
             StepState.OK: glyphs.done,
             StepState.WARN: glyphs.warn,
             StepState.BAD: glyphs.bad,

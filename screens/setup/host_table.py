@@ -30,7 +30,7 @@ TRUST: Final = (
     Column(key="fingerprint", title="FINGERPRINT", width=50),
 )
 _MARKS: Final = {
-    LookState.UNSEEN: ("todo", Tone.MUTED),
+    LookState.UNSEEN: ("pending", Tone.MUTED),
     LookState.LOOKING: ("running", Tone.INFO),
     LookState.READY: ("ok", Tone.OK),
     LookState.WARN: ("warn", Tone.WARN),
@@ -83,7 +83,7 @@ def _trust_part(host: HostDraft, look: Look, glyphs: Glyphs) -> tuple[str, Tone]
         case _ if host.host_key_sha256:
             return f"{glyphs.ok} given", Tone.OK
         case _:
-            return f"{glyphs.todo} not seen", Tone.MUTED
+            return f"{glyphs.pending} not seen", Tone.MUTED
 
 
 _Cell = Callable[[HostDraft, Look, int, Glyphs], Line]

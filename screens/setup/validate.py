@@ -31,12 +31,12 @@ _COLUMNS: Final = (
     Column(key="words", title="WHAT WAS FOUND", width=20, width_max=200),
 )
 _MARKS: Final = {
-    Verdict.WAITING: ("todo", Tone.MUTED),
+    Verdict.WAITING: ("pending", Tone.MUTED),
     Verdict.RUNNING: ("running", Tone.INFO),
     Verdict.PASS: ("done", Tone.OK),
     Verdict.WARN: ("warn", Tone.WARN),
     Verdict.FAIL: ("bad", Tone.BAD),
-    Verdict.NOT_AVAILABLE: ("todo", Tone.MUTED),
+    Verdict.NOT_AVAILABLE: ("pending", Tone.MUTED),
 }
 
 
