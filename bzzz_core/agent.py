@@ -1,389 +1,321 @@
-"""Composition root of a node: builds every service once and runs them in one TaskGroup.
+"""Composition root of a node: builds every service once and runs them in one `Lifecycle`.
 
 Nothing is decided here. The order of a start follows from who needs whom: the API answers first
 (it says what is missing), then the broker (where it is a child), the fabric, the roster, and last
-the election, which needs the stream's identity and the committed voters.
+leadership, which needs the stream's identity and the committed voters.
 
-The end is one signal for all: SIGTERM or SIGINT lets a leader resign, so that its successor need
-not wait for silence, then cancels everything.
+What the services depend on changes while they run, along two ways that meet in `_reconfigure`: the
+configuration (file, environment, cluster) and the registry of nodes, which is laid over it. What
+only voters do runs while this node is one.
+
+It ends by the plan in `shutdown.plan`: a leader resigns first, so that no successor waits for
+silence, and what others stand on ends last.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import contextlib
+import faulthandler
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bzzz_core import __version__
+from bzzz_core import __version__, data_directory
+from bzzz_core.api import enrolment as enrolment_api
 from bzzz_core.api.documents import Status
-from bzzz_core.api.http import ApiServer, build_app
+from bzzz_core.api.operations import Offer
+from bzzz_core.backbone import Backbone
+from bzzz_core.broker_process import broker_notes, broker_unit
 from bzzz_core.clock import SystemClock, utc_now
 from bzzz_core.config.schema import AgentConfig
-from bzzz_core.config.secrets import resolve
-from bzzz_core.election.announce import Change, LeaderChanged, LeadershipEnded
-from bzzz_core.election.machine import View
-from bzzz_core.election.observer import LeadershipObserver
-from bzzz_core.election.score import Capability, score
-from bzzz_core.election.service import ElectionService
-from bzzz_core.election.voters import agree
-from bzzz_core.election.votes import FileVoteStore
-from bzzz_core.errors import BzzzError, ConfigError, QuorumUnavailable, TrustError, plainly
-from bzzz_core.fabric.nats import NatsFabric
-from bzzz_core.fabric.records import NatsRecords
-from bzzz_core.fabric.server import BrokerServer
-from bzzz_core.fabric.store import node_of
-from bzzz_core.leading import LeadersLog
-from bzzz_core.membership.beat import Beat
-from bzzz_core.membership.incarnation import next_incarnation
-from bzzz_core.membership.machine import Changed, Roster
-from bzzz_core.membership.service import MembershipService
-from bzzz_core.model import ClusterId, MemberState, NodeId, Voter, VoterSet
-from bzzz_core.placement import StreamPlacement
+from bzzz_core.election.announce import Change, LeaderChanged
+from bzzz_core.enrolled import fetch_registry, load_identity, registry_cache, votes
+from bzzz_core.enrolment.registry import Registry, effective
+from bzzz_core.errors import HealthCritical, NotEnrolled
+from bzzz_core.fabric.records import control_records
+from bzzz_core.foreground import run_until_signal
+from bzzz_core.growth.operations import operations as fabric_operations
+from bzzz_core.halt.operations import unless_halted
+from bzzz_core.hash_table import HashTable
+from bzzz_core.leader_operations import LeaderOperations, guarded
+from bzzz_core.membership.discovery.announce import Announcer, seed_of
+from bzzz_core.model import ClusterId
+from bzzz_core.observing import Observing
 from bzzz_core.ports import Clock
-from bzzz_core.status import Attachment, Moment, compose, not_ready
-from bzzz_core.telemetry import logs
+from bzzz_core.registry_follower import RegistryFollower
+from bzzz_core.roster_wiring import has_rights_of_voter, say_goodbye
+from bzzz_core.shared_config.node_sources import NodeSources
+from bzzz_core.shared_config.service import NodeConfiguration
+from bzzz_core.shutdown import remains
+from bzzz_core.shutdown.last_resort import LastResort
+from bzzz_core.shutdown.plan import Phase
+from bzzz_core.shutdown.request import StopRequest
+from bzzz_core.shutdown.service import Lifecycle
+from bzzz_core.status import Attachment, Moment, compose
+from bzzz_core.telemetry import log_keeping, logs
+from bzzz_core.telemetry.audit_desk import AuditDesk
 from bzzz_core.telemetry.notify import notify
-from bzzz_core.telemetry.sample import Sampler, local_addresses
-from bzzz_core.trust.keys import IdentityKey, node_id_of
+from bzzz_core.telemetry.sample import local_addresses
 from bzzz_core.trust.secrets_directory import SecretsDirectory
+from bzzz_core.voter_duties import VoterDuties
 
-_RESIGN_MS_MAX: Final = 1_000
-_RETRY_MS: Final = 200
-_NOTABLE: Final = frozenset({"rejected", "stepped down", "vote not saved"})
-
-
-def run(config: AgentConfig) -> None:
-    """Run the agent until SIGTERM or SIGINT."""
-    _refuse_optimised()
-    logs.set_up(level=config.resources.log_level, node=config.system.node_name)
-    asyncio.run(_until_signal(Agent(config, clock=SystemClock()).run))
+_EXIT_MS_MAX: Final = 5_000
 
 
-def run_fabric(load_config: Callable[[], AgentConfig]) -> None:
-    """Run only this node's broker until SIGTERM or SIGINT; SIGHUP loads its configuration anew."""
-    config = load_config()
-    logs.set_up(level=config.resources.log_level, node=config.system.node_name)
-    asyncio.run(_until_signal(partial(_run_broker, load_config, config)))
+def run(sources: NodeSources, *, kind: type[Agent] | None = None) -> None:
+    """Run the agent until a signal ends it; tests run a `kind` of it with more components."""
+    config = sources.start().loaded.config
+    faulthandler.enable()  # What the watchdog ends says where it stood.
+    with data_directory.held(Path(config.resources.paths.data)), log_keeping.kept(config):
+        try:
+            run_until_signal((kind or Agent)(sources, clock=SystemClock()).run)
+        finally:  # A thread that hangs (a disk, a driver) must not keep the process.
+            LastResort().arm(_EXIT_MS_MAX)
 
 
 class Agent:
     """One node: every service, wired."""
 
-    def __init__(self, config: AgentConfig, *, clock: Clock) -> None:
+    _control_records = staticmethod(control_records)
+
+    def __init__(self, sources: NodeSources, *, clock: Clock) -> None:
         """Load identity and keys; open nothing.
 
         Raises:
             TrustError: A key is missing, damaged, or not the one this node is enrolled with.
             ConfigError: A secret or a node's entry cannot be used.
         """
-        self._config = config
-        self._clock = clock
         self._log = logs.get("agent")
-        self._started_ms = clock.now_ms()
-        self._secrets = SecretsDirectory(Path(config.security.directory))
-        self._identity = load_identity(config, self._secrets)
-        self._me = NodeId(config.me.id)
-        self._broker = BrokerServer(config, clock=clock)
-        self._fabric = NatsFabric.from_agent_config(config, clock=clock)
-        self._voters = voter_set(config)
-        self._records = NatsRecords(self._fabric, replicas=len(self._voters.voters), clock=clock)
-        self._sampler = Sampler(clock=clock)
-        data = Path(config.resources.paths.data)
-        self._incarnation = next_incarnation(data / "incarnation")
-        self._membership = self._build_membership()
-        self._placement = StreamPlacement(
-            me=self._me,
-            stream=self._records,
+        self._clock = clock
+        started = sources.start().loaded.config
+        self._audit = AuditDesk.of_agent(started, clock=clock)
+        self._configuration = NodeConfiguration(
+            sources, clock=clock, audit=self._audit.note, report=self._report
+        )
+        base = self._configuration.current
+        self._registry = RegistryFollower(
+            registry_cache(base),
+            cluster=ClusterId(base.cluster.id),
+            fetch=self._fetch_registry,
+            changed=self._on_registry,
             clock=clock,
-            leads=self._serves,
-            choices=self._other_brokers,
+            looks=lambda: self._config.me.voter,
+            ended=self._end,
+            shut_out=lambda: self._backbone.fabric.shut_out,
         )
-        self._election: ElectionService | None = None
-        self._observer = LeadershipObserver(
-            me=self._me,
-            cluster=ClusterId(config.cluster.id),
-            voters=self._voters,
-            signer=self._identity,
-            silence_ms=config.cluster.roster.suspect_ms,
-            now_ms=self._started_ms,
+        self._config = effective(base, self._registry.registry)
+        self._news = asyncio.Event()
+        self._broker = broker_unit(base, clock=clock)
+        self._backbone = Backbone(
+            lambda: self._config,
+            identity=load_identity(
+                self._config, SecretsDirectory(Path(self._config.security.directory))
+            ),
+            configuration=self._configuration,
+            registry=self._registry,
+            records_of=self._control_records,
+            audit=self._audit,
+            clock=clock,
         )
-        self._leader_since_at: str | None = None
-        self._addresses = local_addresses()
+        self._build_services(self._config)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set."""
-        async with asyncio.TaskGroup() as services:
-            tasks = [services.create_task(work, name=name) for name, work in self._services()]
-            notify("READY=1")
-            self._log.info("agent started", version=__version__, node_id=self._me)
-            await stop.wait()
-            notify("STOPPING=1")
-            await self._resign()
-            for task in tasks:
-                task.cancel()
-        self._log.info("agent stopped")
+    def _build_services(self, config: AgentConfig) -> None:
+        """Build what stands on the backbone: configuration, hash table, a voter's duties."""
+        clock, backbone, audit = self._clock, self._backbone, self._audit.note
+        leadership = backbone.leadership
+        self._leaders = LeaderOperations(
+            leadership,
+            config=lambda: self._config,
+            registry=lambda: self._registry.registry,
+            requests=backbone.requests,
+            audit=audit,
+        )
+        self._configuration.connect(
+            leader=backbone.requests,
+            records=backbone.records,
+            put=leadership.put,
+            token=leadership.present_token,
+            may_change=lambda node: votes(self._config, node),
+            now=utc_now,
+        )
+        self._configuration.live.subscribe(self._follow_logs, below="resources")
+        self._configuration.live.subscribe(self._on_configuration)
+        self._table = HashTable(
+            config, fabric=backbone.fabric, clock=clock, ask=backbone.ask, audit=audit
+        )
+        backbone.requests.serve("bucket", self._table.answer)
+        self._duties = VoterDuties(backbone, config=lambda: self._config, clock=clock)
+        leadership.subscribe(self._on_leadership)
+        addresses = local_addresses()
+        self._announcer = Announcer(seed_of(config), addresses=tuple(addresses))
+        self._observing = Observing(
+            config=lambda: self._config,
+            clock=clock,
+            status=self.status,
+            audit=self._audit,
+            addresses=addresses,
+            backbone=backbone,
+            table=self._table,
+            steward=self._duties.steward,
+            give_up=self._give_up,
+        )
+        live = self._configuration.live
+        live.subscribe(self._observing.follow_tokens, below="security.api_tokens")
+
+    async def run(self, stop: StopRequest) -> None:
+        """Run until the end is asked for, then end every component in its turn.
+
+        Raises:
+            NotEnrolled: The cluster has let this node go, or revoked it.
+            BzzzError: A component failed; the others were ended in order.
+        """
+        self._stop = stop
+        self._clean()
+        backbone, lifecycle = self._backbone, Lifecycle(clock=self._clock)
+        for name, work in self._services():
+            lifecycle.add(name, work)
+        lifecycle.add("resign", stop=backbone.leadership.resign)
+        lifecycle.add("farewell", stop=self._observing.farewell)
+        lifecycle.add("goodbye", stop=partial(say_goodbye, backbone.membership))
+        lifecycle.add("audit", stop=partial(asyncio.to_thread, self._audit.close))
+        lifecycle.add("remains", stop=partial(asyncio.to_thread, self._clean))
+        lifecycle.before(Phase.PRE_SHUTDOWN, self._observing.health.checks.stopping)
+        lifecycle.before(Phase.PRE_SHUTDOWN, partial(notify, "STOPPING=1"))
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._configuration.live.ask, "SIGHUP")
+        try:
+            await lifecycle.run(stop, started=self._started)
+        except asyncio.CancelledError:
+            self._audit.close()  # Nothing was ended in its turn.
+            raise
+        finally:
+            self._log.info("agent stopped", reason=stop.reason, abandoned=lifecycle.abandoned)
+
+    def _clean(self) -> None:
+        """Take away what a life that was killed, or a child of this one, left on the disk."""
+        config = self._config
+        own = (Path(config.resources.paths.data), Path(config.security.directory))
+        child = config.services.broker == "child"
+        for path in remains.remove(own, brokers=broker_notes(config) if child else ()):
+            self._log.info("taken away", path=str(path))
+
+    def _started(self) -> None:
+        notify("READY=1")
+        self._log.info("agent started", version=__version__, node_id=self._config.me.id)
 
     def status(self) -> Status:
         """Return this node's view of itself and the cluster."""
+        backbone, placed = self._backbone, self._duties.placement.led_by
+        fabric, leadership = backbone.fabric, backbone.leadership
         return compose(
             self._config,
-            view=self._view(),
-            members=self._membership.members(),
-            attachment=Attachment(
-                self._fabric.state, self._fabric.server_name, self._placement.led_by
+            voters=leadership.voters,
+            view=leadership.view(),
+            members=backbone.membership.members(),
+            attachment=Attachment(fabric.state, fabric.server_name, placed.get("control")),
+            moment=Moment(
+                now_ms=self._clock.now_ms(),
+                uptime_ms=backbone.myself.uptime_ms,
+                at=utc_now(),
+                leader_since_at=leadership.since_at,
             ),
-            moment=Moment(self._clock.now_ms(), self._started_ms, utc_now(), self._leader_since_at),
+            alarms=fabric.alarms + backbone.enrolment.alarms + self._observing.alarms,
         )
 
-    def _view(self) -> View | None:
-        if not self._config.me.voter:
-            return self._observer.view(self._clock.now_ms())
-        return self._election.view() if self._election else None
+    def operations(self) -> tuple[Offer, ...]:
+        """Return what the API offers of the work itself, and of what shows it."""
+        backbone = self._backbone
+        return (
+            *self._configuration.operations(),
+            *enrolment_api.operations(backbone.enrolment, backbone.ask),
+            *self._table.operations(),
+            *unless_halted(
+                guarded(self._table.content_operations(), backbone.leadership.quorum),
+                self._observing.halt,
+            ),
+            *self._leaders.operations(),
+            *fabric_operations(
+                config=lambda: self._config, steward=self._duties.steward, clock=self._clock
+            ),
+            *self._observing.operations(),
+        )
 
     def _services(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        network = self._config.network
-        app = build_app(
-            token=resolve(self._config.security.api_token),
-            status=self.status,
-            not_ready=lambda: not_ready(
-                self.status(), addresses=self._addresses, address=network.address
-            ),
-        )
+        backbone = self._backbone
         services = [
-            ("api", ApiServer(app, host=network.api_host, port=network.ports.api).run()),
-            ("fabric", self._fabric.run()),
-            ("sampler", self._sampler.run()),
-            ("membership", self._membership.run()),
+            ("api", self._observing.api(self.operations()).run()),
+            ("fabric", backbone.fabric.run()),
+            ("sampler", backbone.sampler.run()),
+            ("membership", backbone.membership.run()),
+            ("leadership", backbone.leadership.run()),
+            ("registry", self._registry.run()),
+            ("news", self._follow_news()),
+            ("enrolment", backbone.enrolment.run()),
+            ("dht", self._table.run()),
+            ("duties", self._duties.run()),
+            *self._configuration.services(),
+            ("announcer", self._announcer.run()),
+            *self._observing.services(),
         ]
         if self._config.services.broker == "child":
-            services.insert(0, ("broker", self._broker.run_supervised()))
-        if self._config.me.voter:
-            services += [("election", self._elect()), ("placement", self._place())]
+            services.insert(0, ("broker", self._broker.run()))
         return services
 
-    async def _elect(self) -> None:
-        """Take part in elections as soon as the fabric has a quorum."""
-        await self._open_records()
-        voters = await self._agree_voters()
-        log = LeadersLog(self._records, clock=self._clock)
-        self._election = self._build_election(voters, log)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(log.run(), name="leaders-log")
-            group.create_task(self._election.run(), name="election")
+    async def _fetch_registry(self) -> bytes | None:
+        backbone = self._backbone
+        return await fetch_registry(backbone.records, backbone.ask, votes=self._config.me.voter)
 
-    async def _open_records(self) -> None:
+    async def _on_registry(self, registry: Registry) -> None:
+        await self._backbone.enrolment.follow(registry)
+        self._backbone.membership.hurry()
+        self._news.set()
+
+    async def _on_configuration(self, _config: AgentConfig) -> None:
+        self._news.set()
+
+    async def _follow_news(self) -> None:
+        """Take changes of the configuration and of the registry, until this node is let go."""
         while True:
+            await self._news.wait()
+            self._news.clear()
             try:
-                await self._records.open()
-            except QuorumUnavailable as exc:
-                self._log.warning("waiting for a quorum of brokers", reason=str(exc))
-            else:
+                config = effective(self._configuration.current, self._registry.registry)
+            except NotEnrolled as exc:
+                self._end(str(exc))
                 return
+            promoted = config.me.voter and not self._config.me.voter
+            if promoted and not await has_rights_of_voter(self._backbone.fabric, self._clock):
+                self._news.set()
+                continue
+            self._reconfigure(config)
 
-    async def _agree_voters(self) -> VoterSet:
-        while True:
-            try:
-                return await agree(self._records, self._voters)
-            except BzzzError as exc:
-                if not exc.retryable:
-                    raise
-                self._log.info("voters not agreed yet", reason=str(exc))
-            await self._clock.sleep_ms(_RETRY_MS)
+    def _end(self, why: str) -> None:
+        # The first one to know tells the reason.
+        self._stop.ask("this node is let go", because=NotEnrolled(why))
 
-    async def _place(self) -> None:
-        await self._fabric.wait_attached()
-        await self._placement.run()
+    def _give_up(self, why: HealthCritical) -> None:
+        self._audit.note("agent ended for its health", actor="health", reason=str(why))
+        self._stop.ask(f"health: {why}", because=why)
 
-    async def _resign(self) -> None:
-        if self._election is None:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_RESIGN_MS_MAX / 1000):
-                await self._election.resign()
+    def _reconfigure(self, config: AgentConfig) -> None:
+        """Tell whoever depends on the configuration or on who belongs to the cluster."""
+        self._config = config
+        self._backbone.reconfigure(config)
+        self._table.reconfigure(config)
+        self._announcer.follow(config)
+        self._duties.look()
+        self._observing.reconfigure(config)
 
-    def _build_election(self, voters: VoterSet, log: LeadersLog) -> ElectionService:
-        data = Path(self._config.resources.paths.data)
-        election = ElectionService(
-            timings=self._config.cluster.timings,
-            me=self._me,
-            cluster=ClusterId(self._config.cluster.id),
-            voters=voters,
-            fabric=self._fabric,
-            records=self._records,
-            signer=self._identity,
-            votes=FileVoteStore(data / "votes"),
-            clock=self._clock,
-            score=self._score,
-            first_write=log.append,
-            report=self._on_election,
-        )
-        election.subscribe(self._on_leadership)
-        return election
+    def _report(self, what: str, fields: dict[str, object]) -> None:
+        self._log.info(what, **fields)
 
-    def _score(self) -> float:
-        sample = self._sampler.latest
-        return score(
-            Capability(
-                uptime_s=(self._clock.now_ms() - self._started_ms) / 1000,
-                load_1m=sample.load_1m,
-                cpu_count=sample.cpu_count,
-                memory_used_bytes=sample.memory_used_bytes,
-                memory_total_bytes=sample.memory_total_bytes,
-            )
-        )
-
-    def _on_election(self, what: str, fields: dict[str, object]) -> None:
-        level = self._log.warning if what in _NOTABLE else self._log.info
-        level(what, **fields)
+    async def _follow_logs(self, config: AgentConfig) -> None:
+        log_keeping.follow(config)
 
     async def _on_leadership(self, change: Change) -> None:
-        match change:
-            case LeaderChanged():
-                self._leader_since_at = utc_now()
-            case LeadershipEnded():
-                self._leader_since_at = None
-
-    def _on_proof(self, proof: bytes) -> None:
-        """Follow leadership as an edge; voters have their own election."""
-        before = self._view()
-        self._observer.hear(proof, self._clock.now_ms())
-        after = self._view()
-        if before and after and (before.leader, before.term) != (after.leader, after.term):
-            self._leader_since_at = utc_now()
-
-    def _build_membership(self) -> MembershipService:
-        config = self._config
-        roster = Roster(
-            config.cluster.roster,
-            me=self._me,
-            nodes=tuple(NodeId(node.id) for node in config.cluster.nodes),
-            edge=not config.me.voter,
-            now_ms=self._clock.now_ms(),
-        )
-        return MembershipService(
-            roster,
-            fabric=self._fabric,
-            clock=self._clock,
-            beat_ms=config.cluster.roster.beat_ms,
-            edge=not config.me.voter,
-            make_beat=self._make_beat,
-            leads=self._serves,
-            proof=lambda: self._election.sealed_heartbeat if self._election else b"",
-            on_proof=self._on_proof,
-            notify=self._on_member,
-        )
-
-    def _make_beat(self, number: int, leaving: bool) -> Beat:  # noqa: FBT001  a port's shape
-        return Beat(
-            node=self._me,
-            name=self._config.system.node_name,
-            address=self._config.me.address,
-            version=__version__,
-            incarnation=self._incarnation,
-            number=number,
-            uptime_s=(self._clock.now_ms() - self._started_ms) // 1000,
-            voter=self._config.me.voter,
-            sample=self._sampler.sample(),
-            broker=self._fabric.server_name,
-            leaving=leaving,
-        )
-
-    def _on_member(self, change: Changed) -> None:
-        self._log.info("member", member=change.node, was=change.before, now=change.after)
-
-    def _serves(self) -> bool:
-        return self._election is not None and self._election.serves()
-
-    def _other_brokers(self) -> list[str]:
-        voters = {voter.node for voter in self._voters.voters}
-        return [
-            member.beat.broker
-            for member in self._membership.members()
-            if member.beat is not None
-            and member.beat.broker
-            and member.state is MemberState.ALIVE
-            and member.node in voters - {self._me}
-            and node_of(member.beat.broker) == member.node
-        ]
-
-
-async def _run_broker(
-    reload_config: Callable[[], AgentConfig], config: AgentConfig, stop: asyncio.Event
-) -> None:
-    """Supervise the broker; SIGHUP lets it take the configuration file as it is now."""
-    log = logs.get("agent")
-    async with asyncio.TaskGroup() as services:
-        broker = BrokerServer(config, clock=SystemClock())
-        task = services.create_task(broker.run_supervised())
-
-        async def reload() -> None:
-            try:
-                await broker.reload(reload_config())
-            except (BzzzError, OSError) as exc:
-                log.warning("configuration not taken; the old one stays in force", reason=str(exc))
-
-        def on_hangup() -> None:
-            services.create_task(reload())
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
-        notify("READY=1")
-        await stop.wait()
-        notify("STOPPING=1")
-        task.cancel()
-
-
-async def _until_signal(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` with an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    with plainly():
-        await work(stop)
-
-
-def load_identity(config: AgentConfig, secrets: SecretsDirectory) -> IdentityKey:
-    """Return the node's key after checking that it is the one the cluster enrolled.
-
-    Raises:
-        TrustError: It is missing, damaged, or another one.
-    """
-    identity = IdentityKey.load(secrets.identity_key)
-    if identity.node_id != config.me.id:
-        raise TrustError(
-            f"{secrets.identity_key} is the key of {identity.node_id}, but {config.me.name} is"
-            f" enrolled as {config.me.id}; run setup again"
-        )
-    return identity
-
-
-def voter_set(config: AgentConfig) -> VoterSet:
-    """Return the voters this node was told of, after checking each id against its key.
-
-    Raises:
-        ConfigError: A public key is not one, or an id does not follow from its key.
-    """
-    voters = []
-    for node in config.cluster.nodes:
-        if not node.voter:
-            continue
-        try:
-            key = base64.b64decode(node.public_key, validate=True)
-        except binascii.Error as exc:
-            raise ConfigError(f"cluster.nodes: public_key of {node.name} is not base64") from exc
-        if node_id_of(key) != node.id:
-            raise ConfigError(f"cluster.nodes: the id of {node.name} does not follow from its key")
-        voters.append(Voter(NodeId(node.id), node.name, key))
-    return VoterSet(tuple(sorted(voters)))
-
-
-def _refuse_optimised() -> None:
-    """Programmer errors are asserts; without them a bug would go on silently."""
-    if not __debug__:
-        raise ConfigError("the agent does not run under python -O: its asserts must hold")
+        self._duties.placement.look()
+        self._observing.hurry()
+        if isinstance(change, LeaderChanged) and change.mine:
+            self._backbone.membership.hurry()

@@ -1,148 +1,65 @@
-"""`bzzz-agent`: the headless program of a node.
+"""`bzzz-agent`: the headless program of a node, and its table of commands.
 
-Imports happen inside the commands, so that `--help` costs little and a command that needs no
-network loads none.
+A command's module is loaded when the command is called or its help is asked for.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
-from typing import ParamSpec
+import importlib
+from typing import Final
 
 import click
 
 from bzzz_core import __version__
-from bzzz_core.errors import BzzzError
 
-P = ParamSpec("P")
-_CONFIG = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/bzzz/agent.yaml"),
-    show_default=True,
-    help="This node's configuration file.",
-)
+COMMANDS: Final = {
+    "alerts": "bzzz_core.commands.alerts:alerts",
+    "api": "bzzz_core.commands.api:api",
+    "audit": "bzzz_core.commands.audit:audit",
+    "config": "bzzz_core.commands.config:config",
+    "dht": "bzzz_core.commands.dht:dht",
+    "discover": "bzzz_core.commands.discover:discover",
+    "fabric": "bzzz_core.commands.fabric:fabric",
+    "halt": "bzzz_core.commands.halt:halt",
+    "health": "bzzz_core.commands.health:health",
+    "init": "bzzz_core.commands.cluster:init",
+    "join": "bzzz_core.commands.cluster:join",
+    "leader": "bzzz_core.commands.leader:leader",
+    "leave": "bzzz_core.commands.cluster:leave",
+    "logs": "bzzz_core.commands.logs:logs",
+    "node": "bzzz_core.commands.node:node",
+    "resume": "bzzz_core.commands.halt:resume",
+    "run": "bzzz_core.commands.run:run",
+    "status": "bzzz_core.commands.run:status",
+    "token": "bzzz_core.commands.token:token",
+    "ucxl": "bzzz_core.commands.ucxl:ucxl",
+}
+"""Name -> module and the command in it."""
 
 
-def _reports_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an expected failure into one line and its exit code; a bug keeps its traceback."""
+class _Program(click.Group):
+    """A group whose commands are found in `COMMANDS`."""
 
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except BzzzError as exc:
-            click.echo(f"bzzz-agent: {exc}", err=True)
-            sys.exit(exc.exit_code)
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help page."""
+        del ctx
+        return sorted(COMMANDS)
 
-    return run
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bzzz-agent")
 def main() -> None:
     """Run and inspect one BZZZ node."""
-
-
-@main.command()
-@_CONFIG
-@_reports_errors
-def run(config_path: Path) -> None:
-    """Run the agent until SIGTERM or SIGINT."""
-    from bzzz_core import agent
-    from bzzz_core.config.sources import load_agent_config
-
-    agent.run(load_agent_config(config_path))
-
-
-@main.group()
-def fabric() -> None:
-    """The node's message broker."""
-
-
-@fabric.command("run")
-@_CONFIG
-@_reports_errors
-def fabric_run(config_path: Path) -> None:
-    """Run this node's nats-server and restart it if it dies."""
-    from bzzz_core import agent
-    from bzzz_core.config.sources import load_agent_config
-
-    agent.run_fabric(lambda: load_agent_config(config_path))
-
-
-@main.group()
-def node() -> None:
-    """This node's identity."""
-
-
-@node.command("init")
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/etc/bzzz/secrets"),
-    show_default=True,
-    help="Where the keys are kept; existing keys are kept.",
-)
-@_reports_errors
-def node_init(directory: Path) -> None:
-    """Make this node's keys and print its certificate requests as one line of JSON."""
-    import msgspec
-
-    from bzzz_core.trust.enrol import init_node
-
-    click.echo(msgspec.json.encode(init_node(directory)))
-
-
-@node.command("install")
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/etc/bzzz/secrets"),
-    show_default=True,
-    help="Where `node init` made the keys.",
-)
-@_reports_errors
-def node_install(directory: Path) -> None:
-    """Put issued certificates (JSON on standard input) beside the keys they belong to."""
-    from bzzz_core.trust.enrol import install_bundle
-
-    install_bundle(directory, sys.stdin.buffer.read(1_000_000))
-
-
-@main.command()
-@_CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print the status document as JSON.")
-@_reports_errors
-def status(config_path: Path, *, as_json: bool) -> None:
-    """Ask the running agent how it and the cluster are."""
-    import msgspec
-
-    from bzzz_core.api.text import ask, render
-    from bzzz_core.config.sources import load_agent_config
-
-    document = ask(load_agent_config(config_path))
-    click.echo(msgspec.json.encode(document) if as_json else render(document))
-
-
-@main.group()
-def config() -> None:
-    """This node's configuration."""
-
-
-@config.command("validate")
-@_CONFIG
-@_reports_errors
-def config_validate(config_path: Path) -> None:
-    """Check the configuration file and the environment laid over it."""
-    from bzzz_core.config.sources import load_agent_config
-
-    load_agent_config(config_path)
-    click.echo(f"{config_path}: valid")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import Annotated, Literal, NewType, TypeAlias
 
 import msgspec
 
@@ -58,6 +58,11 @@ class VoterSet(msgspec.Struct, frozen=True):
     """The committed voters, ordered by node id. Its majority counts dead voters too."""
 
     voters: tuple[Voter, ...]
+    number: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """+1 with each change of the committed set. No ballot signs it: who may vote counts, not when
+    that was agreed."""
+    term: Term = Term(0)
+    """The term in which it was committed: elections under it begin above."""
 
     def __post_init__(self) -> None:
         """Reject a set that two readers could order or count differently."""
@@ -91,6 +96,9 @@ class FencingToken(msgspec.Struct, frozen=True):
 
 Text = Annotated[str, msgspec.Meta(max_length=253)]
 """Short text from the wire; 253 is the longest host name (RFC 1035)."""
+
+ApiRole: TypeAlias = Literal["viewer", "operator", "admin"]
+"""What a token of the API may do; `api.permissions` says it."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=10_000)]

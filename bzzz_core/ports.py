@@ -2,6 +2,7 @@
 
 Rules: no implementation here; a method's docstring is its contract, the same for every adapter, and
 the conformance suite (`tests/integration/test_fabric_conformance.py`) holds each adapter to it.
+What is stored (keys, logs, blobs) has its ports in `storage_ports`; they are exported here too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,41 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bzzz_core.model import FabricState, Revision, StreamId, Vote
+from bzzz_core.storage_ports import (
+    BLOB_BYTES_MAX,
+    VALUE_BYTES_MAX,
+    BlobInfo,
+    Blobs,
+    Change,
+    KeyValue,
+    Log,
+    LogEntry,
+    Record,
+    Subscription,
+    Watch,
+)
+
+__all__ = [
+    "BLOB_BYTES_MAX",
+    "VALUE_BYTES_MAX",
+    "BlobInfo",
+    "Blobs",
+    "Change",
+    "Clock",
+    "Dht",
+    "Fabric",
+    "Guard",
+    "KeyValue",
+    "Log",
+    "LogEntry",
+    "Message",
+    "Record",
+    "Records",
+    "Signer",
+    "Subscription",
+    "VoteStore",
+    "Watch",
+]
 
 
 class Clock(Protocol):
@@ -31,14 +67,14 @@ class Message:
 
     subject: str
     data: bytes
+    reply: str = ""
+    """The inbox where the sender waits for an answer; empty if it does not.
 
-
-class Subscription(Protocol):
-    """A live interest in a subject."""
-
-    async def stop(self) -> None:
-        """End it; no handler call starts afterwards."""
-        ...
+    Adapters leave it empty when the sender named anything but an inbox: to answer there would let
+    it speak with our rights. Answer with `Fabric.reply`.
+    """
+    trace: str = ""
+    """Of the request that the sender works for while it waits; empty if it names none."""
 
 
 class Fabric(Protocol):
@@ -75,14 +111,28 @@ class Fabric(Protocol):
         """
         ...
 
+    async def request(self, subject: str, data: bytes, *, timeout_ms: int) -> bytes:
+        """Publish with a place to answer to, and return the first answer.
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The last value written under a key."""
+        While the fabric is being attached this waits for it, within the same time. If the caller
+        works for a request (`telemetry.tracing`), whoever hears the message learns its trace.
 
-    key: str
-    value: bytes
-    revision: Revision
+        Raises:
+            NoResponders: Nobody listens on the subject; known at once.
+            PermissionDenied: This node may not publish there; known at once.
+            RequestTimeout: It was sent, and no answer came in time.
+            TransportError: It was not sent.
+        """
+        ...
+
+    async def reply(self, message: Message, data: bytes) -> None:
+        """Answer a message that a `request` published; returns before the asker has it.
+
+        Raises:
+            ValueError: Nobody waits for an answer.
+            TransportError: Not attached.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +182,51 @@ class Records(Protocol):
             StreamBusy: Another guarded write is in flight; nothing was written.
             RequestTimeout: No answer; the write may still have happened, so read it back.
             QuorumUnavailable: The stream has no leader; nothing was acknowledged.
+            CapacityExceeded: The store is nearly full and the value is large; nothing was written.
             ValueError: The guard is a fence (on another key) at revision 0.
         """
+        ...
+
+
+class Dht(Protocol):
+    """Values under keys of any text, and who provides what; the last writer wins.
+
+    `timeout_ms` bounds each call, None stands for the table's own deadline, and every call may be
+    cancelled; a write that was cut off may still have happened.
+
+    Raises, by every method:
+        EntryRefused: Key, value or provider's name is empty, too large or no text.
+        RequestTimeout: No answer in time.
+        QuorumUnavailable: No majority of the brokers; nothing was acknowledged.
+        TransportError: The fabric cannot be reached.
+    """
+
+    async def put_value(self, key: str, value: bytes, *, timeout_ms: int | None = None) -> None:
+        """Store a value of at most `VALUE_BYTES_MAX` bytes, whatever was there."""
+        ...
+
+    async def get_value(self, key: str, *, timeout_ms: int | None = None) -> bytes:
+        """Return a value; one that another node wrote a moment ago may not be seen yet.
+
+        Raises:
+            KeyNotFound: Nothing is stored under the key.
+        """
+        ...
+
+    async def provide(self, key: str, provider_id: str, *, timeout_ms: int | None = None) -> None:
+        """Tell everybody that `provider_id` has what belongs to the key.
+
+        This node renews that by itself for as long as it runs, or until `withdraw`; afterwards it
+        expires.
+        """
+        ...
+
+    async def withdraw(self, key: str, provider_id: str, *, timeout_ms: int | None = None) -> None:
+        """Take back what this node told by `provide`, told or not."""
+        ...
+
+    async def find_providers(self, key: str, *, timeout_ms: int | None = None) -> list[str]:
+        """Return the providers that some node tells of, sorted; none is an empty list."""
         ...
 
 

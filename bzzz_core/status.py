@@ -11,8 +11,9 @@ from bzzz_core.api.documents import ClusterRef, FabricStatus, MemberStatus, Stat
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.election.machine import View
-from bzzz_core.membership.machine import Member
-from bzzz_core.model import FabricState, NodeId, Term
+from bzzz_core.membership.beat import Capabilities
+from bzzz_core.membership.member import Member
+from bzzz_core.model import FabricState, NodeId, Term, VoterSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Moment:
 
     now_ms: int
     """Monotonic."""
-    started_ms: int
-    """Monotonic time of the agent's start."""
+    uptime_ms: int
+    """Since the agent's start."""
     at: str
     """UTC, for people."""
     leader_since_at: str | None
@@ -41,24 +42,36 @@ class Attachment:
 def compose(
     config: AgentConfig,
     *,
+    voters: VoterSet,
     view: View | None,
     members: tuple[Member, ...],
     attachment: Attachment,
     moment: Moment,
+    alarms: tuple[str, ...] = (),
 ) -> Status:
-    """Return the document; `view` is None as long as the node takes no part in elections."""
+    """Return the document; `view` is None as long as the node knows nothing of leadership.
+
+    Args:
+        config: The configuration in force.
+        voters: The committed voters as this node knows them.
+        view: What it believes of leadership.
+        members: The roster.
+        attachment: Its place in the fabric.
+        moment: When.
+        alarms: What an operator has to look at.
+    """
     nodes = {NodeId(node.id): node for node in config.cluster.nodes}
     leader = view.leader if view else None
-    voters = sum(node.voter for node in config.cluster.nodes)
     return Status(
         node=config.system.node_name,
         node_id=NodeId(config.me.id),
         version=__version__,
         at=moment.at,
-        uptime_s=(moment.now_ms - moment.started_ms) // 1000,
+        uptime_s=moment.uptime_ms // 1000,
         cluster=ClusterRef(config.cluster.id, config.cluster.name),
         leader=nodes[leader].name if leader in nodes else None,
         leader_id=leader,
+        alarms=tuple(alarm[:253] for alarm in alarms),
         leader_serving=bool(view and leader and view.served),
         leader_since_at=moment.leader_since_at if leader else None,
         term=view.term if view else Term(0),
@@ -68,14 +81,16 @@ def compose(
             state=attachment.state,
             broker=attachment.broker,
             stream_leader=_name(nodes, attachment.stream_leader),
-            voters=voters,
-            quorum=voters // 2 + 1,
+            voters=len(voters.voters),
+            quorum=voters.majority,
         ),
     )
 
 
 def not_ready(status: Status, *, addresses: frozenset[str], address: str) -> list[str]:
     """Return why this node cannot do its part, each reason with what to look at; empty if it can.
+
+    Anybody who reaches the API is told: no reason names a node or an address.
 
     Args:
         status: The node's own status.
@@ -88,9 +103,9 @@ def not_ready(status: Status, *, addresses: frozenset[str], address: str) -> lis
     if status.leader is None:
         reasons.append("no leader: fewer than a majority of the voters reach each other")
     elif not status.leader_serving:
-        reasons.append(f"leader {status.leader} has not had a write acknowledged yet")
+        reasons.append("the leader has not had a write acknowledged yet")
     if _is_ip(address) and address not in addresses:
-        reasons.append(f"network.address {address} is on no interface of this machine")
+        reasons.append("network.address is on no interface of this machine")
     return reasons
 
 
@@ -116,6 +131,7 @@ def _member(entry: NodeEntry, member: Member, now_ms: int) -> MemberStatus:
     if beat is None:
         return MemberStatus(**common)
     sample = beat.sample
+    able = beat.capabilities or Capabilities()
     return MemberStatus(
         **common,
         version=beat.version,
@@ -128,6 +144,10 @@ def _member(entry: NodeEntry, member: Member, now_ms: int) -> MemberStatus:
         memory_total_bytes=sample.memory_total_bytes,
         gpus=sample.gpus,
         broker=beat.broker,
+        rtt_ms=member.rtt_ms,
+        models=able.models,
+        languages=able.languages,
+        node_roles=able.node_roles,
     )
 
 

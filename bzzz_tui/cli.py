@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from bzzz_tui.feed.rotation import Pace
+    from bzzz_tui.recording.format import Recording
     from bzzz_tui.terminal import Terminal
     from screens.app import BzzzApp, First
 
@@ -130,12 +131,24 @@ def setup(
 @click.option("--once", is_flag=True, help="Print the present state and end; 3 if nobody answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line.")
 @click.option("--plain", is_flag=True, help="Print lines instead of taking over the screen.")
+@click.option("--view", default="overview", show_default=True, help="The view to begin with.")
+@click.option("--filter", "query", default="", help="Show only what this finds: state=down cpu>80.")
+@click.option("--write", "allow_changes", is_flag=True, help="Allow changes of the cluster.")
 @click.option(
     "--refresh",
     type=click.FloatRange(1, 3600),
     default=1.0,
     show_default=True,
     help="Seconds between two questions.",
+)
+@click.option("--record", type=_FILE, help="Write down what is watched, for --replay.")
+@click.option("--replay", type=_FILE, help="Show a recording instead of a cluster.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.1, 1000),
+    default=1.0,
+    show_default=True,
+    help="With --replay: how many times as fast as it was.",
 )
 @_THEME
 @_ASCII
@@ -148,27 +161,51 @@ def monitor(
     once: bool,
     as_json: bool,
     plain: bool,
+    view: str,
+    query: str,
+    allow_changes: bool,
     refresh: float,
+    record: Path | None,
+    replay: Path | None,
+    speed: float,
     theme: str | None,
     ascii_only: bool,
 ) -> int:
-    """Watch a cluster live. It only reads."""
+    """Watch a cluster live, or a recording. It only reads, unless it is told --write."""
     from bzzz_tui.feed.opening import Target
     from bzzz_tui.feed.rotation import Pace
 
-    if sum(given is not None for given in (cluster, profile, demo_state)) > 1:
-        raise ConfigError("give one of --cluster, --profile and --demo-state")
-    target = Target(cluster=cluster, profile=profile, demo_state=demo_state)
+    if sum(given is not None for given in (cluster, profile, demo_state, replay)) > 1:
+        raise ConfigError("give one of --cluster, --profile, --demo-state and --replay")
+    if record is not None and (replay is not None or once):
+        raise ConfigError("--record is for watching a live cluster: not with --replay or --once")
+    target = Target(cluster=cluster, profile=profile, demo_state=demo_state, record=record)
+    recording = None if replay is None else _recording(replay)
     pace = Pace(refresh_ms=round(refresh * 1_000))
     terminal = _terminal(theme=theme, plain=plain or once or as_json, ascii_only=ascii_only)
     if terminal.plain:
         from bzzz_core.clock import SystemClock
         from bzzz_tui import plain as text
 
-        return text.run(
-            target, clock=SystemClock(), pace=pace, once=once, as_json=as_json, write=click.echo
-        )
-    return _run_app(lambda app: app.overview(target), theme=theme, ascii_only=ascii_only, pace=pace)
+        if as_json and (query or view != "overview"):
+            raise ConfigError("--json prints the whole status; it takes no --view and no --filter")
+        how = text.How(once=once, as_json=as_json, view=view, query=query)
+        clock = SystemClock()
+        if recording is not None:
+            return text.replay(
+                recording, clock=clock, pace=pace, speed=speed, how=how, write=click.echo
+            )
+        return text.run(target, clock=clock, pace=pace, how=how, write=click.echo)
+    from bzzz_tui.monitor.views import known_view
+
+    known_view(view)
+
+    def first(app: BzzzApp) -> Screen[None]:
+        if recording is not None:
+            return app.replay(recording, speed=speed, view=view, query=query)
+        return app.monitor(target, view=view, query=query)
+
+    return _run_app(first, theme=theme, ascii_only=ascii_only, pace=pace, write=allow_changes)
 
 
 @main.command()
@@ -181,7 +218,9 @@ def monitor(
 )
 @click.option("--headless", is_flag=True, help="No screen: print what happens.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), help="End after SECONDS.")
+@click.option("--do", "script", help="Break and heal nodes by a script; with --headless.")
 @click.option("--state-dir", type=_DIRECTORY, help="Keep the cluster's files here.")
+@click.option("--record", type=_FILE, help="Write down what is watched, for monitor --replay.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 @_THEME
 @_ASCII
@@ -191,24 +230,61 @@ def demo(
     agents: int,
     headless: bool,
     seconds: float | None,
+    script: str | None,
     state_dir: Path | None,
+    record: Path | None,
     as_json: bool,
     theme: str | None,
     ascii_only: bool,
 ) -> int:
-    """Run a real cluster on this machine's loopback and watch it."""
+    """Run a real cluster on this machine's loopback, watch it, and break it on purpose."""
+    from bzzz_core.demo.faults import parse
+
+    steps = () if script is None else parse(script)
     terminal = _terminal(theme=theme, plain=headless or as_json, ascii_only=ascii_only)
     if terminal.plain:
+        if record is not None:
+            raise ConfigError(
+                "demo --record is for the screen; record a headless demo with: monitor --record"
+            )
         from bzzz_core.demo.headless import run_headless
 
-        return run_headless(agents=agents, seconds=seconds, state_dir=state_dir, as_json=as_json)
+        return run_headless(
+            agents=agents, seconds=seconds, state_dir=state_dir, as_json=as_json, steps=steps
+        )
+    if steps:
+        raise ConfigError("--do needs --headless; on the screen there are keys for it")
 
     def first(app: BzzzApp) -> Screen[None]:
-        from screens.demo import demo_overview
+        from screens.demo import demo_monitor
 
-        return demo_overview(app, agents=agents, seconds=seconds, state_dir=state_dir)
+        return demo_monitor(app, agents=agents, seconds=seconds, state_dir=state_dir, record=record)
 
     return _run_app(first, theme=theme, ascii_only=ascii_only)
+
+
+def _recording(path: Path) -> Recording:
+    from bzzz_tui.recording.format import load
+
+    return load(path)
+
+
+@main.command()
+@click.option("--markdown", is_flag=True, help="Print docs/keys.md, without your own keys.")
+@_reports_errors
+def keys(*, markdown: bool) -> int:
+    """List all keys and commands, and what is wrong with your keys.yaml."""
+    from bzzz_tui import key_list, keymap
+    from bzzz_tui.actions import ACTIONS
+    from bzzz_tui.operator_files import config_home
+
+    if markdown:
+        click.echo(key_list.markdown(), nl=False)
+        return 0
+    mine = keymap.load(config_home() / keymap.FILE, ACTIONS)
+    for line in key_list.lines(mine):
+        click.echo(line)
+    return 2 if mine.problems else 0
 
 
 def _setup_headless(answers: Path, *, mode: str, yes: bool, as_json: bool) -> int:
@@ -232,9 +308,9 @@ def _terminal(*, theme: str | None, plain: bool, ascii_only: bool) -> Terminal:
     from bzzz_tui import terminal as terminals
 
     if theme is not None:
-        from themes import loader
+        from bzzz_tui.theme_choice import named
 
-        theme = loader.load(theme if theme.startswith("bzzz-") else f"bzzz-{theme}").name
+        theme = named(theme).name
     return terminals.decide(
         os.environ,
         is_tty=sys.stdin.isatty() and sys.stdout.isatty(),
@@ -245,7 +321,14 @@ def _terminal(*, theme: str | None, plain: bool, ascii_only: bool) -> Terminal:
     )
 
 
-def _run_app(first: First, *, theme: str | None, ascii_only: bool, pace: Pace | None = None) -> int:
+def _run_app(
+    first: First,
+    *,
+    theme: str | None,
+    ascii_only: bool,
+    pace: Pace | None = None,
+    write: bool = False,
+) -> int:
     from bzzz_tui import terminal as terminals
 
     terminal = _terminal(theme=theme, plain=False, ascii_only=ascii_only)
@@ -259,7 +342,13 @@ def _run_app(first: First, *, theme: str | None, ascii_only: bool, pace: Pace | 
     from bzzz_tui.feed.rotation import Pace
     from screens.app import BzzzApp
 
-    app = BzzzApp(terminal=terminal, clock=SystemClock(), pace=pace or Pace(), first=first)
+    app = BzzzApp(
+        terminal=terminal,
+        clock=SystemClock(),
+        pace=pace or Pace(),
+        first=first,
+        write=write,
+    )
     return app.run(mouse=terminal.mouse) or app.return_code or 0
 
 

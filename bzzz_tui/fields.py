@@ -28,6 +28,8 @@ class Kind(StrEnum):
 
     TEXT = "text"
     NUMBER = "number"
+    LIST = "list"
+    """Texts, separated by commas."""
     CHOICE = "choice"
     SWITCH = "switch"
     SECRET = "secret"  # noqa: S105  the name of a kind
@@ -69,6 +71,8 @@ def to_value(spec: FieldSpec, text: str) -> Any:
     text = text.strip()
     if spec.kind is Kind.SWITCH:
         return text == _YES
+    if spec.kind is Kind.LIST:
+        return [item for item in (part.strip() for part in text.split(",")) if item]
     if not text and spec.optional:
         return None
     if spec.kind is Kind.NUMBER and text.lstrip("-").isdecimal():
@@ -82,6 +86,8 @@ def to_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return _YES if value else _NO
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
     return str(value)
 
 
@@ -96,6 +102,8 @@ def _field(info: FieldInfo, path: Path) -> FieldSpec:
         form = Kind.CHOICE
     elif _is_secret(info, kinds):
         form = Kind.SECRET
+    elif any(get_origin(kind) is tuple for kind in kinds):
+        form = Kind.LIST
     else:
         form = Kind.NUMBER if int in kinds else Kind.TEXT
     default = "" if info.is_required() else to_text(info.get_default(call_default_factory=True))

@@ -60,6 +60,7 @@ def palette_of(spec: ThemeSpec) -> Palette:
             Tone.INFO: ink(c.info),
             Tone.ACCENT: ink(c.accent, bold=True),
             Tone.RULE: ink(c.rule),
+            Tone.FOUND: on(c.warn, c.on_accent if spec.ansi else c.background, bold=True),
         },
         cursor=Style(bgcolor=_name(c.cursor)),
         shade=Style(bgcolor=_name(c.surface)),

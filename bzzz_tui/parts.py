@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 
-from bzzz_tui.wording import Tone
+from bzzz_tui.wording import UNKNOWN, Glyphs, Tone, bar, percent, percent_tone
 
 Part: TypeAlias = tuple[str, Tone]
 """A piece of text and what it means."""
@@ -103,3 +103,12 @@ def _in_row(groups: Sequence[Line], separator: str) -> list[Part]:
 def text_of(line: Iterable[Part]) -> str:
     """Return a line without its tones."""
     return "".join(text for text, _ in line)
+
+
+def gauge(share: float | None, width: int, glyphs: Glyphs) -> Line:
+    """Return a percentage and a bar of `width` columns; coloured where it should not be full."""
+    tone = percent_tone(None if share is None else 100 * share)
+    number = UNKNOWN.rjust(4) if share is None else percent(100 * share)
+    filled, track = bar(share, width, glyphs)
+    shade = tone if tone in {Tone.WARN, Tone.BAD} else Tone.OK
+    return [(f"{number} ", tone), (filled, shade), (track, Tone.RULE)]

@@ -6,6 +6,7 @@ choice cannot wait (measured; `NO_COLOR` with an ordinary theme still sends grey
     no terminal, or TERM=dumb                    -> plain text, no app
     NO_COLOR, or a TERM with sixteen colours     -> the ANSI theme
     SSH_CONNECTION                               -> 15 frames a second, no animation, no mouse
+    TERM=linux, or an encoding that is not UTF-8 -> ASCII: its font has no stars and blocks
 
 Rules: pure functions over the environment; `apply` is the only one that writes it, and it must run
 before Textual is imported, because Textual reads its own variables at import.
@@ -72,7 +73,7 @@ def decide(
         plain=bool(reason),
         theme=theme or _theme_for(environment, term),
         mouse=not remote,
-        ascii=ascii_only or codec != "utf8",
+        ascii=ascii_only or codec != "utf8" or term == "linux",
         remote=remote,
         reason=reason,
     )

@@ -6,118 +6,21 @@ plain-text mode prints the same lines, so a screen reader misses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final
-
 from bzzz_core.api.documents import MemberStatus, Status
 from bzzz_core.model import MemberState
-from bzzz_tui.parts import Fact, Line, Part, fit_line
-from bzzz_tui.store import Link, LinkPhase, Row, Store
-from bzzz_tui.widgets.columns import Column, Placed
-from bzzz_tui.wording import (
-    UNKNOWN,
-    Glyphs,
-    Tone,
-    ago,
-    bar,
-    clean,
-    fabric_state,
-    member_state,
-    percent,
-    percent_tone,
-    shorten,
-    size,
-    span,
-    spark,
-    tone_glyph,
-    used_of,
-)
-
-STALE_MS: Final = 3_000
-"""Older data is shown as old: three times the default refresh."""
-
-COLUMNS: Final = (
-    Column(key="name", title="NODE", width=8, width_max=20),
-    Column(key="state", title="STATE", width=9),
-    Column(key="role", title="ROLE", width=8),
-    Column(key="cpu", title="CPU", width=10, width_max=16, priority=1),
-    Column(key="trend", title="TREND", width=8, width_max=20, priority=9),
-    Column(key="memory", title="MEMORY", width=13, priority=2),
-    Column(key="load", title="LOAD", width=5, priority=3, right=True),
-    Column(key="address", title="ADDRESS", width=11, width_max=22, priority=4),
-    Column(key="uptime", title="UP", width=6, priority=8, right=True),
-    Column(key="version", title="VERSION", width=7, width_max=10, priority=7),
-    Column(key="heard", title="HEARD", width=5, priority=2, right=True),
-)
+from bzzz_tui.monitor.node_cells import heard_words
+from bzzz_tui.monitor.top import STALE_MS, led_for
+from bzzz_tui.parts import Fact, Line, Part, fit_line, gauge
+from bzzz_tui.store import LinkPhase, Row, Store
+from bzzz_tui.wording import UNKNOWN, Glyphs, Tone, clean, fabric_state, size, span, tone_glyph
 
 
-def top_facts(store: Store, now_ms: int) -> list[Fact]:
-    """Return the facts of the top line."""
-    status, age_ms = store.status, store.age_ms(now_ms)
-    if status is None:
-        return [Fact(0, [(_link_words(store.link, now_ms), Tone.WARN)])]
-    alive, voters = store.voters()
-    quorum = Tone.OK if alive == voters else Tone.WARN if store.has_quorum() else Tone.BAD
-    up = sum(member.state is MemberState.ALIVE for member in status.members)
-    nodes = Tone.OK if up == len(status.members) else Tone.WARN
-    old = Tone.BAD if age_ms is None or age_ms >= STALE_MS else Tone.PLAIN
-    # Between two answers the age swings from 0 to the refresh time; that is no news.
-    age = UNKNOWN if age_ms is None else span(max(1, age_ms / 1_000))
-    return [
-        Fact(1, [(clean(status.cluster.name), Tone.PLAIN)]),
-        Fact(4, [("RO", Tone.INFO)]),
-        _leader_fact(status),
-        Fact(2, [("quorum ", Tone.MUTED), (f"{alive}/{voters}", quorum)]),
-        Fact(3, [("nodes ", Tone.MUTED), (f"{up}/{len(status.members)}", nodes)]),
-        Fact(0, [("age ", Tone.MUTED), (age, old)]),
-        Fact(5, [("via ", Tone.MUTED), (store.source or UNKNOWN, Tone.PLAIN)]),
-    ]
-
-
-def _leader_fact(status: Status) -> Fact:
-    if status.leader is None:
-        return Fact(0, [("no leader", Tone.BAD), (f" (term {status.term})", Tone.MUTED)])
-    since = _since(status)
-    name: Line = [("leader ", Tone.MUTED), (clean(status.leader), Tone.ACCENT)]
-    long = f" (term {status.term}{', ' + since if since else ''})"
-    return Fact(0, [*name, (long, Tone.MUTED)], [*name, (f" (term {status.term})", Tone.MUTED)])
-
-
-def banner(store: Store, now_ms: int, glyphs: Glyphs) -> tuple[str, Tone] | None:
-    """Return what must not be overlooked, or None when nothing must not."""
-    link, age_ms = store.link, store.age_ms(now_ms)
-    data = "" if age_ms is None else f"data is {span(age_ms / 1_000)} old"
-    if link.phase is LinkPhase.LOST:
-        words = [f"{glyphs.bad} DISCONNECTED", data]
-        if link.retry_at_ms is not None:
-            words.append(f"next attempt in {max(0, link.retry_at_ms - now_ms + 999) // 1_000}s")
-        return f" {glyphs.dot} ".join([*filter(None, words), clean(link.reason)]), Tone.BAD
-    if store.status is None:
-        return None
-    if age_ms is not None and age_ms >= STALE_MS:
-        words = [f"{glyphs.warn} STALE", data, f"asking {link.host}"]
-        return f" {glyphs.dot} ".join(words), Tone.WARN
-    if store.has_quorum():
-        return None
-    alive, voters = store.voters()
-    if store.status.term == 0:
-        words = [f"{glyphs.warn} FORMING", f"{alive} of {voters} voters answer so far"]
-        return f" {glyphs.dot} ".join(words), Tone.WARN
-    words = [
-        f"{glyphs.bad} QUORUM LOST",
-        f"{alive} of {voters} voters answer, {store.status.fabric.quorum} needed",
-        "nothing can be written",
-    ]
-    return f" {glyphs.dot} ".join(words), Tone.BAD
-
-
-def verdict(store: Store, now_ms: int) -> tuple[Tone, str, str]:
+def verdict(store: Store, now_ms: int, stale_ms: int = STALE_MS) -> tuple[Tone, str, str]:
     """Return the state of the whole cluster: tone, one word, one phrase."""
     status, age_ms = store.status, store.age_ms(now_ms)
     if status is None or age_ms is None:
         return Tone.MUTED, "unknown", "no data yet"
-    if age_ms >= STALE_MS or store.link.phase is LinkPhase.LOST:
+    if age_ms >= stale_ms or store.link.phase is LinkPhase.LOST:
         return Tone.WARN, "stale", f"data is {span(age_ms / 1_000)} old"
     return _verdict_of(status, quorum=store.has_quorum())
 
@@ -162,11 +65,10 @@ def summary(store: Store, now_ms: int, width: int, glyphs: Glyphs) -> list[Line]
 def detail(row: Row, age_ms: int) -> list[Fact]:
     """Return what a narrow table leaves out about one host."""
     member = row.member
-    heard = None if member.heard_ms_ago is None else member.heard_ms_ago + age_ms
     facts = [
         ("", member.address, 1),
-        ("heard ", ago(heard), 2),
-        ("up ", span(member.uptime_s), 3),
+        ("heard ", heard_words(row, age_ms), 2),
+        ("up ", span(row.uptime_s), 3),
         ("version ", member.version or UNKNOWN, 4),
         ("CPUs ", UNKNOWN if member.cpu_count is None else str(member.cpu_count), 5),
         ("GPUs ", str(len(member.gpus)), 7),
@@ -187,92 +89,6 @@ def _broker(member: MemberStatus) -> str:
     return "own" if member.broker.startswith(member.node_id) else member.broker
 
 
-def cells(row: Row, age_ms: int, placed: Sequence[Placed], glyphs: Glyphs) -> list[Line]:
-    """Return a host's cells; `age_ms` is the age of the data, which adds to every silence."""
-    stale = age_ms >= STALE_MS
-    made = [_cell(row, age_ms, column, glyphs) for column in placed]
-    if not stale:
-        return made
-    return [[(text, Tone.MUTED) for text, _ in cell] for cell in made]
-
-
-def _cell(row: Row, age_ms: int, placed: Placed, glyphs: Glyphs) -> Line:
-    return _CELLS[placed.column.key](row, age_ms, placed.width, glyphs)
-
-
-def _name(row: Row, _age_ms: int, width: int, glyphs: Glyphs) -> Line:
-    return [(shorten(clean(row.member.name), width, glyphs), Tone.PLAIN)]
-
-
-def _state(row: Row, _age_ms: int, _width: int, glyphs: Glyphs) -> Line:
-    return [member_state(row.member.state, glyphs)]
-
-
-def _role(row: Row, _age_ms: int, _width: int, glyphs: Glyphs) -> Line:
-    if row.leads:
-        return [(f"{glyphs.leader} leader", Tone.ACCENT)]
-    return [("voter", Tone.PLAIN) if row.member.voter else ("edge", Tone.MUTED)]
-
-
-def _cpu(row: Row, _age_ms: int, width: int, glyphs: Glyphs) -> Line:
-    value = row.member.cpu_percent if _known(row) else None
-    return _gauge(None if value is None else value / 100, width - 5, glyphs)
-
-
-def _trend(row: Row, _age_ms: int, width: int, glyphs: Glyphs) -> Line:
-    return [(spark(row.cpu, width, glyphs), Tone.INFO)]
-
-
-def _memory(row: Row, _age_ms: int, _width: int, _glyphs: Glyphs) -> Line:
-    used, total = row.member.memory_used_bytes, row.member.memory_total_bytes
-    if not _known(row) or used is None or not total:
-        return [(UNKNOWN, Tone.MUTED)]
-    return [(used_of(used, total), percent_tone(100 * used / total))]
-
-
-def _load(row: Row, _age_ms: int, _width: int, _glyphs: Glyphs) -> Line:
-    load = row.member.load_1m if _known(row) else None
-    return [(UNKNOWN, Tone.MUTED) if load is None else (f"{load:.2f}", Tone.PLAIN)]
-
-
-def _address(row: Row, _age_ms: int, width: int, glyphs: Glyphs) -> Line:
-    return [(shorten(clean(row.member.address), width, glyphs), Tone.MUTED)]
-
-
-def _uptime(row: Row, _age_ms: int, _width: int, _glyphs: Glyphs) -> Line:
-    return [(span(row.member.uptime_s if _known(row) else None), Tone.MUTED)]
-
-
-def _version(row: Row, _age_ms: int, width: int, glyphs: Glyphs) -> Line:
-    return [(shorten(clean(row.member.version or UNKNOWN), width, glyphs), Tone.MUTED)]
-
-
-def _heard(row: Row, age_ms: int, _width: int, _glyphs: Glyphs) -> Line:
-    heard = row.member.heard_ms_ago
-    words = ago(None if heard is None else heard + age_ms)
-    return [(words, Tone.MUTED if _known(row) else Tone.PLAIN)]
-
-
-def _known(row: Row) -> bool:
-    """Whether the figures are of now: those of a silent node are history."""
-    return row.member.state is MemberState.ALIVE
-
-
-_CELLS: Final[dict[str, Callable[[Row, int, int, Glyphs], Line]]] = {
-    "name": _name,
-    "state": _state,
-    "role": _role,
-    "cpu": _cpu,
-    "trend": _trend,
-    "memory": _memory,
-    "load": _load,
-    "address": _address,
-    "uptime": _uptime,
-    "version": _version,
-    "heard": _heard,
-}
-
-
 def _health_tile(store: Store, now_ms: int, glyphs: Glyphs) -> tuple[Line, Line, Line]:
     tone, word, detail = verdict(store, now_ms)
     return (
@@ -289,7 +105,7 @@ def _leader_tile(store: Store, glyphs: Glyphs) -> tuple[Line, Line, Line]:
         return title, [(UNKNOWN, Tone.MUTED)], []
     if status.leader is None:
         return title, [(f"{glyphs.bad} none", Tone.BAD)], [(f"last term {status.term}", Tone.PLAIN)]
-    since = _since(status)
+    since = led_for(status)
     detail = f"term {status.term}" + (f" {glyphs.dot} {since}" if since else "")
     serving: list[Part] = [] if status.leader_serving else [(f" {glyphs.dot} not yet", Tone.WARN)]
     name = f"{glyphs.leader} {clean(status.leader)}"
@@ -330,34 +146,4 @@ def _total_tile(store: Store, width: int, glyphs: Glyphs) -> tuple[Line, Line, L
 
 
 def _meter(name: str, share: float | None, width: int, glyphs: Glyphs) -> Line:
-    return [(f"{name} ", Tone.MUTED), *_gauge(share, max(4, min(16, width - 10)), glyphs)]
-
-
-def _gauge(share: float | None, width: int, glyphs: Glyphs) -> Line:
-    """Return a percentage and a bar of `width` columns; coloured where it should not be full."""
-    tone = percent_tone(None if share is None else 100 * share)
-    number = UNKNOWN.rjust(4) if share is None else percent(100 * share)
-    filled, track = bar(share, width, glyphs)
-    shade = tone if tone in {Tone.WARN, Tone.BAD} else Tone.OK
-    return [(f"{number} ", tone), (filled, shade), (track, Tone.RULE)]
-
-
-def _since(status: Status) -> str:
-    """Return for how long the leader leads, by the answering node's own wall clock."""
-    if status.leader_since_at is None:
-        return ""
-    try:
-        now = datetime.fromisoformat(status.at)
-        then = datetime.fromisoformat(status.leader_since_at)
-        led = now.astimezone(UTC) - then.astimezone(UTC)
-    except ValueError:
-        return ""
-    return span(max(timedelta(), led).total_seconds())
-
-
-def _link_words(link: Link, now_ms: int) -> str:
-    waited = span((now_ms - link.since_ms) / 1_000)
-    if link.phase is LinkPhase.LOST:
-        return f"no host answers ({waited})"
-    words = link.reason or (f"connecting to {link.host}" if link.host else "connecting")
-    return f"{clean(words)} ({waited})"
+    return [(f"{name} ", Tone.MUTED), *gauge(share, max(4, min(16, width - 10)), glyphs)]

@@ -6,7 +6,6 @@ the network goes through `clean` before it reaches a terminal, for it could hold
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,6 +32,8 @@ class Tone(StrEnum):
     ACCENT = "accent"
     RULE = "rule"
     """Lines and empty parts of bars: never text."""
+    FOUND = "found"
+    """What was searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Glyphs:
     track: str = "░"
     spark: str = "▁▂▃▄▅▆▇█"
     up: str = "↑"
+    down: str = "↓"
     cursor: str = "▌"
     arrow: str = "→"
 
@@ -75,6 +77,7 @@ ASCII: Final = Glyphs(
     track=".",
     spark="_.-=#",
     up="^",
+    down="v",
     cursor=">",
     arrow="->",
 )
@@ -97,7 +100,7 @@ def clean(text: str) -> str:
     """Return `text` without anything that would move a cursor, colour, reorder or hide text."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join("?" if unicodedata.category(c)[0] == "C" else c for c in text)
+    return "".join("?" if not c.isprintable() and c != " " else c for c in text)
 
 
 def member_state(state: MemberState, glyphs: Glyphs) -> tuple[str, Tone]:
@@ -169,6 +172,22 @@ def span(seconds: float | None) -> str:
     if whole < _DAY_S:
         return f"{whole // _HOUR_S}h{whole % _HOUR_S // _MINUTE_S:02d}m"
     return f"{whole // _DAY_S}d{whole % _DAY_S // _HOUR_S}h"
+
+
+def minutes(seconds: float | None) -> str:
+    """Return a duration without its seconds: for what is painted again only now and then."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < _MINUTE_S:
+        return "<1m"
+    return f"{int(seconds) // _MINUTE_S}m" if seconds < _HOUR_S else span(seconds)
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a short time with its unit."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.1f}ms" if value < 100 else f"{value:.0f}ms"  # noqa: PLR2004  three digits
 
 
 def ago(milliseconds: int | None) -> str:

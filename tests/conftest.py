@@ -19,6 +19,7 @@ import pytest
 
 from bzzz_core.errors import BrokerError
 from bzzz_core.fabric.binary import find_binary
+from tests.chaos import network
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -42,8 +43,14 @@ def _testbed_missing() -> str | None:
     return f"no {', '.join(absent)}; run scripts/bootstrap --testbed" if absent else None
 
 
+def _tmux_missing() -> str | None:
+    return None if shutil.which("tmux") else "no tmux; run scripts/bootstrap --testbed"
+
+
 SERVICES: dict[str, Callable[[], str | None]] = {
     "integration": _broker_missing,
+    "netns": network.missing,
+    "tmux": _tmux_missing,
     "testbed": _testbed_missing,
 }
 """Marker -> why it cannot be had here, or None."""
@@ -61,8 +68,12 @@ def _required(service: str) -> bool:
     return _in_ci() or "all" in named or service in named
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, or make it fail where it has to run."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long journeys to a full run; skip what cannot run here, or fail where it has to run."""
+    if "BZZZ_TEST_FULL" not in os.environ:
+        long = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     reasons = {service: missing() for service, missing in SERVICES.items()}
     for item in items:
         for service, reason in reasons.items():
@@ -109,7 +120,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _is_whole(config: pytest.Config) -> bool:
     narrowed = config.option.keyword or config.option.markexpr or config.option.maxfail
     folders = {Path(argument).name for argument in config.args}
-    return not narrowed and ("tests" in folders or set(SERVICES) <= folders)
+    return not narrowed and ("tests" in folders or {"integration", "testbed"} <= folders)
 
 
 def _allowed_skips() -> set[str]:

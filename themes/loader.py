@@ -12,7 +12,7 @@ holds each theme to 4.5.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,11 @@ DEFAULT: Final = "bzzz-dark"
 SIXTEEN: Final = "bzzz-ansi"
 STATUS_COLORS: Final = ("foreground", "muted", "accent", "ok", "warn", "bad", "info")
 GROUNDS: Final = ("background", "surface", "panel", "cursor")
-_COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}|ansi_[a-z_]+")
+_COLOR: Final = re.compile(
+    r"#[0-9a-fA-F]{6}"
+    r"|ansi_(default|(bright_)?(black|red|green|yellow|blue|magenta|cyan|white))"
+)
+_FILE_BYTES_MAX: Final = 100_000
 _HERE: Final = Path(__file__).parent
 
 
@@ -81,6 +85,22 @@ def load(name: str) -> ThemeSpec:
     return parse((_HERE / f"{name}.yaml").read_text(encoding="utf-8"), place=f"{name}.yaml")
 
 
+def load_file(path: Path) -> ThemeSpec:
+    """Read a theme of the operator's; it is named after its file, whatever it calls itself.
+
+    Raises:
+        ConfigError: It cannot be read, or says something that cannot be.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_FILE_BYTES_MAX).decode("utf-8")
+    except OSError as exc:
+        raise ConfigError(f"{path.name}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path.name}: not UTF-8 text") from exc
+    return replace(parse(text, place=path.name), name=path.stem)
+
+
 def parse(text: str, *, place: str) -> ThemeSpec:
     """Check the text of a theme file; `place` names it in messages.
 
@@ -89,7 +109,7 @@ def parse(text: str, *, place: str) -> ThemeSpec:
     """
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
         raise ConfigError(f"{place}: not valid YAML") from exc
     _keys(data, {"name", "dark", "ansi", "colors"}, place)
     _keys(data["colors"], {field.name for field in fields(Colors)}, f"{place}: colors")

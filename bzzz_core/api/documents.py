@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from bzzz_core.api.event_documents import CheckDocument
 from bzzz_core.model import Count, FabricState, Gpu, MemberState, NodeId, Percent, Term, Text
 
 
@@ -36,6 +39,11 @@ class MemberStatus(msgspec.Struct, frozen=True):
     memory_total_bytes: Count | None = None
     gpus: tuple[Gpu, ...] = ()
     broker: Text | None = None
+    rtt_ms: float | None = None
+    """There and back: from the answering node if both vote, else from the member to its broker."""
+    models: tuple[Text, ...] = ()
+    languages: tuple[Text, ...] = ()
+    node_roles: tuple[Text, ...] = ()
 
 
 class FabricStatus(msgspec.Struct, frozen=True):
@@ -69,6 +77,8 @@ class Status(msgspec.Struct, frozen=True):
     role: Text
     members: tuple[MemberStatus, ...]
     fabric: FabricStatus
+    alarms: tuple[Text, ...] = ()
+    """What an operator has to look at on this node, in words."""
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -78,11 +88,25 @@ class Health(msgspec.Struct, frozen=True):
     reasons: tuple[Text, ...] = ()
 
 
+class HealthReport(msgspec.Struct, frozen=True):
+    """`GET /health/checks`: everything that the answering node knows of its health."""
+
+    live: bool
+    """The event loop answers, and the agent has not given up on itself."""
+    ready: bool
+    """It can do its part for the cluster now."""
+    reasons: tuple[str, ...]
+    """Why it is not both; empty if it is."""
+    checks: tuple[CheckDocument, ...]
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """What went wrong, for programs (`code`) and for people (`message`)."""
 
     code: Text
-    message: Text
+    message: Annotated[str, msgspec.Meta(max_length=8_000)]
+    request: Text = ""
+    """The id of the request, as the log and `x-request-id` have it."""
 
 
 class ErrorDocument(msgspec.Struct, frozen=True):

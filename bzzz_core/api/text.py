@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
+import msgspec
 
-from bzzz_core.api.client import ApiClient
+from bzzz_core.api.client import call
 from bzzz_core.api.documents import MemberStatus, Status
 from bzzz_core.config.schema import AgentConfig
-from bzzz_core.config.secrets import resolve
+from bzzz_core.errors import TransportError
+
+_TIMEOUT_S = 3.0
 
 
 def ask(config: AgentConfig) -> Status:
-    """Fetch the status of the agent that runs with this configuration on this machine."""
+    """Fetch the status of the agent that runs with this configuration on this machine.
 
-    async def fetch() -> Status:
-        host = config.network.api_host
-        place = f"[{host}]" if ":" in host else host
-        token = resolve(config.security.api_token)
-        async with ApiClient(f"http://{place}:{config.network.ports.api}", token=token) as client:
-            return await client.status()
-
-    return asyncio.run(fetch())
+    Raises:
+        BzzzError: As `api.client.call`, or the answer is none that this version understands.
+    """
+    answer = call(config, "GET", "/v1/status", timeout_s=_TIMEOUT_S)
+    try:
+        return msgspec.convert(answer, Status)
+    except msgspec.ValidationError as exc:
+        raise TransportError(f"the agent's answer is not understood: {exc}") from exc
 
 
 def render(status: Status) -> str:
@@ -28,10 +30,12 @@ def render(status: Status) -> str:
     leader = status.leader or "none"
     if status.leader and not status.leader_serving:
         leader += " (elected, not serving yet)"
+    fabric = status.fabric
     lines = [
         f"node     {status.node} ({status.role}), version {status.version}, up {status.uptime_s} s",
         f"cluster  {status.cluster.name}, term {status.term}, leader {leader}",
-        f"fabric   {status.fabric.state}, quorum {status.fabric.quorum} of {status.fabric.voters}",
+        f"fabric   {fabric.state}, majority {fabric.quorum} of {fabric.voters} voters",
+        *(f"ALARM    {alarm}" for alarm in status.alarms),
         "",
         f"{'member':<20} {'state':<8} {'cpu':>6} {'memory':>8} {'heard':>8}  address",
     ]

@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.sections import NAME
 from bzzz_core.config.setting import Section, setting
 from bzzz_core.config.sources import dump, load_document
+from bzzz_core.trust import private_files
 
 _PROFILE = "profile.yaml"
+Color: TypeAlias = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "white"]
+"""One of the terminal's own colours, so that every terminal shows it."""
 
 
 class SshAccess(Section):
@@ -74,6 +77,15 @@ class ClusterProfile(Section):
         None, label="SSH", help="How to log in; empty if no host needs it."
     )
     hosts: tuple[ProfileHost, ...] = setting(min_length=1, label="Hosts", help="The machines.")
+    write: bool = setting(
+        default=False, label="Write", help="The monitor may change this cluster without --write."
+    )
+    production: bool = setting(
+        default=False, label="Production", help="What destroys something wants the typed name."
+    )
+    color: Color | None = setting(
+        None, label="Colour", help="Ground of the cluster's name in the monitor's top line."
+    )
 
 
 def home() -> Path:
@@ -110,10 +122,4 @@ def load_profile(path: Path) -> ClusterProfile:
 def save_profile(path: Path, profile: ClusterProfile) -> None:
     """Write a profile so that no reader sees half of it; mode 0600."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(dump(profile))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    private_files.replace(path, dump(profile).encode())

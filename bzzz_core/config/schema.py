@@ -20,6 +20,7 @@ from bzzz_core.config.sections import (
     NetworkAnswers,
     NetworkConfig,
     NodeEntry,
+    ResourcesAnswers,
     ResourcesConfig,
     SecurityAnswers,
     SecurityConfig,
@@ -28,10 +29,12 @@ from bzzz_core.config.sections import (
     SystemAnswers,
     SystemConfig,
     ValidationAnswers,
+    ValidationConfig,
 )
 from bzzz_core.config.setting import Section, setting
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the node's file; `bzzz_core.config.migrations` says what became of the ones before."""
 
 
 class HostSpec(Section):
@@ -68,8 +71,8 @@ class ClusterSpec(Section):
     network: NetworkAnswers = setting(NetworkAnswers(), label="Network", help="Step 2")
     security: SecurityAnswers = setting(SecurityAnswers(), label="Security", help="Step 3")
     ai: AiConfig = setting(AiConfig(), label="AI Integration", help="Step 4")
-    resources: ResourcesConfig = setting(
-        ResourcesConfig(), label="Resource Allocation", help="Step 5"
+    resources: ResourcesAnswers = setting(
+        ResourcesAnswers(), label="Resource Allocation", help="Step 5"
     )
     services: ServicesAnswers = setting(
         ServicesAnswers(), label="Service Deployment", help="Step 6"
@@ -93,11 +96,13 @@ class ClusterSpec(Section):
 class AgentConfig(Section):
     """What one agent reads from its file and environment."""
 
-    version: Literal[1] = setting(1, label="Schema", help="Version of this file's schema.")
-    system: SystemConfig = setting(label="System", help="Who this node is.")
-    network: NetworkConfig = setting(label="Network", help="Where this node is.")
+    version: Literal[2] = setting(
+        2, of_node=True, label="Schema", help="Version of this file's schema."
+    )
+    system: SystemConfig = setting(of_node=True, label="System", help="Who this node is.")
+    network: NetworkConfig = setting(of_node=True, label="Network", help="Where this node is.")
     security: SecurityConfig = setting(
-        SecurityConfig(), label="Security", help="Where its keys are."
+        SecurityConfig(), of_node=True, label="Security", help="Where its keys are."
     )
     ai: AiConfig = setting(AiConfig(), label="AI Integration", help="What answers its questions.")
     resources: ResourcesConfig = setting(
@@ -105,6 +110,9 @@ class AgentConfig(Section):
     )
     services: ServicesConfig = setting(ServicesConfig(), label="Services", help="How it is run.")
     cluster: ClusterConfig = setting(label="Cluster", help="Who belongs to the cluster.")
+    validation: ValidationConfig = setting(
+        ValidationConfig(), label="Validation", help="How a new configuration is checked."
+    )
 
     @model_validator(mode="after")
     def _is_enrolled(self) -> Self:
@@ -117,6 +125,11 @@ class AgentConfig(Section):
         """Return this node's own entry."""
         return next(n for n in self.cluster.nodes if n.name == self.system.node_name)
 
+    def with_nodes(self, nodes: tuple[NodeEntry, ...]) -> Self:
+        """Return this configuration with other nodes in the cluster, this one among them."""
+        cluster = self.cluster.model_copy(update={"nodes": nodes})
+        return self.model_copy(update={"cluster": cluster})
+
 
 def resolve(
     spec: ClusterSpec, host: HostSpec, *, cluster_id: str, nodes: tuple[NodeEntry, ...]
@@ -126,9 +139,10 @@ def resolve(
     return AgentConfig(
         system=SystemConfig(node_name=host.name),
         network=NetworkConfig(address=me.address, ports=spec.network.ports),
+        security=SecurityConfig(leaf_s=spec.security.tls.leaf_days * 86_400),
         ai=spec.ai,
-        resources=spec.resources,
-        services=ServicesConfig(broker="unit" if me.voter else "none"),
+        resources=ResourcesConfig.model_validate(spec.resources.model_dump()),
+        services=ServicesConfig(broker="unit", profile=spec.services.profile),
         cluster=ClusterConfig(**spec.cluster.model_dump(), id=cluster_id, nodes=nodes),
     )
 

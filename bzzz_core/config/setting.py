@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False
+    )
 
 
 def setting(
@@ -24,6 +26,8 @@ def setting(
     help: str,  # noqa: A002  the word operators know
     unit: str | None = None,
     reloadable: bool = False,
+    of_node: bool = False,
+    aliases: tuple[str, ...] = (),
     **constraint: Any,
 ) -> Any:
     """Declare one field.
@@ -34,12 +38,20 @@ def setting(
         help: One sentence for an operator who has not read the documentation.
         unit: Unit of the value, for display ("ms", "bytes", "days").
         reloadable: A running agent takes a new value without restart.
+        of_node: The value is this node's own and can never be set for the whole cluster; it holds
+            for everything below the field.
+        aliases: Further names of environment variables, besides the one the path gives.
         constraint: What pydantic checks: `ge`, `le`, `pattern`, `min_length` ...
     """
     return Field(
         default,
         title=label,
         description=help,
-        json_schema_extra={"unit": unit, "reloadable": reloadable},
+        json_schema_extra={
+            "unit": unit,
+            "reloadable": reloadable,
+            "of_node": of_node,
+            "environment": list(aliases),
+        },
         **constraint,
     )

@@ -14,9 +14,11 @@ from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec, resolve, voter_count
 from bzzz_core.config.sections import NodeEntry
-from bzzz_core.config.sources import dump
+from bzzz_core.config.sources import dump_own
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.host import Enrolled, HostFacts, Python
+from bzzz_core.errors import TrustError
+from bzzz_core.trust.certificate import requested_key_sha256
 
 PYTHON_OLDEST: Final = (3, 11)
 PYTHON_NEWEST: Final = (3, 14)
@@ -132,10 +134,20 @@ def node_entries(
             address=node_address(host),
             fabric_client=spec.network.ports.fabric_client,
             fabric_cluster=spec.network.ports.fabric_cluster,
+            join=spec.network.ports.join,
+            route_pin=_route_pin(enrolled[host.name]),
             voter=host.name in voters,
         )
         for host in spec.hosts
     )
+
+
+def _route_pin(enrolled: Enrolled) -> str:
+    """Return the hash of the key with which a node's broker meets others; empty if unknown."""
+    try:
+        return requested_key_sha256(enrolled.route_csr)
+    except TrustError:
+        return ""
 
 
 def node_address(host: HostSpec) -> str:
@@ -157,7 +169,7 @@ def agent_config(goal: Goal) -> str | None:
         endpoint = endpoint.model_copy(update={"api_key": f"file:{AI_KEY}"})
         ai = config.ai.model_copy(update={"endpoint": endpoint})
         config = config.model_copy(update={"ai": ai})
-    return dump(config)
+    return dump_own(config)
 
 
 def names_of(hosts: Sequence[HostSpec]) -> str:

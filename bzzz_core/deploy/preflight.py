@@ -31,8 +31,8 @@ INODES_MIN: Final = 20_000
 """A release has about 2,000 files with its compiled ones; three are kept, and some room."""
 PAIR: Final = 2
 _NO_REPLACEMENT: Final = (
-    "replacing a voter is not built yet; restore its /etc/bzzz and /var/lib/bzzz, or found a new"
-    " cluster"
+    "setup does not replace a voter: remove its node and let the machine join by token"
+    " (`bzzz-agent join`), or restore its /etc/bzzz and /var/lib/bzzz"
 )
 _OUR_UNITS: Final = frozenset({f"{layout.FABRIC}.service", f"{layout.AGENT}.service"})
 

@@ -41,8 +41,10 @@ from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import AI_KEY, Known, Root, node_address
 from bzzz_core.errors import ConfigError, PreconditionFailed, SecretError
 from bzzz_core.trust import private_files
-from bzzz_core.trust.ca import Authority, Purpose
+from bzzz_core.trust.ca import Authority
 from bzzz_core.trust.certificate import describe
+from bzzz_core.trust.certify import Issuers
+from bzzz_core.trust.names import Purpose
 
 CLUSTER_ID: Final = re.compile(r"[0-9a-f]{32}")
 _TOKEN_BYTES: Final = 32
@@ -50,11 +52,11 @@ _TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCluster:
-    """An operator's cluster with its authorities unlocked."""
+    """An operator's cluster, its authorities unlocked and asked for the issuers of this run."""
 
     cluster_id: str
-    node_ca: Authority
-    fabric_ca: Authority
+    issuers: Issuers
+    """Made for this run; voters that need issuers get these, and their keys are kept nowhere."""
     secrets: dict[str, Secret]
     """Path on the host -> content of the file that belongs there."""
 
@@ -150,8 +152,10 @@ class ClusterState:
         assert cluster_id is not None, "it was made above"
         return OpenCluster(
             cluster_id=cluster_id,
-            node_ca=self._authority(Purpose.NODE, spec, passphrase),
-            fabric_ca=self._authority(Purpose.FABRIC, spec, passphrase),
+            issuers=Issuers.below(
+                self._authority(Purpose.NODE, spec, passphrase),
+                self._authority(Purpose.FABRIC, spec, passphrase),
+            ),
             secrets=self._host_secrets(spec),
         )
 

@@ -9,6 +9,12 @@ directory first on its path (`-m`), so the packages of the release are found the
 A later run reads that and knows exactly whether a restart is due, even if an earlier run died
 between writing a file and restarting.
 
+The agent tells the watchdog that it lives while its event loop runs and it has not given up on
+itself (`health.watchdog`); otherwise systemd ends it with SIGABRT, of which the journal then has
+where every thread stood. An end may take what the plan of the shutdown allows, and a moment more.
+
+A node that left or was revoked ends with status 7 and is not started again (`docs/commands.md`).
+
 Hardening: each line was run on Debian 12 with the agent and the broker. Left out on purpose:
 ProtectProc and ProcSubset hide the processes that monitoring counts, PrivateUsers hides groups that
 later features need, PrivateDevices would hide graphics cards and is used only where there are none.
@@ -16,18 +22,28 @@ later features need, PrivateDevices would hide graphics cards and is used only w
 
 from __future__ import annotations
 
+from typing import Final
+
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.health.checks.process import OWN_BYTES_MAX
+from bzzz_core.shutdown.plan import ORDER, budget_ms
 
-_COMMON_INPUTS = (layout.AGENT_CONFIG, layout.NODE_CERTIFICATE, layout.NODE_CA)
-_VOTER_INPUTS = (layout.ROUTE_CERTIFICATE, layout.FABRIC_CA)
+WATCHDOG_S: Final = 60
+"""Longer than an end takes, and than a busy machine keeps an agent waiting; short for a hung one,
+which others have long replaced where it led."""
+_STOP_S: Final = {layout.AGENT: -(-budget_ms(ORDER) // 1_000) + 3, layout.FABRIC: 20}
+"""The broker is given 10 s and its companion, if there is one, the same."""
 
 
 def inputs_of(unit: str) -> tuple[str, ...]:
-    """Return the files whose change asks for a restart of a unit."""
+    """Return the files whose change asks for a restart of a unit.
+
+    Certificates are none of them: nodes renew theirs while they run, and take new ones by reload.
+    """
     if unit == layout.FABRIC:
-        return (*_COMMON_INPUTS, *_VOTER_INPUTS)
-    return (*_COMMON_INPUTS, layout.API_TOKEN)
+        return (layout.AGENT_CONFIG,)
+    return (layout.AGENT_CONFIG, layout.API_TOKEN)
 
 
 def unit_text(unit: str, goal: Goal) -> str:
@@ -57,19 +73,19 @@ WantedBy=multi-user.target
 
 
 def _agent(goal: Goal) -> str:
-    after = f"{layout.FABRIC}.service " if goal.voter else ""
     return f"""\
 # Written by bzzz-tui setup; changes are overwritten. Use a drop-in instead.
 [Unit]
 Description=BZZZ agent of this node
-After={after}network-online.target
+After={layout.FABRIC}.service network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
 Type=notify
 {_command(layout.AGENT, "run", goal)}
-MemoryMax=512M
+WatchdogSec={WATCHDOG_S}
+MemoryMax={OWN_BYTES_MAX >> 20}M
 MemoryDenyWriteExecute=yes
 {_hardening(goal)}
 [Install]
@@ -90,9 +106,10 @@ SyslogIdentifier={unit}
 ExecStartPre=/bin/sh -c '{{ pwd -P; sha256sum {inputs}; }} >/run/{unit}/inputs'
 ExecStart={goal.python.path} -s -m bzzz_core.cli {words} --config {layout.AGENT_CONFIG}
 Restart=on-failure
+RestartPreventExitStatus=7
 RestartSec=1
 TimeoutStartSec=infinity
-TimeoutStopSec=20
+TimeoutStopSec={_STOP_S[unit]}
 KillMode=mixed
 TasksMax=512"""
 
@@ -103,7 +120,7 @@ def _hardening(goal: Goal) -> str:
     return f"""\
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={paths.data} {paths.logs}
+ReadWritePaths={paths.data} {paths.logs} {layout.SECRETS}
 ProtectHome=yes
 PrivateTmp=yes
 {private_devices}ProtectKernelTunables=yes

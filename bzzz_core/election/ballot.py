@@ -6,8 +6,12 @@ another state of the `_term` record, for another candidate, or after the voters 
 certificate is a majority of such ballots by distinct voters of the committed set. The store cannot
 read ballots: that everyone checks the certificate before following is what gives them force.
 
+A warrant is signed likewise, by the leader that hands over; and in the store a record carries its
+author's signature, so that a false one can be held against whoever wrote it.
+
 Rules: no decisions about time or terms here, that is `machine`'s; whatever does not hold raises
-`TrustError`, never anything else.
+`Rejected`, never anything else. Ballots of voters that this node does not know come first: its own
+set may be the old one, so nothing follows from them.
 """
 
 from __future__ import annotations
@@ -17,13 +21,22 @@ from typing import TypeAlias
 
 import msgspec
 
-from bzzz_core.election.messages import Ballot, SignedBallot, TermRecord
+from bzzz_core.election.messages import (
+    Ballot,
+    SignedBallot,
+    SignedWarrant,
+    TermRecord,
+    Warrant,
+)
+from bzzz_core.election.quarantine import Offence, Rejected
 from bzzz_core.errors import TrustError
 from bzzz_core.model import ClusterId, StreamId, VoterSet
 from bzzz_core.ports import Signer
 from bzzz_core.trust import keys
 
 BALLOT_CONTEXT = b"bzzz ballot 1"
+WARRANT_CONTEXT = b"bzzz warrant 1"
+AUTHOR_CONTEXT = b"bzzz term record 1"
 RECORD_BYTES_MAX = 16_384
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes, bytes], None]
@@ -42,15 +55,69 @@ def verify_ballot(signed: SignedBallot, voters: VoterSet, verify: Verify = keys.
     """Check that a member of `voters` signed this ballot, for this set.
 
     Raises:
-        TrustError: The voter is none, the set is another, or the signature does not hold.
+        Rejected: The voter is none, the set is another, or the signature does not hold.
     """
     ballot = signed.ballot
+    if ballot.voters != voters.digest():
+        what = f"ballot of {ballot.voter} was cast in another voter set"
+        raise Rejected(what, Offence.OTHER_VOTERS)
     voter = voters.find(ballot.voter)
     if voter is None:
-        raise TrustError(f"ballot of {ballot.voter}, which is no voter")
-    if ballot.voters != voters.digest():
-        raise TrustError(f"ballot of {ballot.voter} was cast in another voter set")
-    verify(voter.public_key, BALLOT_CONTEXT, _encoder.encode(ballot), signed.signature)
+        raise Rejected(f"ballot of {ballot.voter}, which is no voter", Offence.UNTRUE)
+    try:
+        verify(voter.public_key, BALLOT_CONTEXT, _encoder.encode(ballot), signed.signature)
+    except TrustError as exc:
+        raise Rejected(f"ballot of {ballot.voter}: {exc}", Offence.UNPROVEN) from exc
+
+
+def sign_warrant(warrant: Warrant, signer: Signer) -> SignedWarrant:
+    """Return `warrant` signed; its leader must be the owner of the signer's key."""
+    return SignedWarrant(warrant, signer.sign(WARRANT_CONTEXT, _encoder.encode(warrant)))
+
+
+def verify_warrant(
+    signed: SignedWarrant, *, cluster: ClusterId, stream: StreamId, voters: VoterSet
+) -> None:
+    """Check that a member of `voters` signed this warrant, for this cluster and stream.
+
+    Raises:
+        Rejected: It did not.
+    """
+    warrant = signed.warrant
+    leader = voters.find(warrant.leader)
+    if warrant.stream != stream or leader is None:
+        what = f"warrant of {warrant.leader} for a leadership that is not known here"
+        raise Rejected(what, Offence.OTHER_VOTERS)
+    if warrant.cluster != cluster or voters.find(warrant.successor) is None:
+        raise Rejected(f"warrant of {warrant.leader} for no voter of this set", Offence.UNTRUE)
+    try:
+        keys.verify(leader.public_key, WARRANT_CONTEXT, _encoder.encode(warrant), signed.signature)
+    except TrustError as exc:
+        raise Rejected(f"warrant of {warrant.leader}: {exc}", Offence.UNTRUE) from exc
+
+
+def sign_record(record: TermRecord, signer: Signer) -> TermRecord:
+    """Return `record` with its author's signature; the store keeps it in this form."""
+    return msgspec.structs.replace(
+        record, author=signer.sign(AUTHOR_CONTEXT, _encoder.encode(_unsigned(record)))
+    )
+
+
+def authored(record: TermRecord, voters: VoterSet) -> bool:
+    """Return whether the leader that `record` names wrote it itself."""
+    leader = voters.find(record.leader)
+    if leader is None or not record.author:
+        return False
+    try:
+        payload = _encoder.encode(_unsigned(record))
+        keys.verify(leader.public_key, AUTHOR_CONTEXT, payload, record.author)
+    except TrustError:
+        return False
+    return True
+
+
+def _unsigned(record: TermRecord) -> TermRecord:
+    return msgspec.structs.replace(record, author=b"")
 
 
 def verify_certificate(
@@ -64,11 +131,13 @@ def verify_certificate(
     """Check that a majority of `voters` made the leader of `record`.
 
     Raises:
-        TrustError: The leader is no voter, a ballot says something else or is forged, a voter
-            counts twice, or they are too few.
+        Rejected: The leader is no voter, a ballot says something else or is forged, a voter counts
+            twice, or they are too few; or it belongs to another voter set or stream.
     """
+    _check_world(record, stream=stream, voters=voters)
     if voters.find(record.leader) is None:
-        raise TrustError(f"term {record.term} names {record.leader}, which is no voter")
+        what = f"term {record.term} names {record.leader}, which is no voter"
+        raise Rejected(what, Offence.UNPROVEN)
     counted = set()
     for signed in record.certificate:
         voter = signed.ballot.voter
@@ -82,16 +151,27 @@ def verify_certificate(
             voters.digest(),
         )
         if signed.ballot != expected:
-            raise TrustError(f"certificate of term {record.term}: ballot of {voter} is not for it")
+            what = f"certificate of term {record.term}: ballot of {voter} is not for it"
+            raise Rejected(what, Offence.UNPROVEN)
         if voter in counted:
-            raise TrustError(f"certificate of term {record.term}: {voter} counts twice")
+            what = f"certificate of term {record.term}: {voter} counts twice"
+            raise Rejected(what, Offence.UNPROVEN)
         verify_ballot(signed, voters, verify)
         counted.add(voter)
     if len(counted) < voters.majority:
-        raise TrustError(
+        raise Rejected(
             f"certificate of term {record.term}: {len(counted)} ballots, "
-            f"{voters.majority} make a majority"
+            f"{voters.majority} make a majority",
+            Offence.UNPROVEN,
         )
+
+
+def _check_world(record: TermRecord, *, stream: StreamId, voters: VoterSet) -> None:
+    for signed in record.certificate:
+        ballot = signed.ballot
+        if ballot.voters != voters.digest() or ballot.stream != stream:
+            what = f"certificate of term {record.term} is of other voters or another stream"
+            raise Rejected(what, Offence.OTHER_VOTERS)
 
 
 def encode_record(record: TermRecord) -> bytes:
@@ -103,11 +183,12 @@ def decode_record(data: bytes) -> TermRecord:
     """Parse the content of `_term`; the certificate is not checked here.
 
     Raises:
-        TrustError: Too large or malformed.
+        Rejected: Too large or malformed.
     """
     if len(data) > RECORD_BYTES_MAX:
-        raise TrustError(f"_term holds {len(data)} bytes, more than {RECORD_BYTES_MAX}")
+        what = f"_term holds {len(data)} bytes, more than {RECORD_BYTES_MAX}"
+        raise Rejected(what, Offence.MALFORMED)
     try:
         return _records.decode(data)
     except (ValueError, RecursionError) as exc:
-        raise TrustError("_term holds no term record") from exc
+        raise Rejected("_term holds no term record", Offence.MALFORMED) from exc

@@ -9,10 +9,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from bzzz_core.election.messages import Ballot, Message, TermRecord
+from bzzz_core.election.messages import (
+    Ballot,
+    Message,
+    Standing,
+    Stock,
+    TermRecord,
+    Warrant,
+)
 from bzzz_core.model import NodeId, Revision, Term, Vote
+
+
+class StepDown(StrEnum):
+    """Why a leadership ended on the node that held it."""
+
+    QUORUM_LOST = "quorum lost"
+    OVERTAKEN = "overtaken"
+    GUARD_REFUSED = "guard refused"
+    VOTED_OUT = "a voter will not follow any more"
+    UNABLE = "its writes were not acknowledged"
+    RESIGNED = "resigned"
+    TRANSFERRED = "handed over"
+    VOTERS_CHANGED = "the voters changed"
+
+
+class Cause(StrEnum):
+    """Why somebody stood."""
+
+    FIRST = "first election"
+    TIMEOUT = "the leader fell silent"
+    RESIGNED = "the leader resigned"
+    TRANSFER = "handed over"
+    OPERATOR = "an operator asked for it"
+    VOTERS_CHANGED = "the voters changed"
+    UNPROVEN = "the term record named nobody who was elected"
+
+
+NO_TERM: Final = Term(0)
 
 # ---- events
 
@@ -73,6 +108,9 @@ class TermRead:
     sequence: Revision
     record: TermRecord | None
     """None if nobody wrote it yet (`sequence` 0), or if its certificate does not hold."""
+    claimed: Term = NO_TERM
+    """The term that a record without a valid certificate names: nobody leads by it, but it is spent
+    all the same, so that terms only grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +135,48 @@ class GuardRefused:
 
 @dataclass(frozen=True, slots=True)
 class Resign:
-    """The operator or the shutdown wants this node not to lead."""
+    """This node shall not lead: an operator or the shutdown wants it, or `reason` forbids it."""
+
+    reason: StepDown = StepDown.RESIGNED
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """The operator wants this node to stand now, for want of a leader."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The operator wants another voter to lead; None: the fittest."""
+
+    to: NodeId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The leader's writes have stopped; this is what they left behind."""
+
+    term: Term
+    stock: Stock
+
+
+@dataclass(frozen=True, slots=True)
+class NotDrained:
+    """The leader's writes did not come to an end."""
+
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Act as no leader from now on, heartbeats apart: the voters are being changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """These voters, and no others, are not to be trusted with votes."""
+
+    nodes: frozenset[NodeId]
 
 
 Event: TypeAlias = (
@@ -113,20 +192,15 @@ Event: TypeAlias = (
     | Served
     | GuardRefused
     | Resign
+    | Stand
+    | HandOver
+    | Drained
+    | NotDrained
+    | Suspend
+    | Quarantined
 )
 
 # ---- actions
-
-
-class StepDown(StrEnum):
-    """Why a leadership ended on the node that held it."""
-
-    QUORUM_LOST = "quorum lost"
-    OVERTAKEN = "overtaken"
-    GUARD_REFUSED = "guard refused"
-    VOTED_OUT = "a voter will not follow any more"
-    UNABLE = "its first write was not acknowledged"
-    RESIGNED = "resigned"
 
 
 class Refusal(StrEnum):
@@ -138,6 +212,7 @@ class Refusal(StrEnum):
     STALE = "a newer term record is known"
     BEHIND = "the named term record is not known yet"
     VOTED = "voted in this term or a later one"
+    QUARANTINED = "the candidate is quarantined"
     TERM_JUMP = "the term jumps too far"
 
 
@@ -183,11 +258,34 @@ class ReadTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class Campaign:
+    """How an election went, as its winner saw it; for the history."""
+
+    cause: Cause
+    words: str
+    """What the leader before said when it went; empty if it said nothing."""
+    predecessor: NodeId | None
+    predecessor_term: Term
+    began_ms: int
+    """When the winner believed in no leader any more."""
+    candidates: tuple[Standing, ...]
+    """Who asked this node for votes in this time, and the node itself."""
+    given: tuple[NodeId, ...] = ()
+    """Whose ballots are in the certificate."""
+    refused: tuple[tuple[NodeId, str], ...] = ()
+    """Who gave none, and why."""
+    warrant: Warrant | None = None
+    """What the leader before handed over."""
+
+
+@dataclass(frozen=True, slots=True)
 class BecameLeader:
     """This node leads; do the first guarded write, then answer `Served`."""
 
     term: Term
     sequence: Revision
+    record: TermRecord
+    campaign: Campaign
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +310,14 @@ class LeaderLost:
     """The leader of `term` has been silent for `detect_ms`, or has resigned."""
 
     term: Term
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderBack:
+    """The leader of `term` leads on: it was lost, or this node slept, and now it is heard again."""
+
+    term: Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +327,43 @@ class Decided:
     candidate: NodeId
     term: Term
     refusal: Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class PollFailed:
+    """This node's poll for `term` found no majority; for people and the history."""
+
+    term: Term
+    given: tuple[NodeId, ...]
+    refused: tuple[tuple[NodeId, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Let the writes under way end, take stock, and answer `Drained` or `NotDrained`."""
+
+    term: Term
+    to: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class HandingFailed:
+    """This node could not hand its office over; if it led before, it goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendWarrant:
+    """Sign the warrant and send it to everybody in a `Transfer` of this number."""
+
+    warrant: Warrant
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckVoters:
+    """Read `_voters`: it may name another set by now."""
 
 
 Action: TypeAlias = (
@@ -234,5 +377,11 @@ Action: TypeAlias = (
     | SteppedDown
     | LeaderFound
     | LeaderLost
+    | LeaderBack
     | Decided
+    | PollFailed
+    | Drain
+    | HandingFailed
+    | SendWarrant
+    | CheckVoters
 )

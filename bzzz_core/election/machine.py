@@ -27,22 +27,29 @@ Why a leader stops before another one starts, on clocks whose rates differ by up
     leads while   now - send time of the newest heartbeat a majority acknowledged < check_quorum_ms
     votes when    now - arrival of the last heartbeat >= detect_ms       check_quorum <= 0.8 detect
 
-A voter gives its ballot only on the newest revision S that it knows itself, and has then abandoned
+A voter gives its ballot only on the newest revision S that it knows itself and that the store has
+shown it (a leader may claim what it likes: that would cost its followers every leader to come, for
+they wait for a revision that never was), and has then abandoned
 the leader of S: it answers no heartbeats of S and older any more, it refuses them. If such a leader
 leads on without it (the poll failed), it resigns after a while, or that voter would be lost until
 the next election. A node that starts waits `detect_ms` before it votes, as if it had just answered
 a heartbeat; one without memory besides answers none for 2 x detect_ms, in which any poll it took
-part in is over.
+part in is over. It votes again when the record has moved, or after a long time without leader, in
+terms far above all it knows.
 
 Who stands first, so that two rarely do: `detect_ms + rank x rank_delay_ms` after the last
 heartbeat, where rank is the place by (score, id) in the table that the leader sent with it. A
 failed candidacy waits (1 + place by id) x rank_delay_ms, different for each voter: no lockstep.
 A node that lost or gave up leadership waits detect_ms + voters x rank_delay_ms: behind everyone.
 
+A leader that hands over leads no more from the moment in which its warrant leaves; the warrant
+frees the voters from waiting for silence, for its successor only. One that changes the voters leads
+no more from the moment in which it sends them. With manual failover silence makes no candidate.
+
 The parts, all as pure as this one: `state` holds what a node knows, `stages` what it is busy with,
 `memory` what a voter must not forget; `candidate`, `leader` and `voter` hold the transitions, each
-for one of the three parts that a node may play; this module hands events to them and ends what has
-lasted too long.
+for one of the three parts that a node may play; `deadlines` says when to look again; this module
+hands events to them and ends what has lasted too long.
 
 Rules: time arrives as `now_ms` and is never read; messages and records in events are proven
 (`wire`, `ballot`) before they get here; no part imports anything that does I/O. Every `match` over
@@ -52,10 +59,10 @@ a union is complete, which mypy proves; "no branch" tells the coverage of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from bzzz_core.config.sections import Timings
 from bzzz_core.election.candidate import (
+    ask,
     count_ballot,
     count_sounding,
     fail,
@@ -63,17 +70,25 @@ from bzzz_core.election.candidate import (
     is_late,
     may_stand,
     sound,
+    stand,
 )
+from bzzz_core.election.deadlines import next_deadline_ms
 from bzzz_core.election.events import (
+    NO_TERM,
     Action,
-    Broadcast,
+    CheckVoters,
+    Drained,
     Event,
     GuardRefused,
+    HandOver,
     Heard,
+    NotDrained,
+    Quarantined,
     Resign,
     Scored,
     Served,
-    StepDown,
+    Stand,
+    Suspend,
     TermRead,
     TermRefused,
     TermUnknown,
@@ -86,25 +101,39 @@ from bzzz_core.election.leader import (
     beat,
     count_ack,
     count_refusal,
-    give_up,
+    expire,
+    hand_over,
+    lead_on,
     lose_guard,
     resign,
+    send_warrant,
     serve,
 )
+from bzzz_core.election.memory import Memory
 from bzzz_core.election.messages import (
+    Evidence,
     Heartbeat,
     HeartbeatAck,
     HeartbeatRefusal,
     Message,
     PreVoteReply,
     PreVoteRequest,
+    Proclamation,
     Resignation,
+    Transfer,
     VoteReply,
     VoteRequest,
 )
 from bzzz_core.election.stages import Office, Polling, Role, Sounding
 from bzzz_core.election.state import NodeState
-from bzzz_core.election.voter import answer_request, answer_sounding, cast, follow, release
+from bzzz_core.election.voter import (
+    answer_request,
+    answer_sounding,
+    cast,
+    follow,
+    release,
+    succeed,
+)
 from bzzz_core.model import (
     ClusterId,
     FencingToken,
@@ -115,10 +144,6 @@ from bzzz_core.model import (
     Vote,
     VoterSet,
 )
-
-UNABLE_DETECTS: Final = 20
-"""A leader whose first write is not acknowledged for this many `detect_ms` goes, for it may be the
-only one that cannot reach the store. A stream without leader comes back in 4 to 9 s (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +163,8 @@ class View:
     """Revision of the leader's first guarded write, or 0 while none is acknowledged."""
     abstains: bool
     """Whether this voter must not vote because it lost its memory."""
+    waits_for_operator: bool = False
+    """Whether nobody leads and this voter stands only if an operator asks (manual failover)."""
 
 
 class Election:
@@ -153,6 +180,8 @@ class Election:
         voters: VoterSet,
         vote: Vote | None,
         now_ms: int,
+        manual: bool = False,
+        floor: Term = NO_TERM,
     ) -> None:
         """Start as a follower that knows the voters, its last vote, and nothing else.
 
@@ -164,15 +193,30 @@ class Election:
             voters: The committed set.
             vote: What the vote store returned: an empty vote on the first start, None if lost.
             now_ms: The time of the start.
+            manual: Whether a leader that falls silent is replaced only if an operator asks.
+            floor: The highest term that this node knew under the voters before.
         """
+        memory = Memory(
+            vote,
+            stream=stream,
+            voters=len(voters.voters),
+            mute_until_ms=now_ms + 2 * timings.detect_ms,
+        )
         self._node = NodeState(
-            timings,
+            timings=timings,
             me=me,
             cluster=cluster,
             stream=stream,
             voters=voters,
-            vote=vote,
-            now_ms=now_ms,
+            memory=memory,
+            manual=manual,
+            floor=max(floor, voters.term),
+            heard_ms=now_ms,
+            leader_since_ms=now_ms,
+            unsure_ms=now_ms,
+            read_at_ms=now_ms,
+            not_before_ms=now_ms,
+            mandate_until_ms=now_ms,
         )
 
     def view(self) -> View:
@@ -193,13 +237,27 @@ class Election:
             node.leader_since_ms,
             node.served,
             node.memory.abstains and node.votes,
+            self._waits(),
         )
+
+    def _waits(self) -> bool:
+        node = self._node
+        idle = node.votes and node.leader is None and node.stage is None
+        return idle and node.based and not node.permitted()
+
+    def highest_term(self) -> Term:
+        """Return the highest term that this node has proof of or voted in."""
+        return self._node.highest_term()
+
+    def next_deadline_ms(self, now_ms: int) -> int | None:
+        """Return when a `Tick` is due at the latest if nothing else happens; None: never."""
+        return next_deadline_ms(self._node, now_ms)
 
     def token_at(self, now_ms: int) -> FencingToken | None:
         """Return the token for a write made now, or None if this node does not lead now."""
         node = self._node
         office = node.stage
-        if isinstance(office, Office) and office.confirmed and node.has_quorum(office, now_ms):
+        if isinstance(office, Office) and office.writes and node.has_quorum(office, now_ms):
             return FencingToken(node.stream, office.sequence)
         return None
 
@@ -222,43 +280,65 @@ class Election:
                 serve(node, term, revision)
             case GuardRefused(term):
                 actions += lose_guard(node, term, now_ms)
-            case Resign():  # pragma: no branch
-                actions += resign(node, now_ms)
+            case Stand():
+                actions += stand(node, now_ms)
+            case Quarantined(nodes):
+                node.quarantined = nodes - {node.me}
+            case _:
+                actions += self._be_told(event, now_ms)
         return actions
+
+    def _be_told(
+        self, event: Resign | HandOver | Drained | NotDrained | Suspend, now_ms: int
+    ) -> list[Action]:
+        """Take what concerns whoever leads, and nobody else."""
+        node = self._node
+        match event:
+            case Resign(reason):
+                return resign(node, reason, now_ms)
+            case HandOver(to):
+                return hand_over(node, to, now_ms)
+            case Drained():
+                return send_warrant(node, event, now_ms)
+            case NotDrained(term):
+                return lead_on(node, term)
+            case Suspend():  # pragma: no branch
+                if isinstance(node.stage, Office):
+                    node.stage.suspended = True
+        return []
 
     def _expire(self, now_ms: int) -> list[Action]:
         """End what has lasted too long, before anything else is looked at: we may have slept."""
         node = self._node
-        match node.stage:
-            case Office(confirmed=True) as office if not node.has_quorum(office, now_ms):
-                return node.leave_office(StepDown.QUORUM_LOST, now_ms)
-            case Office(confirmed=True, served=0, since_ms=since_ms) as office:
-                if now_ms - since_ms >= UNABLE_DETECTS * node.timings.detect_ms:
-                    return give_up(node, office, StepDown.UNABLE, now_ms)
-            case Office(confirmed=False, since_ms=since_ms):
-                if now_ms - since_ms >= node.timings.detect_ms:
-                    return node.leave_office(StepDown.QUORUM_LOST, now_ms)
-            case Polling(deadline_ms=deadline_ms) if now_ms >= deadline_ms:
-                fail(node, now_ms)
-        if node.leader is None or isinstance(node.stage, Office):
-            return []
-        if now_ms - node.heard_ms < node.timings.detect_ms:
-            return []
-        return node.lose_leader(now_ms)
+        if isinstance(node.stage, Office):
+            return expire(node, node.stage, now_ms)
+        actions: list[Action] = []
+        if isinstance(node.stage, Polling) and now_ms >= node.stage.deadline_ms:
+            actions += fail(node, node.stage, now_ms)
+        if node.leader is not None and now_ms - node.heard_ms >= node.timings.detect_ms:
+            actions += node.lose_leader(now_ms)
+        return actions
 
     def _tick(self, now_ms: int) -> list[Action]:
         node = self._node
         actions: list[Action] = []
         if node.read_at_ms is not None and now_ms >= node.read_at_ms:
             actions += node.read()
+        lonely_ms, unsure_ms = node.lonely_at(), node.unsure_at()
+        if lonely_ms is not None and now_ms >= lonely_ms:
+            actions += node.return_lonely()
+        if unsure_ms is not None and now_ms >= unsure_ms:
+            node.unsure_ms = now_ms
+            actions.append(CheckVoters())
         match node.stage:
             case None if may_stand(node, now_ms):
                 actions += sound(node, now_ms)
             case Sounding(sent_ms=sent_ms) if is_late(node, sent_ms, now_ms):
-                actions += sound(node, now_ms)
-            case Polling(sent_ms=sent_ms) as poll if is_late(node, sent_ms, now_ms):
-                poll.sent_ms = now_ms
-                actions.append(Broadcast(VoteRequest(poll.term, poll.previous, node.score)))
+                node.stage = None
+                actions += sound(node, now_ms) if node.stands_at(now_ms) is not None else []
+            case Polling(sent_ms=sent_ms) as polling if is_late(node, sent_ms, now_ms):
+                polling.sent_ms = now_ms
+                actions.append(ask(node, polling))
             case Office(due_ms=due_ms) as office if now_ms >= due_ms:
                 actions += beat(node, office, now_ms)
             case _:
@@ -269,19 +349,41 @@ class Election:
         node = self._node
         match message:
             case PreVoteRequest():
-                actions = answer_sounding(node, sender, message, now_ms)
+                return answer_sounding(node, sender, message, now_ms)
             case PreVoteReply():
-                actions = count_sounding(node, sender, message, now_ms)
+                return count_sounding(node, sender, message, now_ms)
             case VoteRequest():
-                actions = answer_request(node, sender, message, now_ms)
+                return answer_request(node, sender, message, now_ms)
             case VoteReply():
-                actions = count_ballot(node, sender, message, now_ms)
+                return count_ballot(node, sender, message, now_ms)
+            case _:
+                return self._hear_of_office(sender, message, now_ms)
+
+    def _hear_of_office(
+        self,
+        sender: NodeId,
+        message: Heartbeat
+        | HeartbeatAck
+        | HeartbeatRefusal
+        | Resignation
+        | Transfer
+        | Evidence
+        | Proclamation,
+        now_ms: int,
+    ) -> list[Action]:
+        """Take what leaders say, and what they are told."""
+        node = self._node
+        match message:
             case Heartbeat():
                 actions = follow(node, sender, message, now_ms)
             case HeartbeatAck():
                 actions = count_ack(node, sender, message, now_ms)
             case HeartbeatRefusal():
                 actions = count_refusal(node, sender, message, now_ms)
-            case Resignation():  # pragma: no branch
+            case Resignation():
                 actions = release(node, sender, message, now_ms)
+            case Transfer():
+                actions = succeed(node, sender, message, now_ms)
+            case Evidence() | Proclamation():  # pragma: no branch
+                actions = []  # They say nothing that decides an election.
         return actions

@@ -10,6 +10,7 @@ exactly one form in bytes.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -17,6 +18,9 @@ import msgspec
 from bzzz_core.model import ClusterId, NodeId, Revision, StreamId, Term
 
 WIRE_VERSION = 1
+STOCK_VERSION = 1
+STOCK_MAX = 32
+STORY_BYTES_MAX = 8_192
 VOTERS_MAX = 15
 """Three times the largest voter set of the architecture; a bound for parsers, not a goal."""
 
@@ -30,6 +34,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
 TermNumber = Annotated[Term, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
 Sequence = Annotated[Revision, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
 Capability = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
 class Ballot(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -50,7 +56,7 @@ class SignedBallot(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     """A ballot with its voter's Ed25519 signature."""
 
     ballot: Ballot
-    signature: Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+    signature: Signature
 
 
 class TermRecord(msgspec.Struct, frozen=True):
@@ -62,6 +68,50 @@ class TermRecord(msgspec.Struct, frozen=True):
     """Revision of the record that this one took the place of."""
     certificate: Annotated[tuple[SignedBallot, ...], msgspec.Meta(max_length=VOTERS_MAX)]
     wire: Annotated[int, msgspec.Meta(ge=1)] = WIRE_VERSION
+    author: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
+    """The leader's signature over all else, in the store only: a record whose certificate does not
+    hold can be held against a node only if that node signed it."""
+
+
+class StockEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One key of the stream: where its last value lies, and what that is."""
+
+    key: Text
+    revision: Sequence
+    sha256: Digest
+
+
+class Stock(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a leader leaves behind, so that its successor can tell whether it has all of it."""
+
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    """How to read `entries`; a successor that does not know it does not take over."""
+    entries: Annotated[tuple[StockEntry, ...], msgspec.Meta(max_length=STOCK_MAX)]
+    """One for each key of the leader's stream that was ever written, ordered by key."""
+
+    def digest(self) -> bytes:
+        """Return SHA-256 over version and entries, for people who compare two of them."""
+        return hashlib.sha256(msgspec.msgpack.encode(self)).digest()
+
+
+class Warrant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a leader signs to hand its office over; it says: vote now, do not wait for silence."""
+
+    cluster: Annotated[ClusterId, msgspec.Meta(max_length=128)]
+    stream: Annotated[StreamId, msgspec.Meta(max_length=128)]
+    sequence: Sequence
+    """Revision of the `_term` record that the leader holds; on no other it is worth anything."""
+    term: TermNumber
+    leader: Node
+    successor: Node
+    stock: Stock
+
+
+class SignedWarrant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A warrant with its leader's Ed25519 signature."""
+
+    warrant: Warrant
+    signature: Signature
 
 
 class PreVoteRequest(msgspec.Struct, frozen=True, tag="pre-vote-request"):
@@ -93,6 +143,8 @@ class VoteRequest(msgspec.Struct, frozen=True, tag="vote-request"):
     term: TermNumber
     previous: Sequence
     score: Capability
+    warrant: SignedWarrant | None = None
+    """The leader's own word that this candidate shall follow it."""
 
 
 class VoteReply(msgspec.Struct, frozen=True, tag="vote-reply"):
@@ -151,6 +203,34 @@ class Resignation(msgspec.Struct, frozen=True, tag="resignation"):
     term: TermNumber
     sequence: Sequence
     number: Count
+    reason: Text = ""
+    """Why, in the words of `events.StepDown`."""
+
+
+class Transfer(msgspec.Struct, frozen=True, tag="transfer"):
+    """I lead no more: the voter named in the warrant shall stand at once, the others wait."""
+
+    warrant: SignedWarrant
+    number: Count
+    """Follows that of the last heartbeat."""
+
+
+class Evidence(msgspec.Struct, frozen=True, tag="evidence"):
+    """Two ballots of one voter that no honest voter signs both; it proves itself."""
+
+    first: SignedBallot
+    second: SignedBallot
+
+
+class Proclamation(msgspec.Struct, frozen=True, tag="proclamation"):
+    """I lead, and a majority has my first write; on pub/sub for everybody, once per term."""
+
+    sequence: Sequence
+    """Revision of `record`."""
+    record: TermRecord
+    served: Sequence
+    story: Annotated[bytes, msgspec.Meta(max_length=STORY_BYTES_MAX)]
+    """The first entry that the leader wrote to the log (`history.Leadership`)."""
 
 
 Message: TypeAlias = (
@@ -162,4 +242,7 @@ Message: TypeAlias = (
     | HeartbeatAck
     | HeartbeatRefusal
     | Resignation
+    | Transfer
+    | Evidence
+    | Proclamation
 )

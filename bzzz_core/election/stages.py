@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import TypeAlias
 
+from bzzz_core.election.events import Campaign
 from bzzz_core.election.messages import SignedBallot, Standing, TermRecord
 from bzzz_core.model import NodeId, Revision, Term
 
@@ -53,8 +54,10 @@ class Polling:
     previous: Revision
     deadline_ms: int
     sent_ms: int
+    campaign: Campaign
     ballots: dict[NodeId, SignedBallot] = field(default_factory=dict)
-    refused: set[NodeId] = field(default_factory=set)
+    refused: dict[NodeId, str] = field(default_factory=dict)
+    """Who gives none, and why."""
 
 
 @dataclass(slots=True)
@@ -62,7 +65,17 @@ class Writing:
     """Holds a certificate and has asked the store to write the record."""
 
     record: TermRecord
+    campaign: Campaign
     outcome: Outcome = Outcome.IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """A leader lets its writes end, to hand over."""
+
+    to: NodeId
+    deadline_ms: int
+    """When it leads on if they have not ended."""
 
 
 @dataclass(slots=True)
@@ -70,6 +83,7 @@ class Office:
     """Owns the record; leads once, and as long as, a majority answers its heartbeats."""
 
     record: TermRecord
+    campaign: Campaign
     sequence: Revision
     since_ms: int
     """When the record was known to be written; from the confirmation on, when that came."""
@@ -80,12 +94,20 @@ class Office:
     served: Revision
     """Revision of the first guarded write, or 0 while none is acknowledged."""
     confirmed: bool = False
+    handing: Handing | None = None
+    suspended: bool = False
+    """Whether it must not write any more, come what may: it ends with a resignation."""
     number: int = 0
     sent_ms: dict[int, int] = field(default_factory=dict)
     """Send time of each heartbeat young enough to count."""
     scores: dict[NodeId, float] = field(default_factory=dict)
     refused_ms: dict[NodeId, int] = field(default_factory=dict)
     """When each voter that will not follow any more first said so."""
+
+    @property
+    def writes(self) -> bool:
+        """Return whether the leader may write, as far as it depends on itself."""
+        return self.confirmed and self.handing is None and not self.suspended
 
     def send(self, now_ms: int, *, every_ms: int, keep_ms: int) -> int:
         """Count one heartbeat as sent now and return its number."""

@@ -5,16 +5,30 @@ Rules: as in `machine`, whose page explains the whole. A ballot leaves only when
 
 from __future__ import annotations
 
-from bzzz_core.election.events import Action, CastBallot, Decided, LeaderFound, Refusal, Send
+from bzzz_core.election.candidate import poll
+from bzzz_core.election.events import (
+    Action,
+    CastBallot,
+    CheckVoters,
+    Decided,
+    LeaderBack,
+    LeaderFound,
+    Refusal,
+    Send,
+    StepDown,
+)
 from bzzz_core.election.messages import (
+    STOCK_VERSION,
     Heartbeat,
     HeartbeatAck,
     HeartbeatRefusal,
     PreVoteReply,
     PreVoteRequest,
     Resignation,
+    Transfer,
     VoteReply,
     VoteRequest,
+    Warrant,
 )
 from bzzz_core.election.stages import Office, Polling, Sounding
 from bzzz_core.election.state import TERM_JUMP_MAX, Known, NodeState
@@ -27,7 +41,8 @@ def answer_sounding(
     """Say whether this voter would vote for a candidate; it promises nothing."""
     if not node.votes:
         return []
-    refusal = _why_not(node, request.previous, now_ms)
+    node.rivals[candidate] = request.score
+    refusal = _why_not(node, candidate, request.previous, now_ms)
     reply = PreVoteReply(
         candidate,
         request.round,
@@ -44,19 +59,37 @@ def _catch_up(node: NodeState, refusal: Refusal | None) -> list[Action]:
     return node.read() if refusal is Refusal.BEHIND else []
 
 
-def _why_not(node: NodeState, previous: Revision, now_ms: int) -> Refusal | None:
-    """Return why nobody would get a vote on `previous` now."""
+def _why_not(
+    node: NodeState,
+    candidate: NodeId,
+    previous: Revision,
+    now_ms: int,
+    warrant: Warrant | None = None,
+) -> Refusal | None:
+    """Return why a candidate would get no vote on `previous` now."""
+    if candidate in node.quarantined:
+        return Refusal.QUARANTINED
     if node.memory.abstains:
         return Refusal.ABSTAINS
     if isinstance(node.stage, Office):
         return Refusal.LEADS
-    if now_ms - node.heard_ms < node.timings.detect_ms:
+    alive = now_ms - node.heard_ms < node.timings.detect_ms
+    if alive and not _released(node, candidate, warrant):
         return Refusal.LEADER_ALIVE
-    if previous < node.known.sequence:
-        return Refusal.STALE
-    if previous > node.known.sequence:
+    if previous > node.known.sequence or not node.placed:
         return Refusal.BEHIND
-    return None
+    return Refusal.STALE if previous < node.known.sequence else None
+
+
+def _released(node: NodeState, candidate: NodeId, warrant: Warrant | None) -> bool:
+    """Return whether the leader known wants this candidate to follow it, in its own words."""
+    if warrant is None or warrant.successor != candidate:
+        return False
+    return (warrant.term, warrant.sequence, warrant.leader) == (
+        node.known.term,
+        node.known.sequence,
+        node.known.leader,
+    )
 
 
 def answer_request(
@@ -66,7 +99,9 @@ def answer_request(
     if not node.votes:
         return []
     wanted = Vote(request.term, candidate, request.previous, node.stream)
-    refusal = _why_not(node, request.previous, now_ms)
+    node.rivals[candidate] = request.score
+    warrant = request.warrant.warrant if request.warrant else None
+    refusal = _why_not(node, candidate, request.previous, now_ms, warrant)
     if refusal is None and node.memory.gave(wanted):
         return cast(node, wanted) if node.memory.saved else []  # Our answer was lost.
     if refusal is None and request.term <= node.highest_term():
@@ -107,7 +142,9 @@ def follow(node: NodeState, sender: NodeId, heartbeat: Heartbeat, now_ms: int) -
     actions: list[Action] = []
     if heartbeat.term > known.term and heartbeat.sequence > known.sequence:
         newer = Known(heartbeat.term, heartbeat.sequence, sender)
-        actions += node.move_on(newer, now_ms)
+        actions += node.move_on(newer, now_ms, placed=False)
+        if node.votes:
+            actions += node.read()
     elif (heartbeat.term, heartbeat.sequence, sender) != (
         known.term,
         known.sequence,
@@ -118,7 +155,7 @@ def follow(node: NodeState, sender: NodeId, heartbeat: Heartbeat, now_ms: int) -
         return []  # Doubled, or overtaken on the way; after moving on it is at least 1.
     if isinstance(node.stage, Sounding):
         node.stage = None
-    node.heard_ms = now_ms
+    node.heard_ms = node.mandate_until_ms = now_ms  # Whoever wished for a leader has one.
     node.heard_number = heartbeat.number
     node.served = heartbeat.served
     node.standings = heartbeat.standings
@@ -133,11 +170,12 @@ def _refuse(node: NodeState, sender: NodeId, heartbeat: Heartbeat) -> list[Actio
 
 
 def _see_leader(node: NodeState, leader: NodeId, now_ms: int) -> list[Action]:
-    if node.leader is None:
+    lost = node.leader is None
+    if lost:
         node.leader = leader
         node.leader_since_ms = now_ms
     if node.known.term <= node.announced:
-        return []
+        return [LeaderBack(node.known.term)] if lost else []
     node.announced = node.known.term
     return [LeaderFound(node.known.term, leader, node.known.sequence)]
 
@@ -155,7 +193,39 @@ def release(node: NodeState, sender: NodeId, farewell: Resignation, now_ms: int)
         return []
     if farewell.number <= node.heard_number or sender == node.me:
         return []
-    node.heard_number = farewell.number  # Heartbeats still on their way are not heard.
-    node.heard_ms = now_ms - node.timings.detect_ms
+    node.farewell = farewell.reason
     node.not_before_ms = now_ms
+    actions: list[Action] = []
+    if farewell.reason == StepDown.VOTERS_CHANGED:
+        actions.append(CheckVoters())
+    return actions + _let_go(node, farewell.number, now_ms)
+
+
+def succeed(node: NodeState, sender: NodeId, transfer: Transfer, now_ms: int) -> list[Action]:
+    """Let a leader go that hands over; its successor stands at once, the others give it time."""
+    warrant = transfer.warrant.warrant
+    if (sender, warrant.term, warrant.sequence) != (
+        node.known.leader,
+        node.known.term,
+        node.known.sequence,
+    ):
+        return []
+    if transfer.number <= node.heard_number or sender == node.me:
+        return []
+    node.farewell = StepDown.TRANSFERRED
+    actions = _let_go(node, transfer.number, now_ms)
+    if warrant.successor != node.me or warrant.stock.version != STOCK_VERSION:
+        node.not_before_ms = now_ms + node.timings.detect_ms
+        return actions
+    node.not_before_ms = now_ms
+    if node.stands_at(now_ms) is None or not isinstance(node.stage, Sounding | None):
+        return actions
+    node.warrant = transfer.warrant
+    return [*actions, *poll(node, now_ms)]
+
+
+def _let_go(node: NodeState, number: int, now_ms: int) -> list[Action]:
+    """Hear a leader no more; heartbeats still on their way are too late."""
+    node.heard_number = number
+    node.heard_ms = now_ms - node.timings.detect_ms
     return node.lose_leader(now_ms) if node.leader is not None else []

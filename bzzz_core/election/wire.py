@@ -12,23 +12,33 @@ only if
 A replay gets through here and finds nothing to do: requests and answers name their term, revision
 or round, and heartbeats count up.
 
-Rules: bytes from outside raise `TrustError` and nothing else, whatever they are.
+Rules: bytes from outside raise `Rejected` and nothing else, whatever they are; it names a culprit
+only where a signature does.
 """
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
-from bzzz_core.election.ballot import verify_ballot, verify_certificate
+from bzzz_core.election.ballot import verify_ballot, verify_certificate, verify_warrant
 from bzzz_core.election.messages import (
     WIRE_VERSION,
+    Evidence,
     Heartbeat,
     Message,
     Node,
+    Proclamation,
+    SignedBallot,
+    SignedWarrant,
     TermRecord,
     Text,
+    Transfer,
     VoteReply,
+    VoteRequest,
 )
+from bzzz_core.election.quarantine import Offence, Rejected, equivocates
 from bzzz_core.errors import TrustError
 from bzzz_core.model import ClusterId, NodeId, StreamId, VoterSet
 from bzzz_core.ports import Signer
@@ -84,29 +94,36 @@ class Wire:
         """Return the proven sender and its message.
 
         Raises:
-            TrustError: Too large, malformed, of an unknown version, not by a voter, forged, or
+            Rejected: Too large, malformed, of an unknown version, not by a voter, forged, or
                 claiming what its sender may not claim.
         """
         envelope = _parse(data)
-        voter = self._voters.find(envelope.sender)
+        sender = envelope.sender
+        voter = self._voters.find(sender)
         if voter is None:
-            raise TrustError(f"election message of {envelope.sender}, which is no voter")
-        signed = self._signed(envelope.sender, envelope.kind, envelope.payload)
-        keys.verify(voter.public_key, ENVELOPE_CONTEXT, signed, envelope.signature)
+            what = f"election message of {sender}, which is no voter"
+            raise Rejected(what, Offence.STRANGER, claimed=sender)
+        signed = self._signed(sender, envelope.kind, envelope.payload)
         try:
-            message: Message = _messages.decode(envelope.payload)
-        except (ValueError, RecursionError) as exc:
-            raise TrustError(f"malformed {envelope.kind!r} of {envelope.sender}") from exc
-        if envelope.kind != _kind(message):
-            raise TrustError(f"{envelope.sender} signed a {envelope.kind!r} that is none")
-        self._check(envelope.sender, message)
-        return envelope.sender, message
+            keys.verify(voter.public_key, ENVELOPE_CONTEXT, signed, envelope.signature)
+        except TrustError as exc:
+            raise Rejected(f"{sender}: {exc}", Offence.FORGED, claimed=sender) from exc
+        message = _unpack(envelope)
+        try:
+            self._check(sender, message)
+        except Rejected as exc:
+            # What is false in a heartbeat was put together by its sender on purpose.
+            proven = exc.offence is Offence.UNPROVEN and isinstance(
+                message, Heartbeat | Proclamation
+            )
+            raise exc.against(sender, proven=proven) from exc
+        return sender, message
 
     def prove(self, record: TermRecord) -> None:
         """Check a record's certificate; the one checked last is remembered.
 
         Raises:
-            TrustError: It does not hold.
+            Rejected: It does not hold.
         """
         if record == self._proven:
             return
@@ -118,50 +135,101 @@ class Wire:
 
     def _check(self, sender: NodeId, message: Message) -> None:
         match message:
-            case Heartbeat(leader=leader, record=record):
-                if not sender == leader == record.leader or message.term != record.term:
-                    raise TrustError(f"heartbeat of {sender} for the record of {record.leader}")
-                if message.sequence <= record.previous:
-                    raise TrustError(f"heartbeat of {sender} names an impossible revision")
-                self.prove(record)
-            case VoteReply(ballot=signed) if signed is not None:
+            case Heartbeat() | Proclamation():
+                self._check_leader(sender, message)
+            case VoteReply(ballot=SignedBallot() as signed):
                 if signed.ballot.voter != sender:
-                    raise TrustError(f"{sender} sent a ballot of {signed.ballot.voter}")
+                    what = f"{sender} sent a ballot of {signed.ballot.voter}"
+                    raise Rejected(what, Offence.UNTRUE)
                 verify_ballot(signed, self._voters)
+            case VoteRequest(warrant=SignedWarrant() as warrant):
+                self._check_warrant(warrant, sender == warrant.warrant.successor)
+            case Transfer(warrant=warrant):
+                self._check_warrant(warrant, sender == warrant.warrant.leader)
+            case Evidence(first=first, second=second):
+                if not equivocates(first, second):
+                    raise Rejected(f"evidence of {sender} proves nothing", Offence.UNTRUE)
+                verify_ballot(first, self._voters)
+                verify_ballot(second, self._voters)
             case _:
                 pass  # Everything else speaks for its sender alone.
 
+    def _check_leader(self, sender: NodeId, message: Heartbeat | Proclamation) -> None:
+        record = message.record
+        ours = sender == record.leader
+        if isinstance(message, Heartbeat):
+            ours = ours and sender == message.leader and message.term == record.term
+        if not ours or message.sequence <= record.previous:
+            what = f"{sender} speaks for the record of {record.leader}, or misplaces it"
+            raise Rejected(what, Offence.UNTRUE)
+        self.prove(record)
+
+    def _check_warrant(self, signed: SignedWarrant, own: bool) -> None:  # noqa: FBT001  a finding
+        if not own:
+            what = f"warrant of {signed.warrant.leader} in the wrong hands"
+            raise Rejected(what, Offence.UNTRUE)
+        verify_warrant(signed, cluster=self._cluster, stream=self._stream, voters=self._voters)
+
 
 def stream_of(data: bytes) -> StreamId:
-    """Return the stream that the ballots inside a sealed heartbeat name.
+    """Return the stream that the ballots inside a leader's message name.
 
     Nothing is proven by it; it only tells a node that cannot ask the store which stream to check
     the certificate for.
 
     Raises:
-        TrustError: It is no heartbeat with a certificate.
+        Rejected: It is no message with a certificate.
     """
-    try:
-        message: Message = _messages.decode(_parse(data).payload)
-    except (ValueError, RecursionError) as exc:
-        raise TrustError("malformed heartbeat") from exc
-    if not isinstance(message, Heartbeat) or not message.record.certificate:
-        raise TrustError("no heartbeat with a certificate")
+    message = _unpack(_parse(data))
+    if not isinstance(message, Heartbeat | Proclamation) or not message.record.certificate:
+        raise Rejected("no leader's message with a certificate", Offence.MALFORMED)
     return message.record.certificate[0].ballot.stream
+
+
+def ballots_in(message: Message) -> tuple[SignedBallot, ...]:
+    """Return the ballots that a proven message carries."""
+    match message:
+        case Heartbeat(record=record) | Proclamation(record=record):
+            return record.certificate
+        case VoteReply(ballot=SignedBallot() as signed):
+            return (signed,)
+        case _:
+            return ()
 
 
 def _parse(data: bytes) -> Envelope:
     if len(data) > ENVELOPE_BYTES_MAX:
-        raise TrustError(f"election message of {len(data)} bytes, over {ENVELOPE_BYTES_MAX}")
+        what = f"election message of {len(data)} bytes, over {ENVELOPE_BYTES_MAX}"
+        raise Rejected(what, Offence.MALFORMED)
     try:
         envelope = _envelopes.decode(data)
     # msgspec's own errors are ValueErrors, and so is that of text which is no UTF-8.
     except (ValueError, RecursionError) as exc:
-        raise TrustError("malformed election message") from exc
+        raise Rejected("malformed election message", Offence.MALFORMED) from exc
     if envelope.wire != WIRE_VERSION:
-        raise TrustError(f"{envelope.sender} speaks election wire version {envelope.wire}")
+        what = f"{envelope.sender} speaks election wire version {envelope.wire}"
+        raise Rejected(what, Offence.VERSION, claimed=envelope.sender)
     return envelope
+
+
+def _unpack(envelope: Envelope) -> Message:
+    sender, kind = envelope.sender, envelope.kind
+    if kind not in _KINDS:
+        what = f"{sender} sent a {kind!r}, which this release does not know"
+        raise Rejected(what, Offence.VERSION, claimed=sender)
+    try:
+        message: Message = _messages.decode(envelope.payload)
+    except (ValueError, RecursionError) as exc:
+        what = f"malformed {kind!r} of {sender}"
+        raise Rejected(what, Offence.MALFORMED, claimed=sender, culprit=sender) from exc
+    if kind != _kind(message):
+        what = f"{sender} signed a {kind!r} that is none"
+        raise Rejected(what, Offence.UNTRUE, claimed=sender, culprit=sender)
+    return message
 
 
 def _kind(message: Message) -> str:
     return str(message.__struct_config__.tag)
+
+
+_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import bzzz_core
-from bzzz_core.errors import BrokerError
+from bzzz_core.errors import BrokerError, BrokerHindered
 
 VERSION_MIN: Final = (2, 15)
 """First release with the rescue of a cluster that lost its majority (META.RESCUE)."""
 PATH_VARIABLE: Final = "BZZZ_NATS_SERVER"
+_PASSED_ON: Final = ("PATH", "GOMAXPROCS", "GOMEMLIMIT")
 _RUN_MS_MAX: Final = 10_000
 _VERSION: Final = re.compile(rb"v(\d+)\.(\d+)\.(\d+)")
 
@@ -78,12 +80,14 @@ async def run(binary: Path, *arguments: str) -> tuple[int, bytes]:
     """Run a short nats-server command and return its status and its output of both kinds.
 
     Raises:
-        BrokerError: It cannot be started or does not end.
+        BrokerError: It cannot be started.
+        BrokerHindered: It does not end in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
             binary,
             *arguments,
+            env=bare_environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -94,12 +98,25 @@ async def run(binary: Path, *arguments: str) -> tuple[int, bytes]:
         async with asyncio.timeout(_RUN_MS_MAX / 1000):
             output, _ = await process.communicate()
     except BaseException as exc:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # It may have ended this very moment.
+            process.kill()
         await process.wait()
         if isinstance(exc, TimeoutError):
-            raise BrokerError(f"{binary} {arguments[0]} did not end") from exc
+            raise BrokerHindered(
+                f"{binary} {arguments[0]} did not end within {_RUN_MS_MAX} ms"
+            ) from exc
         raise
     return process.returncode or 0, output
+
+
+def bare_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a nats-server gets of this process's environment: no secret can be in it.
+
+    All that it is told is in its configuration. The rest is for a wrapper in its place, which has
+    to find its programs, and for an operator who bounds the Go runtime.
+    """
+    own = os.environ if environment is None else environment
+    return {name: own[name] for name in _PASSED_ON if name in own}
 
 
 def _is_program(path: Path) -> bool:

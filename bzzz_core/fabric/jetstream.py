@@ -7,6 +7,7 @@ cluster of three (docs/adr/0003-broker-identities.md, research of the backbone).
 from __future__ import annotations
 
 import base64
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,10 +16,13 @@ from bzzz_core.errors import (
     BrokerError,
     BzzzError,
     QuorumUnavailable,
+    RequestTimeout,
     RevisionConflict,
     StreamBusy,
 )
 
+REQUEST_ID: Final = "Nats-Msg-Id"
+"""Header that names a write; the stream takes a name once in two minutes."""
 NO_MESSAGE: Final = 10037
 STREAM_MISSING: Final = 10059
 STREAM_EXISTS: Final = 10058
@@ -26,10 +30,13 @@ NO_PEERS: Final = 10005
 _WRONG_REVISION: Final = frozenset({10070, 10071})
 _IN_PROCESS: Final = frozenset({10158, 10164})
 """A message with this id, or another guarded write to this subject, is not settled yet."""
-_NO_QUORUM: Final = frozenset({NO_PEERS, 10008, 10009, 10023, 10047, 10077, 10118})
-"""No peers, JetStream unavailable, not leader, no resources, storage full, store failed, stream
-offline. The first ones are seen around elections and pass; a full disk passes when somebody makes
-room, and until then nothing is acknowledged, which is what the error says."""
+_NO_QUORUM: Final = frozenset({NO_PEERS, 10008, 10009, 10023, 10047, 10118})
+"""No peers, JetStream unavailable, not leader, no resources, storage full, stream offline. Most are
+seen around elections and pass; a full disk passes when somebody makes room, and until then nothing
+is acknowledged, which is what the error says."""
+
+_UNKNOWN: Final = 10077
+"""The store failed, on the replica that answered: others may hold what it could not write."""
 
 
 class ApiError(msgspec.Struct):
@@ -58,6 +65,28 @@ class StoredMessage(msgspec.Struct):
     subject: str
     seq: int
     data: str = ""
+    hdrs: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return what was published beside the content.
+
+        Raises:
+            ValueError: They are not base64.
+        """
+        text = base64.b64decode(self.hdrs, validate=True).decode(errors="replace")
+        lines = text.split("\r\n")[1:]
+        pairs = (line.partition(":") for line in lines)
+        return {name: value.strip() for name, colon, value in pairs if colon}
+
+    @property
+    def request_id(self) -> str | None:
+        """Return the id under which it was published.
+
+        Raises:
+            ValueError: The headers are not base64.
+        """
+        return self.headers.get(REQUEST_ID)
 
     @property
     def payload(self) -> bytes:
@@ -96,7 +125,17 @@ class StreamSettings(msgspec.Struct):
 
     name: str
     num_replicas: int = 1
+    max_msgs_per_subject: int = -1
     metadata: dict[str, str] | None = None
+
+
+class StreamState(msgspec.Struct):
+    """How far a stream is."""
+
+    last_seq: int = 0
+    bytes: int = 0
+    subjects: dict[str, int] | None = None
+    """Messages per subject, if they were asked for."""
 
 
 class StreamInfo(msgspec.Struct):
@@ -104,6 +143,17 @@ class StreamInfo(msgspec.Struct):
 
     config: StreamSettings
     cluster: ClusterInfo | None = None
+    state: StreamState = msgspec.field(default_factory=StreamState)
+    ts: datetime | None = None
+    """The broker's time of the answer; compared with its times of messages only."""
+    total: int = 0
+    """How many subjects there are to list, over all pages."""
+
+
+class WholeConfig(msgspec.Struct):
+    """The part of an answer to INFO that has to go back whole when anything of it changes."""
+
+    config: dict[str, Any]
 
 
 Answer = TypeVar("Answer")
@@ -126,6 +176,8 @@ class JetStreamRefusal(Exception):
             return StreamBusy(message)
         if self.number in _NO_QUORUM:
             return QuorumUnavailable(message)
+        if self.number == _UNKNOWN:
+            return RequestTimeout(message)
         return BrokerError(message)
 
 

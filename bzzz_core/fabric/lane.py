@@ -1,86 +1,85 @@
 """What a leader writes goes through one fenced lane per stream, in order.
 
-Entries that wait at the same time share one message (measured on three replicas: 1.1 K messages/s,
-but 70 K entries/s at 64 a message). Each message is written to `log` under the guard "`_term` is
-still at my token", and exactly one is in flight: with several, the store refuses nearly all of
-them, and guessing sequences ahead is no fence at all.
+Theory of operation
+-------------------
+A lane writes two kinds of things: *entries* of the stream's log, and *records* (the last value
+under a key). Each message is written under the guard "`_term` is still at my token", and exactly
+one is in flight: with several, the store refuses nearly all of them, and guessing sequences ahead
+is no fence at all. Entries that wait at the same time share a message (measured on three replicas:
+1.1 K messages/s, but 70 K entries/s at 64 a message); a record is a message of its own. What is
+asked for later lies later in the stream, whichever kind it is.
 
 What an answer means, and what happens then:
 
     revision           written; every entry of the message has this revision
     busy               not written; again in 5, 10, then 20 ms
     conflict           not written, `_term` has moved on: this leader is deposed, the lane ends
-    timeout            unknown: ask the stream's leader for the last message of `log`. It is mine
-                       (by request id): written. Else try again under the same request id, which the
-                       store accepts once however often it arrives
+    timeout            unknown: ask the stream's leader for the last message of the subject. It is
+                       mine (by request id): written. Else try again under the same request id,
+                       which the store accepts once however often it arrives
     no quorum          not written; again in 50 ms, until `patience_ms` has passed
+    no room            not written (`fabric.room`); the caller is told at once, the lane goes on
 
-A conflict or the end of patience after a timeout leaves the message unknown, and its entries end
-with `RequestTimeout` instead of `Deposed` or `QuorumUnavailable`. Readers of the log meet each
-request id once or, should the store have forgotten it, drop the second (`Batch.request`).
+A conflict after a timeout leaves the message unknown: its callers get `RequestTimeout` instead of
+`Deposed`, which promises that nothing was written. The end of patience after a timeout does too,
+and it ends the lane: an attempt that is still under way somewhere could land after a later write of
+the same key and undo it. Only a new token rules that out, so the leader has to step down and be
+elected again (`ended_by`). Later writes end with `Deposed`, and nothing of them was written.
+
+How a write recognises itself: the store keeps its request id beside the value
+(`Record.request_id`), so values stay what callers gave. Between two writes of a leadership nobody
+else may write these subjects, so what is last there is mine or older, or a later leader's. Two
+minutes, the time in which the store remembers a request id, are ample: a paused broker's
+connections are given up by their other ends after some 6 s, and what it had not passed on by then
+never arrives.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
-
-import msgspec
+from typing import Final
 
 from bzzz_core.errors import (
     BzzzError,
     Deposed,
-    IntegrityError,
     QuorumUnavailable,
     RequestTimeout,
     RevisionConflict,
     StreamBusy,
 )
+from bzzz_core.fabric.batch import BATCH_BYTES_MAX, ENTRIES_MAX, Batch, encode_batch
 from bzzz_core.model import FencingToken, Revision
-from bzzz_core.ports import Clock, Guard, Records
+from bzzz_core.ports import VALUE_BYTES_MAX, Clock, Guard, Records
 
 TERM_KEY: Final = "_term"
 LOG_KEY: Final = "log"
-ENTRIES_MAX: Final = 64
-BATCH_BYTES_MAX: Final = 262_144
 WAITING_MAX: Final = 4_096
 PATIENCE_MS: Final = 15_000
 """A broker that is killed while it leads the stream stops writes for 4 to 9 s (measured)."""
+HANG_MS: Final = 12_000
+"""Longer than that, so that a healthy leader is not deposed for the brokers' sake."""
 _BUSY_MS: Final = (5, 10, 20)
 _NO_QUORUM_MS: Final = 50
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """One message of the log."""
-
-    request: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    """Unique name; a second batch of this name is the first one again."""
-    entries: Annotated[tuple[bytes, ...], msgspec.Meta(min_length=1, max_length=ENTRIES_MAX)]
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Batch)
-
-
-def decode_batch(content: bytes) -> Batch:
-    """Parse a message of the log.
-
-    Raises:
-        IntegrityError: It is none.
-    """
-    try:
-        return _decoder.decode(content)
-    except ValueError as exc:
-        raise IntegrityError(f"a message of the log is damaged: {exc}") from exc
-
-
 @dataclass(slots=True)
 class _Waiting:
-    entry: bytes
+    key: str
+    content: bytes
     written: asyncio.Future[Revision]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One message: what is written where, under which name."""
+
+    key: str
+    content: bytes
+    request: str
 
 
 class FencedLane:
@@ -93,6 +92,8 @@ class FencedLane:
         token: FencingToken,
         clock: Clock,
         patience_ms: int = PATIENCE_MS,
+        hangs: Callable[[], None] = lambda: None,
+        took: Callable[[float], None] = lambda _took_s: None,
     ) -> None:
         """Write nothing yet.
 
@@ -101,21 +102,37 @@ class FencedLane:
             token: Place of the `_term` record that made us leader.
             clock: For the waits between attempts.
             patience_ms: How long one message is tried while there is no quorum.
+            hangs: Called while a message has been tried for `HANG_MS`; must not block.
+            took: Told the seconds that each message took to be acknowledged; must not block.
         """
         assert records.stream == token.stream, "a token fences its own stream only"
         self._records = records
         self._guard = Guard(TERM_KEY, token.sequence)
         self._clock = clock
         self._patience_ms = patience_ms
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(WAITING_MAX)
-        self._carried_over: _Waiting | None = None
+        self._hangs = hangs
+        self._took = took
+        self._queue: deque[_Waiting] = deque()
+        self._room = asyncio.Semaphore(WAITING_MAX)
+        self._arrived = asyncio.Event()
         self._name = f"{token.sequence}-{secrets.token_hex(8)}"
-        self._batches = 0
+        self._messages = 0
+        self._begun_ms: int | None = None
         self.ended = asyncio.Event()
-        """Set once nothing more is written: deposed, or `run` was cancelled."""
+        """Set once nothing more is written."""
+        self.ended_by: BzzzError | None = None
+        """Why nothing more is written under this token; None while running, or when cancelled."""
+        self.counters: Counter[str] = Counter()
+        """What happened so far: messages, entries, records, found by reading back, and attempts
+        that failed, by the code of their error."""
+
+    @property
+    def waiting_ms(self) -> int:
+        """Return the age of the message in flight, 0 if there is none."""
+        return 0 if self._begun_ms is None else self._clock.now_ms() - self._begun_ms
 
     async def append(self, entry: bytes) -> Revision:
-        """Write one entry after all entries appended before it; returns once it is durable.
+        """Write one entry of the log, after all that was asked for before; returns once durable.
 
         Raises:
             Deposed: Another leader serves, or this lane has ended; it was not written.
@@ -125,109 +142,163 @@ class FencedLane:
         """
         if len(entry) > BATCH_BYTES_MAX:
             raise ValueError(f"an entry of the log has at most {BATCH_BYTES_MAX} bytes")
-        waiting = _Waiting(entry, asyncio.get_running_loop().create_future())
-        await self._queue.put(waiting)
-        if self.ended.is_set():
-            self._fail_waiting()
-        return await waiting.written
+        return await self._enter(LOG_KEY, entry)
+
+    async def put(self, key: str, value: bytes) -> Revision:
+        """Write a record, after all that was asked for before; returns once durable.
+
+        Raises:
+            Deposed: Another leader serves, or this lane has ended; it was not written.
+            RequestTimeout: It is unknown whether it was written.
+            QuorumUnavailable: It was not written: too few voters answered for too long.
+            ValueError: The value is too large, or the key is the log's or the term's.
+        """
+        if key in {LOG_KEY, TERM_KEY}:
+            raise ValueError(f"{key} is not written as a record of a leader's own")
+        if len(value) > VALUE_BYTES_MAX:
+            raise ValueError(f"a record has at most {VALUE_BYTES_MAX} bytes")
+        return await self._enter(key, value)
 
     async def run(self) -> None:
-        """Write what is appended; returns when deposed, else runs until cancelled."""
+        """Write what is asked for; returns when this leadership cannot write any more."""
         try:
             while not self.ended.is_set():
-                batch = await self._gather()
+                if not self._queue:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                waiting = self._gather()
                 try:
-                    await self._commit(batch)
+                    if waiting:
+                        await self._commit(waiting)
                 except BaseException:
-                    _settle(batch, RequestTimeout("the lane was stopped during this write"))
+                    _settle(waiting, RequestTimeout("the lane was stopped during this write"))
                     raise
         finally:
             self.ended.set()
             self._fail_waiting()
 
-    async def _gather(self) -> list[_Waiting]:
-        """Wait for an entry and take those that fit into one message with it."""
-        first, self._carried_over = self._carried_over, None
-        batch = [first or await self._queue.get()]
-        size = len(batch[0].entry)
-        while len(batch) < ENTRIES_MAX and not self._queue.empty():
-            following = self._queue.get_nowait()
-            size += len(following.entry)
-            if size > BATCH_BYTES_MAX:
-                self._carried_over = following
+    async def _enter(self, key: str, content: bytes) -> Revision:
+        async with self._room:
+            waiting = _Waiting(key, content, asyncio.get_running_loop().create_future())
+            self._queue.append(waiting)
+            self._arrived.set()
+            if self.ended.is_set():
+                self._fail_waiting()
+            return await waiting.written
+
+    def _gather(self) -> list[_Waiting]:
+        """Take what comes first, and of the log what fits into one message with it.
+
+        Whoever has gone meanwhile is left out; that may leave nothing.
+        """
+        while self._queue and self._queue[0].written.done():
+            self._queue.popleft()
+        if not self._queue:
+            return []
+        taken = [self._queue.popleft()]
+        size = len(taken[0].content)
+        while taken[0].key == LOG_KEY and len(taken) < ENTRIES_MAX and self._queue:
+            following = self._queue[0]
+            size += len(following.content)
+            if following.key != LOG_KEY or size > BATCH_BYTES_MAX:
                 break
-            batch.append(following)
-        return batch
+            taken.append(self._queue.popleft())
+        return taken
 
     async def _commit(self, waiting: Sequence[_Waiting]) -> None:
-        self._batches += 1
-        batch = Batch(f"{self._name}-{self._batches}", tuple(w.entry for w in waiting))
+        self._messages += 1
+        name = f"{self._name}-{self._messages}"
+        key, content = waiting[0].key, waiting[0].content
+        if key == LOG_KEY:
+            content = encode_batch(Batch(name, tuple(one.content for one in waiting)))
+        begun_ms = self._begun_ms = self._clock.now_ms()
         try:
-            outcome: Revision | BzzzError = await self._write(batch)
+            outcome: Revision | BzzzError = await self._write(_Write(key, content, name))
         except BzzzError as exc:
             outcome = exc
+        finally:
+            self._begun_ms = None
         if isinstance(outcome, Deposed):
-            self.ended.set()
+            self._end(outcome)
+        elif not isinstance(outcome, BzzzError):
+            self._took((self._clock.now_ms() - begun_ms) / 1000)
+            self.counters["messages"] += 1
+            self.counters["entries" if key == LOG_KEY else "records"] += len(waiting)
         _settle(waiting, outcome)
 
-    async def _write(self, batch: Batch) -> Revision:
+    async def _write(self, write: _Write) -> Revision:
         """Try until the outcome is known or patience ends."""
-        content = _encoder.encode(batch)
         deadline_ms = self._clock.now_ms() + self._patience_ms
         unanswered = False
         busy = 0
         while True:
             try:
                 return await self._records.write(
-                    LOG_KEY, content, self._guard, request_id=batch.request
+                    write.key, write.content, self._guard, request_id=write.request
                 )
-            except StreamBusy as exc:
-                why: BzzzError = exc
-                delay_ms = _BUSY_MS[min(busy, len(_BUSY_MS) - 1)]
-                busy += 1
             except RevisionConflict as exc:
-                return await self._conflicted(batch, unanswered=unanswered, cause=exc)
-            except RequestTimeout as exc:
-                unanswered, why, delay_ms = True, exc, _NO_QUORUM_MS
-                found = await self._read_back(batch)
+                return await self._conflicted(write, unanswered=unanswered, cause=exc)
+            except BzzzError as exc:
+                why = exc
+            delay_ms = _NO_QUORUM_MS
+            if isinstance(why, RequestTimeout):
+                unanswered = True
+                found = await self._read_back(write)
                 if found is not None:
                     return found
-            except QuorumUnavailable as exc:
-                why, delay_ms = exc, _NO_QUORUM_MS
+            elif isinstance(why, StreamBusy):
+                delay_ms = _BUSY_MS[min(busy, len(_BUSY_MS) - 1)]
+                busy += 1
+            elif not isinstance(why, QuorumUnavailable):
+                raise self._unknown(why) if unanswered else why
+            self.counters[why.code] += 1
+            if self.waiting_ms >= HANG_MS:
+                self._hangs()
             if self._clock.now_ms() >= deadline_ms:
-                if unanswered:
-                    raise RequestTimeout(f"it is unknown whether the entry was written: {why}")
-                raise QuorumUnavailable(f"not written within {self._patience_ms} ms: {why}")
+                raise self._impatient(why, unanswered=unanswered)
             await self._clock.sleep_ms(delay_ms)
 
+    def _impatient(self, why: BzzzError, *, unanswered: bool) -> BzzzError:
+        if unanswered:
+            return self._unknown(why)
+        return QuorumUnavailable(f"not written within {self._patience_ms} ms: {why}")
+
+    def _unknown(self, why: BzzzError) -> RequestTimeout:
+        unknown = RequestTimeout(f"it is unknown whether this was written: {why}")
+        self._end(unknown)
+        return unknown
+
     async def _conflicted(
-        self, batch: Batch, *, unanswered: bool, cause: RevisionConflict
+        self, write: _Write, *, unanswered: bool, cause: RevisionConflict
     ) -> Revision:
         """Settle a refused message: an earlier attempt may have been written before the fence."""
         if not unanswered:
             raise Deposed("another leader serves: the term record has moved on") from cause
-        self.ended.set()
-        found = await self._read_back(batch)
+        self._end(Deposed("another leader serves: the term record has moved on"))
+        found = await self._read_back(write)
         if found is not None:
             return found
-        raise RequestTimeout("deposed while it was unknown whether the entry was written")
+        raise RequestTimeout("deposed while it was unknown whether this was written")
 
-    async def _read_back(self, batch: Batch) -> Revision | None:
-        """Return the revision of the last message of the log if it is `batch`."""
+    async def _read_back(self, write: _Write) -> Revision | None:
+        """Return the revision of the last message of the subject if `write` is it."""
         try:
-            last = await self._records.read(LOG_KEY)
-        except QuorumUnavailable:
+            last = await self._records.read(write.key)
+        except BzzzError:
+            return None  # Trying again under the same name is safe.
+        if last is None or last.request_id != write.request:
             return None
-        if last is None or decode_batch(last.value).request != batch.request:
-            return None
+        self.counters["found"] += 1
         return last.revision
 
+    def _end(self, why: BzzzError) -> None:
+        self.ended_by = why
+        self.ended.set()
+
     def _fail_waiting(self) -> None:
-        left = [self._carried_over] if self._carried_over else []
-        self._carried_over = None
-        while not self._queue.empty():
-            left.append(self._queue.get_nowait())
-        _settle(left, Deposed("this node no longer leads; ask the present leader"))
+        left = list(self._queue)
+        self._queue.clear()
+        _settle(left, Deposed("this leadership writes no more; ask the present leader"))
 
 
 def _settle(waiting: Sequence[_Waiting], outcome: Revision | BzzzError) -> None:

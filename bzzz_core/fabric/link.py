@@ -9,8 +9,16 @@ Rules of this file:
 - Requests carry their own answer subject and end at once when the broker refuses the subject
   (`-ERR permissions violation`, which names it in lower case) or the connection ends; nothing waits
   for a time limit to learn what is known already.
+- Nothing waits longer than it says, not even for a broker whose process is stopped: nats-py waits
+  for a full socket without an end and swallows a cancellation meanwhile. So every call that may
+  write goes through `heedful`, and `flush_timeout` bounds the wait.
 - TLS comes first and the broker must be the one we mean: its certificate has to carry the name of
   that node, not only an address.
+- What comes out of a stream is no node's message. The broker checks the subject that a node
+  publishes to, but not where it asks for an answer, and answers wherever it was told: a node that
+  may read a bucket could make the broker repeat bytes of its choice under another node's subject.
+  Such a repetition carries headers or an acknowledgement subject (`$JS.`), messages between nodes
+  never do, and an interest drops it.
 """
 
 from __future__ import annotations
@@ -29,21 +37,29 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
-from nats.errors import SlowConsumerError
+from nats.errors import NoServersError, SlowConsumerError
 
-from bzzz_core.errors import PermissionDenied, RequestTimeout, TransportError
-from bzzz_core.fabric.layout import inbox_prefix
+from bzzz_core.errors import BrokerRefused, PermissionDenied, RequestTimeout, TransportError
+from bzzz_core.fabric.answers import Reply, Waiting
+from bzzz_core.fabric.heedful import heedful
+from bzzz_core.fabric.layout import INBOX, answer_subject, inbox_prefix, trace_of
 from bzzz_core.model import NodeId
 from bzzz_core.ports import Message
 from bzzz_core.telemetry import logs
-from bzzz_core.trust.ca import node_name
+from bzzz_core.trust.names import node_name
 
 CONNECT_MS_MAX: Final = 2_000
-_CLOSE_MS_MAX: Final = 500
+CLOSE_MS_MAX: Final = 500
+FLUSH_MS_MAX: Final = 2_000
+"""How long a message waits for room in a full socket; after that it only waits in memory. As long
+as a silent broker is kept: a longer wait would only tell later that it is lost."""
 PENDING_MESSAGES_MAX: Final = 8_192
 PENDING_BYTES_MAX: Final = 16_777_216
 _TOLD_MAX: Final = 256
 _PING_S: Final = 2
+_UNKNOWN: Final = "authorization"
+"""Of what a broker says to an identity that is not on its list; nats-py hands on the words."""
+_STORED: Final = "$JS."
 _DENIED: Final = re.compile(
     r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE
 )
@@ -56,14 +72,8 @@ class BrokerAddress:
     node: NodeId
     host: str
     port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer; `no_responders` says that nobody listens on the subject asked."""
-
-    data: bytes
-    no_responders: bool
+    first: bool = False
+    """Whether the configuration names it among those to try first."""
 
 
 class BrokerLink:
@@ -78,8 +88,10 @@ class BrokerLink:
         self._log = logs.get("fabric")
         self._counters = counters
         self._inbox = f"{inbox_prefix(node)}.{secrets.token_hex(8)}"
+        self.rtt_ms: float | None = None
+        """How long the newest `answers` took: to the broker and back, our event loop included."""
         self._asked = 0
-        self._waiting: dict[str, tuple[str, asyncio.Future[Reply]]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._refused: set[str] = set()
         """Subscriptions that the broker refused, in lower case as it names them."""
         self._told: set[tuple[str, str]] = set()
@@ -96,18 +108,23 @@ class BrokerLink:
         """Connect to a broker and prove to each other who we are.
 
         Raises:
-            TransportError: It cannot be reached, is not the node we mean, or does not take us.
+            BrokerRefused: It does not know us.
+            TransportError: It cannot be reached, or is not the node we mean.
         """
         link = cls(broker, node=node, counters=counters)
         try:
-            async with asyncio.timeout(CONNECT_MS_MAX / 1000):
-                await link._connect(context, node)
-                link._tell_stream_of_tls()
-                await link._client.subscribe(f"{link._inbox}.*", cb=link._on_reply)
+            await heedful(link._meet(context, node))
         except BaseException as exc:
             await link.close()
+            if isinstance(exc, NoServersError):
+                # It says so whatever happened to each try.
+                raise TransportError(
+                    f"broker {broker.host}:{broker.port} does not answer or does not take us"
+                ) from exc
             if isinstance(exc, OSError | NatsError):
-                raise TransportError(f"broker {broker.host}:{broker.port}: {exc}") from exc
+                refused = isinstance(exc, NatsError) and _UNKNOWN in str(exc).lower()
+                kind = BrokerRefused if refused else TransportError
+                raise kind(f"broker {broker.host}:{broker.port}: {exc}") from exc
             raise
         return link
 
@@ -115,6 +132,20 @@ class BrokerLink:
     def server_name(self) -> str:
         """Return the broker's name in its cluster."""
         return str(self._client._server_info.get("server_name", ""))  # noqa: SLF001  no accessor
+
+    @property
+    def client(self) -> Client:
+        """Return the library's client, for flows that answer the broker itself (snapshots)."""
+        return self._client
+
+    def own_subject(self) -> str:
+        """Return a new subject that only this node hears."""
+        return f"{self._inbox}.{secrets.token_hex(8)}.flow"
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Return messages and bytes of payload so far: in_msgs, out_msgs, in_bytes, out_bytes."""
+        return {name: int(count) for name, count in self._client.stats.items()}
 
     @property
     def busy(self) -> bool:
@@ -139,12 +170,29 @@ class BrokerLink:
             RequestTimeout: No answer in time, or the connection ended before one.
             TransportError: The connection was over before; nothing was sent.
         """
-        return await self._exchange(
+        answers = await self._exchange(
             subject, lambda token: self._send(subject, data, token, headers), timeout_ms
         )
+        return answers[0]
 
-    async def subscribe(self, subject: str, handler: Callable[[Message], None]) -> NatsSubscription:
+    async def request_many(
+        self, subject: str, data: bytes, *, count: int, timeout_ms: int
+    ) -> list[Reply]:
+        """Publish and return up to `count` answers and then the one that ends them with a status.
+
+        Raises:
+            As `request`; what had come by then is lost.
+        """
+        return await self._exchange(
+            subject, lambda token: self._send(subject, data, token, None), timeout_ms, count + 1
+        )
+
+    async def subscribe(
+        self, subject: str, handler: Callable[[Message], None], *, stored: bool = False
+    ) -> NatsSubscription:
         """Call `handler` for each message on `subject`, one at a time; what it raises is counted.
+
+        With `stored`, for writes to a stream too, refused ones included: a hint, not a message.
 
         Raises:
             TransportError: The connection is over, or the broker does not confirm in time.
@@ -152,23 +200,36 @@ class BrokerLink:
         """
 
         async def deliver(message: Msg) -> None:
-            handler(Message(subject=message.subject, data=message.data))
+            if not stored and (message.headers or message.reply.startswith(_STORED)):
+                self._counters["stored_messages_refused"] += 1
+                return
+            reply = message.reply if message.reply.startswith(INBOX) else ""
+            handler(Message(message.subject, message.data, reply, trace_of(reply)))
 
         try:
-            subscription = await self._client.subscribe(
-                subject,
-                cb=deliver,
-                pending_msgs_limit=PENDING_MESSAGES_MAX,
-                pending_bytes_limit=PENDING_BYTES_MAX,
+            subscription = await heedful(
+                self._client.subscribe(
+                    subject,
+                    cb=deliver,
+                    pending_msgs_limit=PENDING_MESSAGES_MAX,
+                    pending_bytes_limit=PENDING_BYTES_MAX,
+                )
             )
         except (OSError, NatsError) as exc:
             raise TransportError(f"subscribing to {subject}: {exc}") from exc
         self._refused.discard(subject.lower())
+        try:
+            await self._confirm(subject)
+        except BaseException:
+            # Nobody holds it: kept, it would hear everything twice once it is made again.
+            await self.unsubscribe(subscription)
+            raise
+        return subscription
+
+    async def _confirm(self, subject: str) -> None:
         await self._round_trip(CONNECT_MS_MAX)  # A refusal comes before our message comes back.
         if subject.lower() in self._refused:
-            await self.unsubscribe(subscription)
             raise PermissionDenied(f"this node may not subscribe to {subject}")
-        return subscription
 
     async def answers(self, timeout_ms: int) -> bool:
         """Return whether the broker still works for us; one that is paused keeps its sockets open.
@@ -176,10 +237,13 @@ class BrokerLink:
         nats-py notices as well, but then waits for the paused broker's good-bye (seen: until it was
         resumed) before it says so.
         """
+        loop = asyncio.get_running_loop()
+        sent_s = loop.time()
         try:
             await self._round_trip(timeout_ms)
         except (TransportError, PermissionDenied):
             return False
+        self.rtt_ms = round((loop.time() - sent_s) * 1000, 2)
         return True
 
     async def _round_trip(self, timeout_ms: int) -> None:
@@ -193,17 +257,22 @@ class BrokerLink:
         )
 
     async def _exchange(
-        self, subject: str, send: Callable[[str], Awaitable[None]], timeout_ms: int
-    ) -> Reply:
-        """Send something that makes a message come to a subject of ours, and wait for it."""
+        self,
+        subject: str,
+        send: Callable[[str], Awaitable[None]],
+        timeout_ms: int,
+        messages_max: int = 1,
+    ) -> list[Reply]:
+        """Send something that makes messages come to a subject of ours, and wait for them."""
         self._asked += 1
-        token = f"{self._inbox}.{self._asked}"
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = (subject.lower(), answer)
+        token = answer_subject(self._inbox, self._asked)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting[token] = Waiting(subject.lower(), answer, messages_max)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 await send(token)
-                return await answer
+                await answer
+                return waiting.got
         except TimeoutError as exc:
             raise RequestTimeout(f"no answer to {subject} within {timeout_ms} ms") from exc
         finally:
@@ -213,26 +282,27 @@ class BrokerLink:
     async def unsubscribe(self, subscription: NatsSubscription) -> None:
         """End a subscription; no handler call starts afterwards."""
         try:
-            await subscription.unsubscribe()
+            await heedful(subscription.unsubscribe())
         except (OSError, NatsError):
             return  # The connection is over, and with it the subscription.
 
     def give_up(self) -> None:
         """Use this connection no more; requests in flight end with `RequestTimeout` now."""
         self.closed.set()
-        for subject, answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(RequestTimeout(f"the connection ended before {subject}"))
+        for waiting in self._waiting.values():
+            if not waiting.answer.done():
+                why = f"the connection ended before {waiting.subject} was answered"
+                waiting.answer.set_exception(RequestTimeout(why))
 
     async def close(self) -> None:
         """End the connection; requests in flight end with `RequestTimeout`."""
         self.give_up()
         try:
-            async with asyncio.timeout(_CLOSE_MS_MAX / 1000):
+            async with asyncio.timeout(CLOSE_MS_MAX / 1000):
                 # A client whose TLS handshake failed waits for ever for its socket to close (seen
                 # with nats-py 2.16), and has nothing to say good-bye to.
                 if self._client.is_connected:
-                    await self._client.close()
+                    await heedful(self._client.close())
         except (OSError, NatsError):  # A time limit is an OSError too.
             self._log.info("broker did not take our good-bye", broker=self.server_name)
         finally:
@@ -252,6 +322,12 @@ class BrokerLink:
         if writer is not None:
             writer.transport.get_protocol()._over_ssl = True  # noqa: SLF001  nats-py forgets it
 
+    async def _meet(self, context: ssl.SSLContext, node: NodeId) -> None:
+        async with asyncio.timeout(CONNECT_MS_MAX / 1000):
+            await self._connect(context, node)
+            self._tell_stream_of_tls()
+            await heedful(self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply))
+
     async def _connect(self, context: ssl.SSLContext, node: NodeId) -> None:
         host = f"[{self.broker.host}]" if ":" in self.broker.host else self.broker.host
         await self._client.connect(
@@ -269,6 +345,7 @@ class BrokerLink:
             reconnect_time_wait=0,
             ping_interval=_PING_S,
             max_outstanding_pings=2,
+            flush_timeout=FLUSH_MS_MAX / 1000,
         )
 
     async def _send(
@@ -277,17 +354,16 @@ class BrokerLink:
         if self.closed.is_set():
             raise TransportError("the connection to the broker is over")
         try:
-            await self._client.publish(subject, data, reply=reply, headers=headers)
+            await heedful(self._client.publish(subject, data, reply=reply, headers=headers))
         except (OSError, NatsError) as exc:
             raise TransportError(f"publishing to {subject}: {exc}") from exc
 
     async def _on_reply(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject)
-        if waiting is None or waiting[1].done():
+        if waiting is None or waiting.answer.done():
             self._counters["late_replies"] += 1
             return
-        status = (message.headers or {}).get("Status")
-        waiting[1].set_result(Reply(message.data, no_responders=status == "503"))
+        waiting.take(Reply(message.data, message.headers or {}))
 
     async def _on_error(self, error: Exception) -> None:
         """Sort what nats-py reports: refusals, dropped messages, lost links, failing handlers."""
@@ -309,9 +385,10 @@ class BrokerLink:
         if (kind, subject) not in self._told and len(self._told) < _TOLD_MAX:
             self._told.add((kind, subject))  # Once each: a heartbeat would fill the log.
             self._log.warning("the broker refused a subject", kind=kind, subject=subject)
-        for waiting_subject, answer in self._waiting.values():
-            if waiting_subject == subject and not answer.done():
-                answer.set_exception(PermissionDenied(f"this node may not publish to {subject}"))
+        for waiting in self._waiting.values():
+            if waiting.subject == subject and not waiting.answer.done():
+                denied = PermissionDenied(f"this node may not publish to {subject}")
+                waiting.answer.set_exception(denied)
 
     async def _on_closed(self) -> None:
         self.give_up()

@@ -16,18 +16,25 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar, cast
 
 from bzzz_core.errors import (
+    NoResponders,
+    PermissionDenied,
     QuorumUnavailable,
     RequestTimeout,
     RevisionConflict,
     StreamBusy,
     TransportError,
 )
-from bzzz_core.fabric.subjects import matches
+from bzzz_core.fabric.layout import Permissions, answer_subject, inbox_prefix, trace_of
+from bzzz_core.fabric.room import Room
+from bzzz_core.fabric.subjects import covers, matches
 from bzzz_core.model import FabricState, NodeId, Revision, StreamId
 from bzzz_core.ports import Clock, Guard, Message, Record
 
+Shared = TypeVar("Shared")
 _ATTACHED = (FabricState.CONNECTED, FabricState.DEGRADED)
 
 
@@ -67,12 +74,13 @@ class MemoryHub:
         self.failure_rate = failure_rate
         self._nodes: dict[NodeId, MemoryFabric] = {}
         self._streams: dict[str, _Stream] = {}
+        self._shared: dict[str, object] = {}
 
-    def attach(self, node: NodeId) -> MemoryFabric:
-        """Return the fabric of a node that appears, or comes back."""
+    def attach(self, node: NodeId, *, allowed: Permissions | None = None) -> MemoryFabric:
+        """Return the fabric of a node that appears, or comes back; None allows it everything."""
         fabric = self._nodes.get(node)
         if fabric is None:
-            fabric = self._nodes[node] = MemoryFabric(self, node)
+            fabric = self._nodes[node] = MemoryFabric(self, node, allowed)
         fabric.state = FabricState.CONNECTED
         return fabric
 
@@ -92,10 +100,10 @@ class MemoryHub:
         """Return whether the next message or operation fails."""
         return self.random.random() < self.failure_rate
 
-    def spread(self, message: Message) -> None:
-        """Deliver to everyone interested."""
-        for fabric in list(self._nodes.values()):
-            fabric.receive(message)
+    def spread(self, message: Message) -> bool:
+        """Deliver to everyone interested and return whether there is anyone."""
+        interested = [node for node in list(self._nodes.values()) if node.receive(message)]
+        return bool(interested)
 
     def find_stream(self, name: str) -> _Stream:
         """Return a stream, creating it on first use."""
@@ -103,6 +111,10 @@ class MemoryHub:
             identity = StreamId(f"{self.random.getrandbits(128):032x}")
             self._streams[name] = _Stream(identity)
         return self._streams[name]
+
+    def shared(self, name: str, make: Callable[[], Shared]) -> Shared:
+        """Return what all nodes share under `name`, made on first use."""
+        return cast("Shared", self._shared.setdefault(name, make()))
 
     def forget_stream(self, name: str) -> None:
         """Lose a stream with all it holds; the next one of this name has another identity."""
@@ -112,41 +124,108 @@ class MemoryHub:
 class MemoryFabric:
     """One node's attachment; satisfies `ports.Fabric`."""
 
-    def __init__(self, hub: MemoryHub, node: NodeId) -> None:
+    def __init__(self, hub: MemoryHub, node: NodeId, allowed: Permissions | None) -> None:
         """Start connected; use `MemoryHub.attach`."""
         self.node = node
-        self.state = FabricState.CONNECTED
-        """Settable: CONNECTING and LOST carry nothing, DEGRADED carries all."""
+        self.allowed = allowed
+        """What this node may do, settable; None is everything."""
+        self.on_state: list[Callable[[], None]] = []
+        """Called after each change of `state`."""
+        self._state = FabricState.CONNECTED
         self.interests: list[MemoryInterest] = []
         self.counters: Counter[str] = Counter()
         self._hub = hub
+        self._asked = 0
+
+    @property
+    def state(self) -> FabricState:
+        """Return how well this node is attached.
+
+        Settable: CONNECTING and LOST carry nothing, DEGRADED carries all.
+        """
+        return self._state
+
+    @state.setter
+    def state(self, state: FabricState) -> None:
+        self._state = state
+        for changed in list(self.on_state):
+            changed()
 
     @property
     def attached(self) -> bool:
         """Return whether messages pass."""
-        return self.state in _ATTACHED
+        return self._state in _ATTACHED
 
     async def publish(self, subject: str, data: bytes) -> None:
         """Hand `data` to the hub; see `ports.Fabric.publish`."""
+        try:
+            self._send(Message(subject, data))
+        except PermissionDenied:
+            self.counters["permission_violations"] += 1
+
+    async def request(self, subject: str, data: bytes, *, timeout_ms: int) -> bytes:
+        """Publish and return the first answer; see `ports.Fabric.request`."""
+        self._asked += 1
+        inbox = answer_subject(inbox_prefix(self.node), self._asked)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        interest = await self.subscribe(inbox, partial(_settle, answer))
+        try:
+            if not self._send(Message(subject, data, inbox, trace_of(inbox))):
+                raise NoResponders(f"nobody answers on {subject}")
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await answer
+        except TimeoutError as exc:
+            raise RequestTimeout(f"no answer to {subject} within {timeout_ms} ms") from exc
+        finally:
+            await interest.stop()
+
+    async def reply(self, message: Message, data: bytes) -> None:
+        """Answer a message that a `request` published; see `ports.Fabric.reply`."""
+        if not message.reply:
+            raise ValueError(f"nobody waits for an answer to {message.subject}")
+        await self.publish(message.reply, data)
+
+    def _send(self, message: Message) -> bool:
+        """Spread a message and return whether anybody is interested."""
         if not self.attached:
             raise TransportError(f"{self.node} is not attached ({self.state})")
-        self._hub.spread(Message(subject, data))
+        self.check_publish(message.subject)
+        return self._hub.spread(message)
+
+    def check_publish(self, subject: str) -> None:
+        """Raise PermissionDenied if this node may not publish there."""
+        if self.allowed is not None and not any(
+            matches(pattern, subject) for pattern in self.allowed.publish
+        ):
+            raise PermissionDenied(f"this node may not publish to {subject}")
 
     async def subscribe(self, subject: str, handler: Callable[[Message], None]) -> MemoryInterest:
         """Call `handler` for each message; see `ports.Fabric.subscribe`."""
+        if self.allowed is not None and not any(
+            covers(pattern, subject) for pattern in self.allowed.subscribe
+        ):
+            raise PermissionDenied(f"this node may not subscribe to {subject}")
         interest = MemoryInterest(self, subject, handler)
         self.interests.append(interest)
         return interest
 
-    def receive(self, message: Message) -> None:
-        """Schedule a message for every matching interest, or lose it."""
+    def receive(self, message: Message) -> bool:
+        """Schedule a message for every matching interest, or lose it; return whether one is."""
+        interested = False
         for interest in self.interests:
             if not self.attached or not matches(interest.subject, message.subject):
                 continue
+            interested = True
             if self._hub.draw_failure():
                 self.counters["dropped_messages"] += 1
                 continue
             interest.schedule(message, self._hub.draw_latency_ms())
+        return interested
+
+
+def _settle(answer: asyncio.Future[bytes], message: Message) -> None:
+    if not answer.done():
+        answer.set_result(message.data)
 
 
 class MemoryInterest:
@@ -195,8 +274,23 @@ class MemoryInterest:
 class MemoryRecords:
     """Records of one stream of a hub, as one node uses them; satisfies `ports.Records`."""
 
-    def __init__(self, hub: MemoryHub, fabric: MemoryFabric, *, stream: str = "control") -> None:
-        """Use `stream`; `open` finds or creates it."""
+    def __init__(
+        self,
+        hub: MemoryHub,
+        fabric: MemoryFabric,
+        *,
+        stream: str = "control",
+        bytes_max: int | None = None,
+    ) -> None:
+        """Use `stream`; `open` finds or creates it.
+
+        Args:
+            hub: Where it lies.
+            fabric: This node's attachment.
+            stream: Its name. It keeps the last value of each record.
+            bytes_max: What it may hold before large records are refused; None is no limit.
+        """
+        self._room = Room(self, bytes_max=bytes_max, kept=1)
         self._hub = hub
         self._fabric = fabric
         self._name = stream
@@ -231,6 +325,7 @@ class MemoryRecords:
         """Write if the guard holds; see `ports.Records.write`."""
         if guard.key != key and guard.revision == 0:
             raise ValueError("a fence at revision 0 is accepted by the store whatever holds")
+        await self._room.take(key, len(value), guard)
         stream = self._hub.find_stream(self._name)
         if stream.writing:
             raise StreamBusy(f"writing {key}: another guarded write is in flight")
@@ -246,6 +341,11 @@ class MemoryRecords:
             return revision
         finally:
             stream.writing = False
+
+    async def held(self, key: str) -> tuple[int, int]:
+        """Return the stream's bytes and how many values `key` has: one or none."""
+        records = self._hub.find_stream(self._name).records
+        return sum(len(record.value) for record in records.values()), int(key in records)
 
     async def _travel(self, what: str) -> None:
         if not self._fabric.attached:
@@ -266,7 +366,7 @@ def _write(
         raise RevisionConflict(f"{guard.key} is at {revision}, not at {guard.revision}")
     stream.last += 1
     written = Revision(stream.last)
-    stream.records[key] = Record(key, value, written)
+    stream.records[key] = Record(key, value, written, request_id)
     if request_id is not None:
         stream.requests[request_id] = written
     return written

@@ -14,26 +14,25 @@ heartbeat from the past helps nobody.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from nats.aio.subscription import Subscription as NatsSubscription
-
 from bzzz_core.config.schema import AgentConfig
-from bzzz_core.errors import PermissionDenied, TransportError
-from bzzz_core.fabric.broker import loopback_of
+from bzzz_core.errors import BrokerRefused, NoResponders, PermissionDenied, TransportError
+from bzzz_core.fabric.answers import Reply
+from bzzz_core.fabric.brokers import brokers_of, by_preference
+from bzzz_core.fabric.credentials import Credentials
+from bzzz_core.fabric.interests import Interest, Interests
+from bzzz_core.fabric.kept import Kept, KeptWork, Work
 from bzzz_core.fabric.layout import inbox_prefix
-from bzzz_core.fabric.link import BrokerAddress, BrokerLink, Reply
+from bzzz_core.fabric.link import BrokerAddress, BrokerLink
+from bzzz_core.fabric.refusals import Refusals
 from bzzz_core.model import FabricState, NodeId
 from bzzz_core.ports import Clock, Message
 from bzzz_core.telemetry import logs
 from bzzz_core.trust.secrets_directory import SecretsDirectory
-from bzzz_core.trust.tls import client_context
 
 _RETRY_MS_MIN: Final = 50
 _RETRY_MS_MAX: Final = 1_000
@@ -42,21 +41,6 @@ _SILENCE_MS_MAX: Final = 2_000
 """A broker that is paused or cut off is left after at most `_LOOK_MS` plus this."""
 _PROBE_MS_MAX: Final = 500
 _RETIRE_MS_MAX: Final = 3_000
-
-
-@dataclass(eq=False, slots=True)
-class _Interest:
-    """A subscription as the caller sees it, whatever connection carries it at the moment."""
-
-    owner: NatsFabric
-    subject: str
-    handler: Callable[[Message], None]
-    carried_by: BrokerLink | None = None
-    carrier: NatsSubscription | None = None
-
-    async def stop(self) -> None:
-        """End it; no handler call starts afterwards."""
-        await self.owner._forget(self)  # noqa: SLF001  the two are one thing
 
 
 class NatsFabric:
@@ -79,19 +63,23 @@ class NatsFabric:
             clock: For the waits between attempts.
         """
         self._node = node
-        self._brokers = _by_preference(node, brokers)
-        self._secrets = secrets
+        self._brokers = by_preference(node, brokers)
         self._clock = clock
         self._log = logs.get("fabric")
         self._link: BrokerLink | None = None
         self._attached = asyncio.Event()
         self._state = FabricState.CONNECTING
-        self._interests: list[_Interest] = []
-        self._carrying = asyncio.Lock()
-        """Held while interest moves between connections, so that none is left on an old one."""
+        self._changed = False
+        """Whether brokers or certificates may be others than the connection's."""
+        self._kept = KeptWork()
+        self._refusals = Refusals()
         self.counters: Counter[str] = Counter()
-        """What happened so far, by kind: connections, connection_errors, permission_violations,
-        interest_not_carried, dropped_messages, handler_failures, late_replies."""
+        """What happened so far, by kind: connections, connection_errors, refused_by_brokers,
+        permission_violations, interest_not_carried, dropped_messages, handler_failures,
+        late_replies, stored_messages_refused, reconfigurations, certificates_refused."""
+        self._past: Counter[str] = Counter()
+        self._interests = Interests(self.counters)
+        self._credentials = Credentials(secrets, self.counters)
 
     @classmethod
     def from_agent_config(cls, config: AgentConfig, *, clock: Clock) -> Self:
@@ -99,18 +87,9 @@ class NatsFabric:
 
         Loopback works when the node's address is not the machine's own (NAT) or its link is down.
         """
-        me = config.me
         return cls(
-            node=NodeId(me.id),
-            brokers=[
-                BrokerAddress(
-                    node=NodeId(entry.id),
-                    host=loopback_of(entry.address) if entry.id == me.id else entry.address,
-                    port=entry.fabric_client,
-                )
-                for entry in config.cluster.nodes
-                if entry.voter
-            ],
+            node=NodeId(config.me.id),
+            brokers=brokers_of(config),
             secrets=SecretsDirectory(Path(config.security.directory)),
             clock=clock,
         )
@@ -125,28 +104,45 @@ class NatsFabric:
         """Return the name of the broker we are attached to, or None."""
         return self._link.server_name if self._link else None
 
+    @property
+    def rtt_ms(self) -> float | None:
+        """Return the time to that broker and back, as last measured; None before."""
+        return self._link.rtt_ms if self._link else None
+
+    @property
+    def shut_out(self) -> bool:
+        """Return whether the brokers have been refusing this node for a while."""
+        return self._refusals.alarm is not None
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Return what an operator has to look at, in words."""
+        return (self._refusals.alarm,) if self._refusals.alarm else ()
+
+    @property
+    def traffic(self) -> Counter[str]:
+        """Return what went over all connections so far, as `BrokerLink.traffic` names it."""
+        return self._past + Counter(self._link.traffic if self._link else {})
+
     async def run(self) -> None:
         """Stay attached until cancelled.
 
         Raises:
             TrustError: Our certificate cannot be used.
         """
-        context = client_context(self._secrets)
+        self._credentials.load()
         link: BrokerLink | None = None
         try:
-            async with asyncio.TaskGroup() as retiring:
-                link = await self._open_any(context, self._brokers)
+            async with asyncio.TaskGroup() as group:
+                self._kept.start_all(group)
+                link = await self._open_any(None)
                 while True:
-                    successor = await self._serve(link, context)
-                    retiring.create_task(self._retire(link))
-                    if successor is None:
-                        # The broker just lost comes last: if it is paused, trying it costs seconds.
-                        last = link.broker
-                        others = [broker for broker in self._brokers if broker is not last]
-                        link = None
-                        successor = await self._open_any(context, [*others, last])
-                    link = successor
+                    successor = await self._serve(link)
+                    group.create_task(self._retire(link))
+                    last, link = link.broker, None
+                    link = successor or await self._open_any(last)
         finally:
+            self._kept.ended()
             self._detach()
             if link is not None:
                 await link.close()
@@ -165,7 +161,7 @@ class NatsFabric:
             raise TransportError("not attached to any broker")
         await self._link.publish(subject, data)
 
-    async def subscribe(self, subject: str, handler: Callable[[Message], None]) -> _Interest:
+    async def subscribe(self, subject: str, handler: Callable[[Message], None]) -> Interest:
         """Call `handler` for each message, one at a time, in order.
 
         Before the first connection the interest is only noted.
@@ -173,20 +169,49 @@ class NatsFabric:
         Raises:
             PermissionDenied: The broker refuses the subject.
         """
-        interest = _Interest(self, subject, handler)
-        async with self._carrying:
-            self._interests.append(interest)
-            if self._link is not None:
-                try:
-                    await self._carry(interest, self._link)
-                except PermissionDenied:
-                    self._interests.remove(interest)
-                    raise
-                except TransportError:
-                    self.counters["connection_errors"] += 1  # The next connection carries it.
-        return interest
+        return await self._interests.add(subject, handler)
 
-    async def request(
+    async def hear_writes(self, subject: str, handler: Callable[[Message], None]) -> Interest:
+        """Call `handler` whenever somebody tries to write to a stream at `subject`.
+
+        It is a hint to go and read: the write may be refused, and it is not done yet.
+
+        Raises:
+            PermissionDenied: The broker refuses the subject.
+        """
+        return await self._interests.add(subject, handler, stored=True)
+
+    def keep(self, work: Work, on_attach: Callable[[], None]) -> Kept:
+        """Do `work` as long as this fabric runs, from its start or from now on.
+
+        `on_attach` is called after each new connection: what happened in between was not heard.
+        """
+        return self._kept.add(work, on_attach)
+
+    def reconfigure(self, config: AgentConfig) -> None:
+        """Go by another list of brokers, and by the certificates as they are on disk now.
+
+        Returns at once. Within about a second the connection is replaced if its broker has left or
+        the certificates have changed; the new one is made first, and interest moves over to it. If
+        nothing of the new works, the old connection stays, and it is tried again.
+        """
+        self._brokers = by_preference(self._node, brokers_of(config))
+        self._changed = True
+
+    async def request(self, subject: str, data: bytes, *, timeout_ms: int) -> bytes:
+        """Publish and return the first answer; see `ports.Fabric.request`."""
+        answer = await self.ask(subject, data, timeout_ms=timeout_ms)
+        if answer.no_responders:
+            raise NoResponders(f"nobody answers on {subject}")
+        return answer.data
+
+    async def reply(self, message: Message, data: bytes) -> None:
+        """Answer a message that a `request` published; see `ports.Fabric.reply`."""
+        if not message.reply:
+            raise ValueError(f"nobody waits for an answer to {message.subject}")
+        await self.publish(message.reply, data)
+
+    async def ask(
         self,
         subject: str,
         data: bytes,
@@ -201,6 +226,24 @@ class NatsFabric:
             RequestTimeout: It was sent, and no answer came.
             TransportError: It was not sent.
         """
+        link, left_ms = await self._attached_link(timeout_ms)
+        return await link.request(subject, data, headers=headers, timeout_ms=left_ms)
+
+    async def ask_many(
+        self, subject: str, data: bytes, *, count: int, timeout_ms: int
+    ) -> list[Reply]:
+        """Publish and return up to `count` answers and the one with a status that ends them.
+
+        Raises:
+            As `ask`.
+        """
+        link, left_ms = await self._attached_link(timeout_ms)
+        return await link.request_many(subject, data, count=count, timeout_ms=left_ms)
+
+    async def _attached_link(self, timeout_ms: int) -> tuple[BrokerLink, int]:
+        """Return the connection and what is left of the time."""
+        if self._link is not None:
+            return self._link, timeout_ms
         started_ms = self._clock.now_ms()
         try:
             async with asyncio.timeout(timeout_ms / 1000):
@@ -210,29 +253,56 @@ class NatsFabric:
         if self._link is None:  # Lost again before this task had its turn.
             raise TransportError("the connection to the broker is over")
         left_ms = max(1, timeout_ms - (self._clock.now_ms() - started_ms))
-        return await self._link.request(subject, data, headers=headers, timeout_ms=left_ms)
+        return self._link, left_ms
 
-    async def _open_any(
-        self, context: ssl.SSLContext, brokers: Sequence[BrokerAddress]
-    ) -> BrokerLink:
+    async def _open_any(self, last: BrokerAddress | None) -> BrokerLink:
+        """Return a link to the first broker that takes us, trying for ever.
+
+        The broker just lost comes last: if it is paused, trying it costs seconds.
+        """
         delay_ms = _RETRY_MS_MIN
         while True:
-            for broker in brokers:
-                try:
-                    return await self._open(broker, context)
-                except TransportError as exc:
-                    self.counters["connection_errors"] += 1
-                    self._log.info("broker not reached", peer=broker.node, reason=str(exc))
+            self._credentials.reload()
+            before = self.counters["refused_by_brokers"]
+            for broker in sorted(self._brokers, key=lambda broker: broker == last):
+                link = await self._try_to_open(broker)
+                if link is not None:
+                    return link
+            refused = self.counters["refused_by_brokers"] > before
+            self._refusals.note(self._clock.now_ms(), refused=refused)
             await self._clock.sleep_ms(delay_ms)
-            delay_ms = min(2 * delay_ms, _RETRY_MS_MAX)
+            delay_ms = min(2 * delay_ms, self._refusals.delay_ms_max(_RETRY_MS_MAX))
 
-    async def _open(self, broker: BrokerAddress, context: ssl.SSLContext) -> BrokerLink:
+    async def _try_to_open(self, broker: BrokerAddress) -> BrokerLink | None:
+        try:
+            return await self._open(broker)
+        except TransportError as exc:
+            self.counters["connection_errors"] += 1
+            self.counters["refused_by_brokers"] += isinstance(exc, BrokerRefused)
+            self._log.info("broker not reached", peer=broker.node, reason=str(exc))
+        return None
+
+    async def _open(self, broker: BrokerAddress) -> BrokerLink:
         return await BrokerLink.open(
-            broker, node=self._node, context=context, counters=self.counters
+            broker, node=self._node, context=self._credentials.context, counters=self.counters
         )
 
-    async def _serve(self, link: BrokerLink, context: ssl.SSLContext) -> BrokerLink | None:
-        """Work through `link` until it is over (None) or a link to our own broker replaces it."""
+    async def _reconfigured(self, link: BrokerLink) -> BrokerLink | None:
+        """Return the link that replaces `link` after a change of brokers or certificates."""
+        if not self._credentials.reload() and link.broker in self._brokers:
+            self._changed = False
+            return None
+        for broker in sorted(self._brokers, key=lambda broker: broker != link.broker):
+            successor = await self._try_to_open(broker)
+            if successor is not None:
+                self._changed = False
+                self.counters["reconfigurations"] += 1
+                return successor
+        self._credentials.doubt()  # The next look tries again.
+        return None
+
+    async def _serve(self, link: BrokerLink) -> BrokerLink | None:
+        """Work through `link` until it is over (None) or another link replaces it."""
         await self._attach(link)
         while not link.closed.is_set():
             try:
@@ -242,9 +312,12 @@ class NatsFabric:
                 if not await link.answers(_SILENCE_MS_MAX):
                     link.give_up()
                     break
-                await self._carry_what_is_left(link)
+                await self._interests.carry_rest()
+                successor = await self._reconfigured(link) if self._changed else None
+                if successor is not None:
+                    return successor
                 if self._state is FabricState.DEGRADED:
-                    home = await self._way_home(link, context)
+                    home = await self._way_home(link)
                     if home is not None:
                         return home
         self._detach()
@@ -252,31 +325,33 @@ class NatsFabric:
         return None
 
     async def _attach(self, link: BrokerLink) -> None:
-        async with self._carrying:
-            for interest in self._interests:
-                await self._drop(interest)
-                await self._try_to_carry(interest, link)
-            self._link = link
+        await self._interests.move_to(link)
+        self._past = self.traffic
+        self._link = link
         home = self._brokers[0]
-        away = home.node == self._node and link.broker is not home
+        away = home.node == self._node and link.broker != home
         self._state = FabricState.DEGRADED if away else FabricState.CONNECTED
         self._attached.set()
+        self._refusals.taken()
         self.counters["connections"] += 1
         self._log.info("attached", broker=link.server_name, state=str(self._state))
+        self._kept.attached()
 
     def _detach(self) -> None:
+        self._past = self.traffic
         self._link = None
+        self._interests.detach()
         self._attached.clear()
         if self._state is not FabricState.CONNECTING:
             self._state = FabricState.LOST
 
-    async def _way_home(self, link: BrokerLink, context: ssl.SSLContext) -> BrokerLink | None:
+    async def _way_home(self, link: BrokerLink) -> BrokerLink | None:
         """Return a link to our own broker if it is back and routed to the one we use now."""
         try:
             # Our own broker is near: one that takes longer is not well, and we must not miss the
             # loss of the present one meanwhile.
             async with asyncio.timeout(_PROBE_MS_MAX / 1000):
-                home = await self._open(self._brokers[0], context)
+                home = await self._open(self._brokers[0])
         except (TransportError, TimeoutError):
             return None
         try:
@@ -306,47 +381,9 @@ class NatsFabric:
     async def _retire(self, link: BrokerLink) -> None:
         """Close a replaced link once its last answers have come."""
         waited_ms = 0
-        while link.busy and waited_ms < _RETIRE_MS_MAX:
-            await self._clock.sleep_ms(_RETRY_MS_MIN)
-            waited_ms += _RETRY_MS_MIN
-        await link.close()
-
-    async def _carry(self, interest: _Interest, link: BrokerLink) -> None:
-        interest.carrier = await link.subscribe(interest.subject, interest.handler)
-        interest.carried_by = link
-
-    async def _try_to_carry(self, interest: _Interest, link: BrokerLink) -> None:
         try:
-            await self._carry(interest, link)
-        except (PermissionDenied, TransportError) as exc:
-            self.counters["interest_not_carried"] += 1
-            self._log.info("interest not carried", subject=interest.subject, reason=str(exc))
-
-    async def _carry_what_is_left(self, link: BrokerLink) -> None:
-        """Try again what failed; a broker that is told of new rights has no other sign of it."""
-        async with self._carrying:
-            for interest in self._interests:
-                if interest.carrier is None and not link.closed.is_set():
-                    await self._try_to_carry(interest, link)
-
-    async def _drop(self, interest: _Interest) -> None:
-        if interest.carried_by is not None and interest.carrier is not None:
-            await interest.carried_by.unsubscribe(interest.carrier)
-        interest.carried_by = interest.carrier = None
-
-    async def _forget(self, interest: _Interest) -> None:
-        async with self._carrying:
-            if interest in self._interests:
-                self._interests.remove(interest)
-            await self._drop(interest)
-
-
-def _by_preference(node: NodeId, brokers: Sequence[BrokerAddress]) -> tuple[BrokerAddress, ...]:
-    """Order brokers: our own, then the others in an order that differs from node to node."""
-
-    def rank(broker: BrokerAddress) -> tuple[bool, bytes]:
-        pair = f"{node} {broker.node}".encode()
-        return broker.node != node, hashlib.sha256(pair).digest()
-
-    assert brokers, "a cluster has at least one voter"
-    return tuple(sorted(brokers, key=rank))
+            while link.busy and waited_ms < _RETIRE_MS_MAX:
+                await self._clock.sleep_ms(_RETRY_MS_MIN)
+                waited_ms += _RETRY_MS_MIN
+        finally:
+            await link.close()

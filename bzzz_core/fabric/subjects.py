@@ -14,3 +14,14 @@ def matches(pattern: str, subject: str) -> bool:
     return len(wanted) == len(found) and all(
         want in ("*", have) for want, have in zip(wanted, found, strict=True)
     )
+
+
+def covers(pattern: str, interest: str) -> bool:
+    """Return whether every message of an interest in `interest` belongs to `pattern` too."""
+    wanted, found = pattern.split("."), interest.split(".")
+    for place, want in enumerate(wanted):
+        if want == ">":
+            return len(found) > place
+        if place == len(found) or found[place] == ">" or want not in ("*", found[place]):
+            return False
+    return len(wanted) == len(found)

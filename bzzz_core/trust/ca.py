@@ -1,29 +1,24 @@
-"""The cluster's two certificate authorities.
+"""The cluster's two certificate authorities, which stay with the operator.
 
-The *fabric* authority signs only the route certificates of voters; the *node* authority signs what
-agents and client listeners show. They are apart because whoever may open a route to a broker may
-overwrite anything in it: with one authority a rogue server holding an edge's certificate joined as
-a route and did so (`docs/architecture.md`, trust of the wire). An authority therefore knows its
-purpose and refuses the other's work, and the purpose is part of its own certificate.
+The *fabric* authority stands above only the route certificates of voters; the *node* authority
+above everything else that nodes show. They are apart because whoever may open a route to a broker
+may overwrite anything in it: with one authority a rogue server holding an edge's certificate joined
+as a route and did so (`docs/architecture.md`, trust of the wire). An authority therefore knows its
+purpose, and the purpose is part of its own certificate.
 
-Rules: from a signing request only the key is taken, after its signature is checked; every name in a
-certificate comes from the caller's inventory. Names below `.bzzz` are identities, so nobody can
-have one as an address. All extensions that `openssl verify -x509_strict` asks for are present. A
-certificate is valid from five minutes ago, so that a slow clock on a host does no harm.
+Rules: a root signs issuers (`trust.issuing`) and nothing else, so its key is needed once a year;
+the key is encrypted wherever it is stored. All extensions that `openssl verify -x509_strict` asks
+for are present (`trust.profile`).
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -33,40 +28,18 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bzzz_core.clock import utc_instant
 from bzzz_core.config.secrets import Secret
 from bzzz_core.errors import TrustError
-from bzzz_core.model import NodeId
-from bzzz_core.trust import private_files
+from bzzz_core.trust import private_files, profile
+from bzzz_core.trust.issuing import Issuer
+from bzzz_core.trust.names import Purpose
 
-NODE_ID: Final = re.compile(r"[a-z2-7]{26}")
 PASSPHRASE_CHARACTERS_MIN: Final = 12
-_BACKDATED: Final = timedelta(minutes=5)
-_DNS_NAME: Final = re.compile(
-    r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
-)
-_ORGANIZATION: Final = "BZZZ"
-_ADDRESSES_MAX: Final = 64
-_CSR_CHARACTERS_MAX: Final = 16_384
-
-
-class Purpose(StrEnum):
-    """What an authority may sign."""
-
-    NODE = "node"
-    FABRIC = "fabric"
-
-
-def node_name(node: NodeId) -> str:
-    """Return the DNS name that stands for a node in its certificate and at the broker."""
-    return f"{node}.node.bzzz"
-
-
-def route_name(node: NodeId) -> str:
-    """Return the DNS name that stands for a voter's broker in its route certificate."""
-    return f"{node}.route.bzzz"
+ISSUER_DAYS: Final = 365
+"""How long an issuer works without the operator: long enough to forget, so a third before its end
+the nodes say so."""
 
 
 class Authority:
@@ -85,7 +58,7 @@ class Authority:
         self._key = key
         self._certificate = certificate
         self._encrypted_key = encrypted_key
-        self._purpose = _purpose_of(certificate)
+        self._purpose = profile.purpose_of(certificate)
 
     @classmethod
     def create(
@@ -107,7 +80,9 @@ class Authority:
                 f"the passphrase of an authority needs {PASSPHRASE_CHARACTERS_MIN} characters"
             )
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _root_certificate(key, purpose, common_name, days, now or utc_instant())
+        certificate = profile.root_certificate(
+            key, purpose, common_name=common_name, days=days, now=now or utc_instant()
+        )
         encrypted = key.private_bytes(
             Encoding.PEM,
             PrivateFormat.PKCS8,
@@ -176,99 +151,21 @@ class Authority:
         """Return the fingerprint of the root certificate, 64 hexadecimal digits."""
         return self._certificate.fingerprint(hashes.SHA256()).hex()
 
-    def issue_node(
-        self,
-        csr_pem: str,
-        *,
-        node_id: NodeId,
-        addresses: Sequence[str],
-        days: int,
-        now: datetime | None = None,
-    ) -> str:
-        """Return a PEM certificate for a node's agent and its broker's client listener.
-
-        Args:
-            csr_pem: Signing request made by the node; only its key is used.
-            node_id: Who it is for.
-            addresses: Where others reach it, IP addresses or DNS names; loopback is added.
-            days: How long it is valid, at most as long as the root.
-            now: Start of validity, for tests; the present when left out.
+    def delegate(self, *, days: int = ISSUER_DAYS, now: datetime | None = None) -> Issuer:
+        """Return a new issuer below this root: what signs while the root is locked away.
 
         Raises:
-            TrustError: This is not the node authority, or the request or a name is not acceptable.
+            TrustError: The root itself has expired.
         """
-        self._require(Purpose.NODE)
-        names = (node_name(node_id), "localhost", *addresses, "127.0.0.1", "::1")
-        return self._issue(csr_pem, node_id, names, days, now or utc_instant())
-
-    def issue_route(
-        self,
-        csr_pem: str,
-        *,
-        node_id: NodeId,
-        addresses: Sequence[str],
-        days: int,
-        now: datetime | None = None,
-    ) -> str:
-        """Return a PEM certificate with which a voter's broker meets other brokers.
-
-        The arguments are those of `issue_node`; no loopback name is added.
-
-        Raises:
-            TrustError: This is not the fabric authority, or the request or a name is not
-                acceptable.
-        """
-        self._require(Purpose.FABRIC)
-        names = (route_name(node_id), *addresses)
-        return self._issue(csr_pem, node_id, names, days, now or utc_instant())
-
-    def _require(self, purpose: Purpose) -> None:
-        if self._purpose is not purpose:
-            raise TrustError(f"the {self._purpose} authority does not sign {purpose} certificates")
-
-    def _issue(
-        self, csr_pem: str, node_id: NodeId, names: Sequence[str], days: int, now: datetime
-    ) -> str:
-        if not NODE_ID.fullmatch(node_id):
-            raise TrustError("a node id is 26 characters of lower-case base32")
-        if days < 1:
-            raise TrustError("a certificate is valid for at least one day")
-        until = min(now + timedelta(days=days), self._certificate.not_valid_after_utc)
-        if until <= now:
-            raise TrustError(f"the {self._purpose} authority itself has expired")
-        public_key = _requested_key(csr_pem)
-        issuer_key_id = self._certificate.extensions.get_extension_for_class(
-            x509.SubjectKeyIdentifier
-        ).value
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(_name(self._purpose, names[0]))
-            .issuer_name(self._certificate.subject)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _BACKDATED)
-            .not_valid_after(until)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(
-                # Both, because a broker is server to its peers and client of them.
-                x509.ExtendedKeyUsage(
-                    [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-                ),
-                critical=False,
-            )
-            .add_extension(
-                x509.SubjectAlternativeName(_alternative_names(names[0], names[1:])),
-                critical=False,
-            )
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key_id),
-                critical=False,
-            )
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = profile.issuer_certificate(
+            key.public_key(),
+            root=self._certificate,
+            root_key=self._key,
+            days=days,
+            now=now or utc_instant(),
         )
-        certificate = builder.sign(self._key, hashes.SHA256())
-        return certificate.public_bytes(Encoding.PEM).decode("ascii")
+        return Issuer(key=key, certificate=certificate)
 
     def __repr__(self) -> str:
         """Return what is public about it."""
@@ -288,98 +185,3 @@ def _stretch(passphrase: Secret, certificate: x509.Certificate) -> bytes:
     """
     kdf = Scrypt(salt=certificate.fingerprint(hashes.SHA256()), length=32, n=2**15, r=8, p=1)
     return kdf.derive(passphrase.reveal().encode()).hex().encode("ascii")
-
-
-def _root_certificate(
-    key: ec.EllipticCurvePrivateKey, purpose: Purpose, common_name: str, days: int, now: datetime
-) -> x509.Certificate:
-    name = _name(purpose, common_name)
-    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + timedelta(days=days))
-        # Room for one intermediate, which will sign joins and renewals while the root is away.
-        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .add_extension(key_id, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False
-        )
-    )
-    return builder.sign(key, hashes.SHA256())
-
-
-def _name(purpose: Purpose, common_name: str) -> x509.Name:
-    try:
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, _ORGANIZATION),
-                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, purpose.value),
-                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            ]
-        )
-    except ValueError as exc:
-        raise TrustError("the common name of a certificate has 1 to 64 characters") from exc
-
-
-def _purpose_of(certificate: x509.Certificate) -> Purpose:
-    units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-    try:
-        (unit,) = units
-        return Purpose(str(unit.value))
-    except ValueError as exc:
-        raise TrustError("the certificate does not say which authority it is") from exc
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
-    """Return the key of a signing request whose signature proves that the asker holds it."""
-    if len(csr_pem) > _CSR_CHARACTERS_MAX:
-        raise TrustError("the signing request is too large")
-    try:
-        request = x509.load_pem_x509_csr(csr_pem.encode("ascii"))
-        key = request.public_key()
-        is_signed = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as exc:
-        raise TrustError("the signing request is malformed") from exc
-    if not is_signed:
-        raise TrustError("the signing request is not signed by its own key")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise TrustError("the signing request's key is not P-256")
-    return key
-
-
-def _alternative_names(identity: str, addresses: Sequence[str]) -> list[x509.GeneralName]:
-    if len(addresses) > _ADDRESSES_MAX:
-        raise TrustError(f"a certificate names at most {_ADDRESSES_MAX} addresses")
-    names: list[x509.GeneralName] = [x509.DNSName(identity)]
-    for address in dict.fromkeys(addresses):
-        try:
-            names.append(x509.IPAddress(ipaddress.ip_address(address)))
-            continue
-        except ValueError:
-            name = address.lower()
-        if not _DNS_NAME.fullmatch(name):
-            raise TrustError(f"{address!r} is neither an IP address nor a DNS name")
-        if name == "bzzz" or name.endswith(".bzzz"):
-            raise TrustError(f"{address!r} is a name of an identity and cannot be an address")
-        names.append(x509.DNSName(name))
-    return names

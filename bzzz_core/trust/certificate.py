@@ -17,7 +17,7 @@ _PEM_CHARACTERS_MAX = 65_536
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """The public contents of a certificate. Nothing here says that it may be trusted."""
+    """What the first certificate of a file says. Nothing here says that it may be trusted."""
 
     sha256: str
     not_before_s: int
@@ -28,8 +28,9 @@ class CertificateFacts:
     key_sha256: str
     """Of the public key's SubjectPublicKeyInfo."""
     key_id: str | None
-    issuer_key_id: str | None
-    """Hexadecimal subject and authority key identifiers."""
+    """Subject key identifier, hexadecimal."""
+    root_key_id: str | None
+    """Authority key identifier of the last certificate of the chain: the root that is above it."""
 
 
 def describe(pem: str) -> CertificateFacts:
@@ -41,7 +42,8 @@ def describe(pem: str) -> CertificateFacts:
     if len(pem) > _PEM_CHARACTERS_MAX:
         raise TrustError("the certificate is too large")
     try:
-        certificate = x509.load_pem_x509_certificate(pem.encode("utf-8"))
+        chain = x509.load_pem_x509_certificates(pem.encode("utf-8"))
+        certificate = chain[0]
         extensions = certificate.extensions
         names = _names(extensions)
         public = certificate.public_key().public_bytes(
@@ -54,7 +56,7 @@ def describe(pem: str) -> CertificateFacts:
             names=names,
             key_sha256=hashlib.sha256(public).hexdigest(),
             key_id=_subject_key_id(extensions),
-            issuer_key_id=_authority_key_id(extensions),
+            root_key_id=_authority_key_id(chain[-1].extensions),
         )
     except (
         ValueError,

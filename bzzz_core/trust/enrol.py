@@ -1,8 +1,8 @@
 """A node's part in getting its identity: make keys, ask for certificates, install them.
 
-The private keys are made here and stay here; what leaves is the public key and two signing
-requests. Asking again is harmless: keys that exist are kept, and only a missing one is made, so
-that a repeated setup never changes who the node is.
+The private keys are made here and stay here; what leaves are public keys and signing requests.
+Asking again is harmless: keys that exist are kept, and only a missing one is made, so that a
+repeated setup never changes who the node is.
 
 Certificates are checked before they replace anything: a certificate that does not belong to the key
 beside it would lock the node out at its next start.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -29,35 +29,48 @@ from cryptography.x509.oid import NameOID
 from bzzz_core.errors import TrustError
 from bzzz_core.model import NodeId
 from bzzz_core.trust import private_files
-from bzzz_core.trust.ca import node_name, route_name
+from bzzz_core.trust.chain import check_chain
+from bzzz_core.trust.issuing import Issuer
 from bzzz_core.trust.keys import IdentityKey
+from bzzz_core.trust.names import Purpose, node_name, route_name, system_name
+from bzzz_core.trust.sealing import sealing_key_of
 from bzzz_core.trust.secrets_directory import SecretsDirectory
 
 
 class CertificateBundle(msgspec.Struct, frozen=True):
-    """What the operator sends back to a node; nothing in it is secret."""
+    """What a node gets back; nothing in it is secret, for issuers are sealed to the node."""
 
     node_certificate: str
+    """Chain: leaf and issuer."""
     node_ca: str
+    """The roots trusted for it, one or more while they are being replaced."""
     route_certificate: str | None = None
+    """Voters only, as everything below."""
     fabric_ca: str | None = None
+    system_certificate: str | None = None
+    node_issuer: str | None = None
+    fabric_issuer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What a node tells the operator about itself; nothing in it is secret."""
+    """What a node tells about itself to get certificates; nothing in it is secret."""
 
     node_id: NodeId
     public_key: bytes
     """Ed25519, 32 bytes raw."""
+    sealing_key: bytes
+    """X25519, 32 bytes raw; derived from the identity."""
     node_csr: str
     """PEM signing request for the node authority."""
     route_csr: str
     """PEM signing request for the fabric authority; used for voters only."""
+    system_csr: str
+    """PEM signing request for the operations identity; used for voters only."""
 
 
 def init_node(directory: Path) -> Enrolment:
-    """Make the node's keys where they are missing and return what the operator needs.
+    """Make the node's keys where they are missing and return what an issuer needs.
 
     Raises:
         TrustError: The directory cannot be used, or holds a key that is damaged or open to others.
@@ -65,69 +78,94 @@ def init_node(directory: Path) -> Enrolment:
     secrets = SecretsDirectory(directory)
     private_files.private_directory(directory)
     identity = _identity(secrets.identity_key)
-    node_key = _tls_key(secrets.node_key)
-    route_key = _tls_key(secrets.route_key)
+    node = identity.node_id
     return Enrolment(
-        node_id=identity.node_id,
+        node_id=node,
         public_key=identity.public_key,
-        node_csr=_signing_request(node_key, node_name(identity.node_id)),
-        route_csr=_signing_request(route_key, route_name(identity.node_id)),
+        sealing_key=sealing_key_of(identity),
+        node_csr=_signing_request(_tls_key(secrets.node_key), node_name(node)),
+        route_csr=_signing_request(_tls_key(secrets.route_key), route_name(node)),
+        system_csr=_signing_request(_tls_key(secrets.system_key), system_name(node)),
     )
 
 
-def install_bundle(directory: Path, encoded: bytes) -> None:
-    """Install a `CertificateBundle` in JSON.
+def decode_bundle(document: bytes) -> CertificateBundle:
+    """Return the bundle that a JSON document holds.
 
     Raises:
-        TrustError: It cannot be read, or `install_certificates` refused it.
+        TrustError: It is none.
     """
     try:
-        bundle = msgspec.json.decode(encoded, type=CertificateBundle)
+        return msgspec.json.decode(document, type=CertificateBundle)
     except (ValueError, RecursionError) as exc:
         raise TrustError(f"not a bundle of certificates: {exc}") from exc
-    install_certificates(
-        directory,
-        node_certificate=bundle.node_certificate,
-        node_ca=bundle.node_ca,
-        route_certificate=bundle.route_certificate,
-        fabric_ca=bundle.fabric_ca,
-    )
 
 
-def install_certificates(
-    directory: Path,
-    *,
-    node_certificate: str,
-    node_ca: str,
-    route_certificate: str | None = None,
-    fabric_ca: str | None = None,
-) -> None:
-    """Put issued certificates beside the keys they belong to.
+def install(directory: Path, bundle: CertificateBundle) -> frozenset[Path]:
+    """Put issued certificates beside the keys they belong to; return the files that changed.
 
     Each file takes the place of the old one in one step; all are checked before the first is
-    written.
+    written, and roots come first: a chain must never stand there without what verifies it.
 
     Args:
         directory: The node's secrets directory, in which `init_node` has run.
-        node_certificate: PEM, issued by the node authority.
-        node_ca: PEM of that authority.
-        route_certificate: PEM, issued by the fabric authority; for voters, with `fabric_ca`.
-        fabric_ca: PEM of that authority.
+        bundle: What was issued. Parts that are None leave their files alone.
 
     Raises:
-        TrustError: A certificate is not of the key beside it or not of the authority; nothing was
-            written.
+        TrustError: A certificate is not of the key beside it or not of the authority, or an issuer
+            is not for this node; nothing was written.
     """
-    if (route_certificate is None) != (fabric_ca is None):
-        raise TrustError("a route certificate and the fabric authority come together")
     secrets = SecretsDirectory(directory)
-    _check(node_certificate, node_ca, secrets.node_key)
-    files = {secrets.node_ca: node_ca, secrets.node_certificate: node_certificate}
-    if route_certificate is not None and fabric_ca is not None:
-        _check(route_certificate, fabric_ca, secrets.route_key)
-        files |= {secrets.fabric_ca: fabric_ca, secrets.route_certificate: route_certificate}
-    for path, pem in files.items():
-        private_files.replace(path, pem.encode("ascii"))
+    if bundle.route_certificate is not None and bundle.fabric_ca is None:
+        raise TrustError("a route certificate and the fabric authority come together")
+    parts = [
+        (secrets.node_ca, bundle.node_ca),
+        (secrets.fabric_ca, bundle.fabric_ca),
+        (secrets.node_certificate, bundle.node_certificate),
+        (secrets.route_certificate, bundle.route_certificate),
+        (secrets.system_certificate, bundle.system_certificate),
+        (secrets.node_issuer, bundle.node_issuer),
+        (secrets.fabric_issuer, bundle.fabric_issuer),
+    ]
+    _check(bundle.node_certificate, bundle.node_ca, secrets.node_key)
+    if bundle.route_certificate is not None and bundle.fabric_ca is not None:
+        _check(bundle.route_certificate, bundle.fabric_ca, secrets.route_key)
+    if bundle.system_certificate is not None:
+        _check(bundle.system_certificate, bundle.node_ca, secrets.system_key)
+    for sealed, roots, purpose in (
+        (bundle.node_issuer, bundle.node_ca, Purpose.NODE),
+        (bundle.fabric_issuer, bundle.fabric_ca, Purpose.FABRIC),
+    ):
+        if sealed is not None:
+            _check_issuer(sealed, roots, purpose, secrets)
+    changed = set()
+    for path, content in parts:
+        if content is not None and _differs(path, content):
+            private_files.replace(path, content.encode("ascii"))
+            changed.add(path)
+    return frozenset(changed)
+
+
+def tls_public_key(key_path: Path) -> ec.EllipticCurvePublicKey:
+    """Return the public half of a TLS key file.
+
+    Raises:
+        TrustError: The file is missing, damaged, or open to others.
+    """
+    return _load_tls_key(key_path).public_key()
+
+
+def open_issuer(secrets: SecretsDirectory, identity: IdentityKey, purpose: Purpose) -> Issuer:
+    """Return the issuer of a purpose that this node holds.
+
+    Raises:
+        TrustError: It holds none, or it does not open with this identity.
+    """
+    path = secrets.node_issuer if purpose is Purpose.NODE else secrets.fabric_issuer
+    issuer = Issuer.open(private_files.read(path).decode("ascii", "replace"), identity)
+    if issuer.purpose is not purpose:
+        raise TrustError(f"{path} holds the issuer of another purpose")
+    return issuer
 
 
 def _identity(path: Path) -> IdentityKey:
@@ -167,15 +205,22 @@ def _signing_request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
     return request.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode("ascii")
 
 
-def _check(certificate_pem: str, ca_pem: str, key_path: Path) -> None:
+def _check(chain_pem: str, roots_pem: str, key_path: Path) -> None:
     key = _load_tls_key(key_path)
     try:
-        certificate = x509.load_pem_x509_certificate(certificate_pem.encode("ascii"))
-        authority = x509.load_pem_x509_certificate(ca_pem.encode("ascii"))
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as exc:
-        raise TrustError(
-            f"the certificate for {key_path.name} is not one of the given authority"
-        ) from exc
-    if certificate.public_key() != key.public_key():
-        raise TrustError(f"the certificate is not for {key_path}; ask for one anew")
+        check_chain(chain_pem, roots_pem, key.public_key())
+    except TrustError as exc:
+        raise TrustError(f"{key_path}: {exc}") from exc
+
+
+def _check_issuer(
+    sealed: str, roots_pem: str | None, purpose: Purpose, secrets: SecretsDirectory
+) -> None:
+    issuer = Issuer.open(sealed, IdentityKey.load(secrets.identity_key))
+    if roots_pem is None or issuer.purpose is not purpose:
+        raise TrustError(f"an issuer of the {purpose} authority comes with that authority")
+    check_chain(issuer.certificate_pem, roots_pem, issuer.public_key)
+
+
+def _differs(path: Path, content: str) -> bool:
+    return not path.exists() or private_files.read(path) != content.encode("ascii")

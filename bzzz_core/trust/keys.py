@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -95,6 +97,15 @@ class IdentityKey:
     def sign(self, context: bytes, payload: bytes) -> bytes:
         """Return a 64-byte signature over the domain-separating `context` and `payload`."""
         return self._private.sign(_signed_bytes(context, payload))
+
+    def derive(self, label: bytes) -> bytes:
+        """Return 32 secret bytes that follow from this key and `label`, and from nothing else.
+
+        HKDF (RFC 5869) over the private key: who knows the result learns neither the key nor what
+        another label gives.
+        """
+        raw = self._private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        return HKDF(SHA256(), length=32, salt=None, info=label).derive(raw)
 
     def __repr__(self) -> str:
         """Return the id, which is public."""

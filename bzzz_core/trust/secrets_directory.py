@@ -48,6 +48,36 @@ class SecretsDirectory:
         return self.path / "fabric-ca.pem"
 
     @property
+    def system_key(self) -> Path:
+        """P-256 key with which a voter asks its own broker as the system account."""
+        return self.path / "system.key"
+
+    @property
+    def system_certificate(self) -> Path:
+        """Certificate of `system_key`, issued by the node CA to voters only."""
+        return self.path / "system.pem"
+
+    @property
+    def node_issuer(self) -> Path:
+        """Sealed intermediate of the node CA, which voters use while they lead."""
+        return self.path / "node-issuer.pem"
+
+    @property
+    def fabric_issuer(self) -> Path:
+        """Sealed intermediate of the fabric CA, likewise."""
+        return self.path / "fabric-issuer.pem"
+
+    @property
     def api_token(self) -> Path:
         """Token that callers of the node's API present."""
         return self.path / "api-token"
+
+    @property
+    def api_place(self) -> Path:
+        """Where the node's API listens, while it does (`bzzz_core.api.place`)."""
+        return self.path / "api-place"
+
+    @property
+    def voted(self) -> Path:
+        """Note that the owner of `identity_key` may have voted (`election.votes`); no secret."""
+        return self.path / "voted"

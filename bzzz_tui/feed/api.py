@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final
 
-from bzzz_core.api.client import ApiClient
+from bzzz_core.api.asking import ApiClient
 from bzzz_core.api.documents import Status
+from bzzz_core.api.event_documents import Message
+from bzzz_core.api.event_stream import Follow
 from bzzz_core.config.secrets import resolve
 
 _TIMEOUT_S: Final = 60.0
@@ -46,10 +50,35 @@ class ApiSource:
             PermissionDenied: The token was refused.
             SecretError: The token could not be read.
         """
+        return await (await self._open()).status()
+
+    async def follow(self, asked: Follow) -> AsyncGenerator[Message, None]:
+        """Yield the messages of `/v1/events`.
+
+        Raises:
+            NotOffered: The agent is older than that.
+            TransportError: No connection, silence, or no messages.
+            PermissionDenied: The token was refused.
+            SecretError: The token could not be read.
+        """
+        client = await self._open()
+        async with aclosing(client.follow(asked)) as messages:
+            async for message in messages:
+                yield message
+
+    async def call(self, method: str, path: str, body: object | None = None) -> Any:
+        """Ask for an operation; see `ApiClient.call`.
+
+        Raises:
+            BzzzError: No connection, or the agent refused.
+        """
+        return await (await self._open()).call(method, path, body)
+
+    async def _open(self) -> ApiClient:
         if self._client is None:
             client = ApiClient(self._url, token=resolve(self._token), timeout_s=_TIMEOUT_S)
             self._client = await client.__aenter__()
-        return await self._client.status()
+        return self._client
 
     async def close(self) -> None:
         """Drop the connection."""

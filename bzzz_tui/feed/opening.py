@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
+from bzzz_core.clock import utc_now
 from bzzz_core.errors import ConfigError
 from bzzz_core.ports import Clock
 from bzzz_tui.feed.rotation import Pace, Rotation
 from bzzz_tui.feed.source import Source
+from bzzz_tui.monitor.opened import Opened
 from bzzz_tui.store import FeedEvent
 
 if TYPE_CHECKING:
-    from bzzz_core.config.profile import ClusterProfile
+    from bzzz_core.config.profile import ClusterProfile, ProfileHost, SshAccess
+    from bzzz_tui.monitor.opened import Feed
+    from bzzz_tui.recording.recorder import Recorder
 
 _STATE_BYTES_MAX: Final = 1_000_000
 
@@ -34,6 +38,8 @@ class Target:
     """A profile file elsewhere."""
     demo_state: Path | None = None
     """Directory in which a running demo wrote `cluster.json`."""
+    record: Path | None = None
+    """Where to write down what the feed tells."""
 
 
 class _DemoAgent(msgspec.Struct, frozen=True):
@@ -47,14 +53,85 @@ class _DemoState(msgspec.Struct, frozen=True):
 
 
 def open_target(
+    target: Target,
+    *,
+    clock: Clock,
+    pace: Pace,
+    emit: Callable[[FeedEvent], None],
+    follow: bool = True,
+) -> Feed:
+    """Return the feed of a target; without `follow` it asks for the status again and again.
+
+    Raises:
+        ConfigError: There is no such target, it says something that cannot be, or the recording
+            cannot be written.
+    """
+    sources = sources_of(target)
+    if target.record is None:
+        return Rotation(sources, clock=clock, pace=pace, emit=emit, follow=follow)
+    recorder = recorder_of(target.record, clock=clock, emit=emit)
+    feed = Rotation(sources, clock=clock, pace=pace, emit=recorder.take, follow=follow)
+    return recorded(feed, recorder)
+
+
+def recorder_of(path: Path, *, clock: Clock, emit: Callable[[FeedEvent], None]) -> Recorder:
+    """Return what writes down what a feed tells from now on.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    from bzzz_tui.recording.recorder import Recorder  # noqa: PLC0415
+
+    return Recorder(path, clock=clock, started_at=utc_now(), emit=emit)
+
+
+def recorded(feed: Feed, recorder: Recorder) -> Feed:
+    """Return a feed that emits to a recorder, with the recorder running beside it."""
+    from bzzz_tui.recording.recorder import RecordedFeed  # noqa: PLC0415
+
+    return RecordedFeed(feed, recorder)
+
+
+def open_cluster(
     target: Target, *, clock: Clock, pace: Pace, emit: Callable[[FeedEvent], None]
-) -> Rotation:
-    """Return the feed of a target.
+) -> Opened:
+    """Return the feed of a target, and what its profile allows.
 
     Raises:
         ConfigError: There is no such target, or it says something that cannot be.
     """
-    return Rotation(sources_of(target), clock=clock, pace=pace, emit=emit)
+    feed = open_target(target, clock=clock, pace=pace, emit=emit)
+    if target.demo_state is not None:
+        return Opened(feed=feed, hosts=lambda: sources_of(target))
+    profile = _profile(target)
+    return Opened(
+        feed=feed,
+        hosts=lambda: of_profile(profile),
+        context=profile.name,
+        color=profile.color or "",
+        production=profile.production,
+        write=profile.write,
+        ssh={host.name: shell_of(profile.ssh, host) for host in profile.hosts if profile.ssh},
+    )
+
+
+def shell_of(access: SshAccess, host: ProfileHost) -> tuple[str, ...]:
+    """Return the command that opens a shell on a host, trusting only the keys of the profile."""
+    key = ("-i", access.key) if access.key else ()
+    return (
+        "ssh",
+        "-o",
+        f"UserKnownHostsFile={access.known_hosts}",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        *key,
+        "-p",
+        str(host.port or access.port),
+        "-l",
+        host.user or access.user,
+        "--",
+        host.address,
+    )
 
 
 def sources_of(target: Target) -> Sequence[Source]:
@@ -65,12 +142,15 @@ def sources_of(target: Target) -> Sequence[Source]:
     """
     if target.demo_state is not None:
         return _of_demo(target.demo_state)
+    return of_profile(_profile(target))
+
+
+def _profile(target: Target) -> ClusterProfile:
     from bzzz_core.config.profile import known_profiles, load_profile, profile_path  # noqa: PLC0415
 
     if target.profile is not None:
-        return of_profile(load_profile(target.profile))
-    name = target.cluster or _only(known_profiles())
-    return of_profile(load_profile(profile_path(name)))
+        return load_profile(target.profile)
+    return load_profile(profile_path(target.cluster or _only(known_profiles())))
 
 
 def _only(names: Sequence[str]) -> str:

@@ -1,14 +1,19 @@
-"""Keeps asking for the status of a cluster, and goes on to the next host when one is silent.
+"""Follows the events of a cluster through one host, and goes on to the next when it is silent.
 
 Theory of operation
 -------------------
-One host is asked every `refresh_ms`. A host that has answered before must answer within
-`answer_ms`; a host that must be connected to first has `connect_ms`. When it does not, the next
-host of the profile is asked at once:
+One host tells what it knows and then what differs; it says something each `beat_ms`, if only that
+it is there. A host that has answered before must begin within `answer_ms`, and may never be silent
+for longer than beat_ms + answer_ms; a host that must be connected to first has `connect_ms`. When
+it does not keep to that, the next host of the profile is tried at once:
 
-    paused host -> refresh_ms + answer_ms + time to connect  until data flows again
+    paused host -> beat_ms + answer_ms + time to connect  until data flows again
 
-Once all hosts were asked in vain the feed waits, longer each round (0.5, 1, 2, 4, 8 s, then 8 s),
+A reader that comes back to the same life of an agent goes on where it stopped; any other agent
+tells everything anew. An agent that is too old to tell events is asked for its status every
+`refresh_ms` instead, and the link says so.
+
+Once all hosts were tried in vain the feed waits, longer each round (0.5, 1, 2, 4, 8 s, then 8 s),
 and says until when, so that a view can count down.
 
 Rules: cancelling `run` closes every connection. Every outcome is an event; a failing host is never
@@ -19,31 +24,61 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from bzzz_core.api.documents import Status
-from bzzz_core.errors import BzzzError
+from bzzz_core.api.event_documents import Bye
+from bzzz_core.api.event_position import Position
+from bzzz_core.api.event_stream import Follow
+from bzzz_core.errors import (
+    BzzzError,
+    ConfigError,
+    NotOffered,
+    RequestTimeout,
+    TransportError,
+    plainly,
+)
 from bzzz_core.ports import Clock
 from bzzz_tui.feed.source import Source
-from bzzz_tui.store import FeedEvent, Link, LinkPhase, Snapshot
+from bzzz_tui.feed_events import FeedEvent, Heard, Link, LinkPhase, Snapshot
 
+_CALL_MS_MAX: Final = 20_000
+"""For what an operator asked for: the slowest operation waits for a leader that hands over."""
 _BACKOFF_MS: Final = (500, 1_000, 2_000, 4_000, 8_000)
+_BEAT_MS_MIN: Final = 500
+_BEAT_MS_MAX: Final = 30_000
+_EVERY_MS_MAX: Final = 60_000
+"""What an agent grants (`docs/formats/events.md`)."""
+_AT_ONCE_MS: Final = 1_000
+"""Agents look at themselves once a second."""
+POLLED: Final = "asked again and again: its agent tells no events"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often to ask and how long to wait, in milliseconds."""
+    """How often to hear something and how long to wait, in milliseconds."""
 
     refresh_ms: int = 1_000
+    """Between two beats, or two questions. From more than a second on: also between two deltas."""
     answer_ms: int = 1_000
     """For a host to which the way is open."""
     connect_ms: int = 5_000
     """For a host that is not: connection, login, forwarding and the first answer."""
 
+    @property
+    def beat_ms(self) -> int:
+        """Return how often a host is asked to say something."""
+        return min(max(self.refresh_ms, _BEAT_MS_MIN), _BEAT_MS_MAX)
+
+    @property
+    def every_ms(self) -> int:
+        """Return how long a host is asked to gather changes before it tells them."""
+        return 0 if self.refresh_ms <= _AT_ONCE_MS else min(self.refresh_ms, _EVERY_MS_MAX)
+
 
 class Rotation:
-    """Asks the hosts of one profile in turn."""
+    """Follows the hosts of one profile in turn."""
 
     def __init__(
         self,
@@ -52,8 +87,17 @@ class Rotation:
         clock: Clock,
         pace: Pace,
         emit: Callable[[FeedEvent], None],
+        follow: bool = True,
     ) -> None:
-        """Take the hosts in the order of the profile; ask nobody yet."""
+        """Take the hosts in the order of the profile; ask nobody yet.
+
+        Args:
+            sources: The hosts.
+            clock: For ages and waits.
+            pace: How often, how long.
+            emit: Called with each event.
+            follow: Whether to follow events where they are told; else it only asks.
+        """
         assert sources, "a profile has at least one host"
         self._sources = sources
         self._clock = clock
@@ -66,10 +110,41 @@ class Rotation:
         self._reason = ""
         self._hurry = asyncio.Event()
         self._said: Link | None = None
+        self._follows = follow
+        self._polled: set[str] = set()
+        """Hosts whose agent does not tell events, as far as is known."""
+        self._position: Position | None = None
+        """Of what was emitted last."""
 
     def hurry(self) -> None:
         """End the present wait: somebody wants fresh data now."""
         self._hurry.set()
+
+    def set_refresh_ms(self, refresh_ms: int) -> None:
+        """Ask this often from now on."""
+        self._pace = replace(self._pace, refresh_ms=refresh_ms)
+        self.hurry()
+
+    async def call(
+        self, method: str, path: str, body: object | None = None, *, host: str | None = None
+    ) -> Any:
+        """Ask for an operation of the API: of the host that answers now, or of `host`.
+
+        Raises:
+            ConfigError: No host of the profile has this name.
+            RequestTimeout: No answer; it may have been done.
+            BzzzError: No connection, or the agent refused.
+        """
+        source = next((one for one in self._sources if one.name == host), None)
+        if source is None and host is not None:
+            raise ConfigError(f"the profile of this cluster has no host named {host}")
+        source = source or self._sources[self._at]
+        try:
+            async with asyncio.timeout(_CALL_MS_MAX / 1_000):
+                return await source.call(method, path, body)
+        except TimeoutError:
+            pass
+        raise RequestTimeout(f"{source.name}: no answer within {_CALL_MS_MAX // 1_000} s")
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -77,41 +152,93 @@ class Rotation:
             async with asyncio.TaskGroup() as closing:
                 self._say()
                 while True:
-                    if await self._ask(closing):
-                        await self._wait(self._pace.refresh_ms)
-                    elif self._failed % len(self._sources) == 0:
+                    source = self._sources[self._at]
+                    if not self._follows or source.name in self._polled:
+                        well = await self._ask(source, closing)
+                        if well:
+                            await self._wait(self._pace.refresh_ms)
+                    else:
+                        well = await self._follow(source, closing)
+                    if not well and self._failed % len(self._sources) == 0:
                         await self._wait_before_next_round()
         finally:
             for source in self._sources:
                 await source.close()
 
-    async def _ask(self, closing: asyncio.TaskGroup) -> bool:
-        """Ask the current host once and emit what came of it; return whether it answered."""
-        source = self._sources[self._at]
+    async def _ask(self, source: Source, closing: asyncio.TaskGroup) -> bool:
+        """Ask a host once and emit what came of it; return whether it answered."""
         limit_ms = self._pace.answer_ms if source.prompt else self._pace.connect_ms
         try:
             async with asyncio.timeout(limit_ms / 1_000):
                 status = await source.fetch()
         except TimeoutError:
-            closing.create_task(source.close())
-            self._give_up(f"{source.name}: no answer within {limit_ms} ms")
+            self._give_up(source, closing, f"{source.name}: no answer within {limit_ms} ms")
             return False
         except BzzzError as exc:
-            closing.create_task(source.close())
-            self._give_up(str(exc))
+            self._give_up(source, closing, str(exc))
             return False
-        self._settle(source, status)
+        now_ms = self._clock.now_ms()
+        self._position = None
+        self._settle(Snapshot(source=source.name, status=status, received_ms=now_ms), now_ms)
         return True
 
-    def _settle(self, source: Source, status: Status) -> None:
-        now_ms = self._clock.now_ms()
+    async def _follow(self, source: Source, closing: asyncio.TaskGroup) -> bool:
+        """Follow a host as long as it tells; return whether to go on with it."""
+        self._hurry.clear()
+        try:
+            with plainly():
+                async with asyncio.TaskGroup() as group:
+                    hearing = group.create_task(self._hear(source))
+                    waking = group.create_task(self._hurry.wait())
+                    await asyncio.wait((hearing, waking), return_when=asyncio.FIRST_COMPLETED)
+                    hearing.cancel()
+                    waking.cancel()
+        except NotOffered:
+            self._polled.add(source.name)
+        except BzzzError as exc:
+            self._give_up(source, closing, str(exc))
+            return False
+        return True
+
+    async def _hear(self, source: Source) -> None:
+        """Emit what a host tells, until it must be asked anew.
+
+        Raises:
+            BzzzError: It cannot be reached, is silent, or ends its stream.
+        """
+        pace = self._pace
+        limit_ms = pace.answer_ms if source.prompt else pace.connect_ms
+        asked = Follow(resume=self._position, beat_ms=pace.beat_ms, every_ms=pace.every_ms)
+        async with aclosing(source.follow(asked)) as messages:
+            while True:
+                try:
+                    async with asyncio.timeout(limit_ms / 1_000):
+                        message = await anext(messages, None)
+                except TimeoutError as exc:
+                    raise TransportError(f"{source.name}: no answer within {limit_ms} ms") from exc
+                limit_ms = pace.beat_ms + pace.answer_ms
+                if message is None:
+                    raise TransportError(f"{source.name}: its stream of events ended")
+                if isinstance(message, Bye):
+                    raise TransportError(f"{source.name}: {message.words}")
+                self._position = Position.after(self._position, message)
+                if self._position is None:
+                    return  # Something is missing: everything is asked for anew.
+                now_ms = self._clock.now_ms()
+                heard = Heard(source=source.name, message=message, received_ms=now_ms)
+                self._settle(heard, now_ms)
+
+    def _settle(self, event: Snapshot | Heard, now_ms: int) -> None:
+        """Emit news of the host, and that it is the one watched through."""
         if self._phase is not LinkPhase.CONNECTED or self._failed:
             self._since_ms = now_ms
         self._phase, self._failed, self._reason = LinkPhase.CONNECTED, 0, ""
-        self._emit(Snapshot(source=source.name, status=status, received_ms=now_ms))
+        self._emit(event)
         self._say()
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, source: Source, closing: asyncio.TaskGroup, reason: str) -> None:
+        closing.create_task(source.close())
+        self._polled.discard(source.name)  # It may come back as another version.
         self._failed += 1
         self._reason = reason
         self._at = (self._at + 1) % len(self._sources)
@@ -145,6 +272,7 @@ class Rotation:
             attempt=self._failed,
             retry_at_ms=retry_at_ms,
             reason=self._reason,
+            note=POLLED if self._sources[self._at].name in self._polled else "",
         )
         if link != self._said:
             self._said = link

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
 
 from bzzz_core.api.documents import Status
+from bzzz_core.api.event_documents import Message
+from bzzz_core.api.event_stream import Follow
 
 
 class Source(Protocol):
-    """One host that can be asked for the status of the cluster."""
+    """One host that can be asked for the status of the cluster, or followed."""
 
     @property
     def name(self) -> str:
@@ -25,6 +28,25 @@ class Source(Protocol):
 
         Raises:
             BzzzError: Unreachable, refused, or no status document.
+        """
+        ...
+
+    def follow(self, asked: Follow) -> AsyncGenerator[Message, None]:
+        """Yield the messages of its event stream, connecting first if need be.
+
+        The caller sets the deadlines by cancelling, and closes the generator.
+
+        Raises:
+            NotOffered: Its agent has no event stream: fetch instead.
+            BzzzError: Unreachable, refused, or no messages.
+        """
+        ...
+
+    async def call(self, method: str, path: str, body: object | None = None) -> Any:
+        """Ask for an operation of the API, connecting first if need be; as `ApiClient.call`.
+
+        Raises:
+            BzzzError: Unreachable, or the agent refused.
         """
         ...
 

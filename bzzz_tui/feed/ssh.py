@@ -5,9 +5,13 @@ The way in is the one that setup trusted: the profile's login and the host keys 
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from typing import Any
 
 from bzzz_core.api.documents import Status
+from bzzz_core.api.event_documents import Message
+from bzzz_core.api.event_stream import Follow
 from bzzz_core.config.profile import ClusterProfile, ProfileHost
 from bzzz_core.deploy.ssh.forward import LOOPBACK, forward
 from bzzz_core.errors import ConfigError
@@ -43,6 +47,34 @@ class SshSource:
             TransportError: The API does not answer.
             PermissionDenied: It refused the token.
         """
+        status = await (await self._open()).fetch()
+        self._answered = True
+        return status
+
+    async def follow(self, asked: Follow) -> AsyncGenerator[Message, None]:
+        """Yield the messages of `/v1/events`, connecting first if need be.
+
+        Raises:
+            DeployError: The host cannot be reached, trusted or logged in to.
+            NotOffered: The agent is older than that.
+            TransportError: The API does not answer.
+            PermissionDenied: It refused the token.
+        """
+        api = await self._open()
+        async with aclosing(api.follow(asked)) as messages:
+            async for message in messages:
+                self._answered = True
+                yield message
+
+    async def call(self, method: str, path: str, body: object | None = None) -> Any:
+        """Ask for an operation, connecting first; see `ApiClient.call`.
+
+        Raises:
+            BzzzError: No connection, or the agent refused.
+        """
+        return await (await self._open()).call(method, path, body)
+
+    async def _open(self) -> ApiSource:
         if self._api is None:
             access = self._profile.ssh
             if access is None:
@@ -50,9 +82,7 @@ class SshSource:
             port = await self._way.enter_async_context(forward(access, self._host))
             token, url = self._profile.api_token, f"http://{LOOPBACK}:{port}"
             self._api = ApiSource(name=self.name, url=url, token=token)
-        status = await self._api.fetch()
-        self._answered = True
-        return status
+        return self._api
 
     async def close(self) -> None:
         """End forwarding and connection."""

@@ -10,7 +10,7 @@ visible ones of the given rows, and everything if that is more than half of the 
     cost of a tick = visible changed rows, whatever the number of rows
 
 The cursor is kept on a row's id, never on its index: rows that come and go do not move what the
-operator is looking at.
+operator is looking at. Marks are ids too, and belong to whoever gave them.
 
 Why not Textual's DataTable: one changed cell repaints its whole visible part (a counter of updates
 is in every key of its cache), 7 to 63 times the CPU measured; tests/bench holds the ratio.
@@ -19,6 +19,7 @@ is in every key of its cache), 7 to 63 times the CPU measured; tests/bench holds
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from rich.segment import Segment
@@ -74,6 +75,25 @@ class LiveTable(ScrollView, Toned, can_focus=True, inherit_bindings=False):
             """Return the table that sent this."""
             return self.table
 
+    class Chosen(Message):
+        """A row was clicked twice."""
+
+        def __init__(self, row: str) -> None:
+            """Say which row."""
+            super().__init__()
+            self.row = row
+
+    class TitleClicked(Message):
+        """The title of a column was clicked."""
+
+        def __init__(self, column: Column) -> None:
+            """Say which column."""
+            super().__init__()
+            self.column = column
+
+    class Scrolled(Message):
+        """The operator moved what is in view."""
+
     def __init__(
         self,
         wanted: Sequence[Column],
@@ -87,11 +107,17 @@ class LiveTable(ScrollView, Toned, can_focus=True, inherit_bindings=False):
         self._wanted = tuple(wanted)
         self._rows = rows
         self._empty = empty
-        self._order: list[str] = []
+        self._order: Sequence[str] = ()
         self._index: dict[str, int] = {}
         self._placed: tuple[Placed, ...] = ()
         self._cursor: str | None = None
+        self._wide = False
+        self._first = 0
+        self._sorted: tuple[str, str] | None = None
+        self._marks: AbstractSet[str] = frozenset()
         self._generation = 0
+        self._styles: dict[Tone, Style] = {}
+        self._styles_of: tuple[int, bool, bool] | None = None
         self._lines: LRUCache[tuple[object, ...], Strip] = LRUCache(_CACHE_LINES)
 
     @property
@@ -108,21 +134,53 @@ class LiveTable(ScrollView, Toned, can_focus=True, inherit_bindings=False):
         """Show what is there already."""
         self.reload()
 
+    def show_columns(self, wanted: Sequence[Column], *, wide: bool = False, first: int = 0) -> None:
+        """Show these columns; see `place`."""
+        self._wanted, self._wide, self._first = tuple(wanted), wide, first
+        self._place()
+
+    def sorted_by(self, key: str | None, glyph: str = "") -> None:
+        """Mark the title of the column by which rows are sorted."""
+        self._sorted = None if key is None else (key, glyph)
+        self.refresh(Region(0, 0, self.size.width, 1))
+
+    def mark(self, rows: AbstractSet[str]) -> None:
+        """Show these rows as marked."""
+        self._marks = rows
+        self.repaint()
+
     def reload(self) -> None:
         """Ask for the order anew: rows came, went or were sorted."""
         before = self._index.get(self._cursor, 0) if self._cursor else 0
-        self._order = list(self._rows.order())
+        self._order = self._rows.order()
         self._index = {row: at for at, row in enumerate(self._order)}
-        if self._cursor not in self._index:
-            at = min(before, len(self._order) - 1)
-            self._move_to(at)
         self.virtual_size = Size(0, len(self._order) + 1)
+        if self._cursor not in self._index:
+            self._move_to(min(before, len(self._order) - 1))
         self.repaint()
 
     def repaint(self) -> None:
         """Paint everything anew."""
         self._generation += 1
         self.refresh()
+
+    def renew(self) -> None:
+        """Paint anew the rows in view that look different now, whatever their versions say.
+
+        For what only time changes, such as an age.
+        """
+        lines = range(1, min(self.size.height, len(self._order) - self.scroll_offset.y + 1))
+        before = [self.render_line(y) for y in lines]
+        self._generation += 1
+        for y, old in zip(lines, before, strict=True):
+            if self.render_line(y) != old:
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def say_empty(self, words: str) -> None:
+        """Say this where there are no rows."""
+        if words != self._empty:
+            self._empty = words
+            self.refresh(Region(0, 1, self.size.width, 1))
 
     def changed(self, rows: Iterable[str]) -> None:
         """Paint anew those of the given rows that are in view."""
@@ -170,7 +228,11 @@ class LiveTable(ScrollView, Toned, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the columns that fit now."""
-        self._placed = place(self._wanted, max(0, event.size.width - 2 * _EDGE))
+        self._place(event.size.width)
+
+    def _place(self, width: int | None = None) -> None:
+        room = max(0, (self.size.width if width is None else width) - 2 * _EDGE)
+        self._placed = place(self._wanted, room, wide=self._wide, first=self._first)
         self.repaint()
 
     def notify_style_update(self) -> None:
@@ -179,10 +241,27 @@ class LiveTable(ScrollView, Toned, can_focus=True, inherit_bindings=False):
         self._generation += 1
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor on the row that was clicked."""
+        """Put the cursor on the row that was clicked; a title is told, and a row clicked twice."""
         at = self.scroll_offset.y + event.y - 1
         if event.y > 0 and at < len(self._order):
             self._move_to(at)
+            if event.chain > 1:
+                self.post_message(self.Chosen(self._order[at]))
+        elif event.y == 0 and (column := self._column_at(event.x)):
+            self.post_message(self.TitleClicked(column))
+
+    def _column_at(self, x: int) -> Column | None:
+        begin = _EDGE
+        for placed in self._placed:
+            if begin <= x < begin + placed.width + GAP:
+                return placed.column
+            begin += placed.width + GAP
+        return None
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Tell that what is in view moved, by wheel, bar or cursor."""
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Scrolled())
 
     def render_line(self, y: int) -> Strip:
         """Return one painted line: the header, a row, or blank."""
@@ -195,45 +274,63 @@ class LiveTable(ScrollView, Toned, can_focus=True, inherit_bindings=False):
                 return self.strip_of([(" " + self._empty, Tone.MUTED)], width)
             return Strip.blank(width, self.tone_style(Tone.PLAIN))
         row = self._order[at]
-        under = row == self._cursor
-        key = (self._generation, row, self._rows.version(row), under, width, self.has_focus)
+        under, marked = row == self._cursor, row in self._marks
+        version = self._rows.version(row)
+        key = (self._generation, row, version, under, marked, width, self.has_focus)
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = self._paint(row, under=under, width=width)
+            line = self._paint(row, under=under, marked=marked, width=width)
+            self._lines[key] = line
         return line
 
     def _header(self, width: int) -> Strip:
         style = self.tone_style(Tone.MUTED) + _BOLD
-        titles = (_aligned((p.column.title, Tone.MUTED), p)[0] for p in self._placed)
+        titles = (_aligned((self._title(p.column), Tone.MUTED), p)[0] for p in self._placed)
         text = " " * _EDGE + (" " * GAP).join(titles)
         return Strip([Segment(fit(text, width), style)], width)
 
-    def _paint(self, row: str, *, under: bool, width: int) -> Strip:
-        ground = Style.null()
-        if under:
-            ground = self.palette.cursor if self.has_focus else self.palette.shade
-        plain = self.tone_style(Tone.PLAIN) + ground
-        segments = [Segment(" " * _EDGE, plain)]
-        used = _EDGE
-        for n, (cell, placed) in enumerate(
-            zip(self._rows.cells(row, self._placed), self._placed, strict=True)
-        ):
-            if n:
-                segments.append(Segment(" " * GAP, plain))
-                used += GAP
-            for text, tone in _fitted(cell, placed):
-                style = plain if tone is Tone.PLAIN else self.tone_style(tone) + ground
-                segments.append(Segment(text, style))
-            used += placed.width
-        segments.append(Segment(" " * max(0, width - used), plain))
-        return Strip(segments).simplify().crop(0, width)
+    def _title(self, column: Column) -> str:
+        if self._sorted is None or self._sorted[0] != column.key:
+            return column.title
+        return column.title + self._sorted[1]
 
+    def _paint(self, row: str, *, under: bool, marked: bool, width: int) -> Strip:
+        styles = self._styles_on(under=under)
+        parts: list[Part] = [("*", Tone.ACCENT) if marked else (" " * _EDGE, Tone.PLAIN)]
+        used = _EDGE - GAP
+        for cell, placed in zip(self._rows.cells(row, self._placed), self._placed, strict=True):
+            if used > 0:
+                parts.append((" " * GAP, Tone.PLAIN))
+            if len(cell) == 1:
+                parts.append(_aligned(cell[0], placed))
+            else:
+                parts += fit_line(cell, placed.width)
+            used += GAP + placed.width
+        parts.append((" " * max(0, width - used), Tone.PLAIN))
+        # As few segments as there are changes of style: each costs bytes, and time in Textual.
+        segments: list[Segment] = []
+        text, last = "", Tone.PLAIN
+        for piece, tone in parts:
+            if tone is last:
+                text += piece
+            else:
+                if text:
+                    segments.append(Segment(text, styles[last]))
+                text, last = piece, tone
+        segments.append(Segment(text, styles[last]))
+        strip = Strip(segments, max(width, used))
+        return strip if used <= width else strip.crop(0, width)
 
-def _fitted(cell: Line, placed: Placed) -> list[Part]:
-    """Return a cell's parts in exactly the width of its column."""
-    if len(cell) == 1:
-        return [_aligned(cell[0], placed)]
-    return fit_line(cell, placed.width)
+    def _styles_on(self, *, under: bool) -> dict[Tone, Style]:
+        """Return the style of each tone on the ground of a row."""
+        key = (self._generation, under, self.has_focus)
+        if self._styles_of != key:
+            ground = Style.null()
+            if under:
+                ground = self.palette.cursor if self.has_focus else self.palette.shade
+            self._styles = {tone: self.tone_style(tone) + ground for tone in Tone}
+            self._styles_of = key
+        return self._styles
 
 
 def _aligned(part: Part, placed: Placed) -> Part:

@@ -139,11 +139,15 @@ class Draft:
             ClusterSpec.model_validate(self.document())
         except ValidationError as exc:
             errors = exc.errors(include_url=False, include_input=False)
-            return [
-                Problem(".".join(str(part) for part in error["loc"]), explain(error))
-                for error in errors
-            ]
+            return [Problem(_key_of(error["loc"]), explain(error)) for error in errors]
         return []
+
+
+def _key_of(place: tuple[int | str, ...]) -> str:
+    """Return the field that an error is about: of a list it is not one item, but the whole."""
+    key = ".".join(str(part) for part in place)
+    above, _, last = key.rpartition(".")
+    return above if last.isdecimal() and above in FIELDS else key
 
 
 def parse_hosts(text: str, taken: Iterable[str]) -> list[HostDraft]:

@@ -85,6 +85,7 @@ class Wizard(Screen[None]):
         self._reached = 1
         self._views: dict[int, StepView] = {}
         self._saving: Timer | None = None
+        self._finished = False
 
     @property
     def here(self) -> int:
@@ -276,9 +277,13 @@ class Wizard(Screen[None]):
         self._paint()
 
     def _save_soon(self) -> None:
+        self._save_not_yet()
+        if not self._finished:
+            self._saving = self.set_timer(_SAVE_AFTER_S, self._save)
+
+    def _save_not_yet(self) -> None:
         if self._saving is not None:
             self._saving.stop()
-        self._saving = self.set_timer(_SAVE_AFTER_S, self._save)
 
     def _save(self) -> None:
         try:
@@ -295,6 +300,8 @@ class Wizard(Screen[None]):
         if not self.context.run.succeeded:
             self.notify("there is no cluster yet: apply the plan in step 6", timeout=3)
             return
+        self._finished = True  # What is still to be saved would bring the answers back.
+        self._save_not_yet()
         session.forget(self.context.session)
         app = cast("BzzzApp", self.app)
-        app.switch_screen(app.overview(Target(cluster=self._cluster())))
+        app.switch_screen(app.monitor(Target(cluster=self._cluster())))

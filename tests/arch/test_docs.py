@@ -17,7 +17,9 @@ import pytest
 from bzzz_core import errors
 from tests.arch.tree import ROOT
 
-EXIT_CODES = (0, 1, 2, 3, 4, 5, 6, 130)
+EXIT_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130)
+OPTIONS_OF_MANY = {"--config", "--set", "--theme", "--ascii"}
+"""docs/commands.md says these once for all commands that take them."""
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 
 
@@ -55,6 +57,34 @@ def test_every_command_is_documented() -> None:
     assert not missing, f"say what these do in README.md or docs/: {missing}"
 
 
+def described_options() -> dict[str, set[str]]:
+    """Return command -> the options that its rows in docs/commands.md show."""
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `bzzz-")]
+    found: dict[str, set[str]] = {name: set() for name in all_commands()}
+    for row in rows:
+        for span in re.findall(r"`(bzzz-[^`]+)`", row):
+            called = [name for name in found if f"{span} ".startswith(f"{name} ")]
+            assert called, f"docs/commands.md shows `{span}`, which is no command"
+            found[max(called, key=len)] |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", span))
+    return found
+
+
+def test_every_option_is_documented_and_every_documented_option_is_there() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert all(f"`{option}" in text for option in OPTIONS_OF_MANY)
+    wrong = []
+    for name, shown in described_options().items():
+        options = {
+            parameter.opts[0]
+            for parameter in all_commands()[name].params
+            if isinstance(parameter, click.Option)
+        }
+        wrong += [f"{name}: say what {one} is for" for one in options - shown - OPTIONS_OF_MANY]
+        wrong += [f"{name}: there is no {one}" for one in shown - options]
+    assert not wrong, sorted(wrong)
+
+
 def test_every_command_and_option_explains_itself() -> None:
     silent = [name for name, command in all_commands().items() if not command.help]
     silent += [
@@ -74,12 +104,22 @@ def test_exit_code_is_documented(code: int) -> None:
     )
 
 
-def test_every_error_code_is_documented() -> None:
-    text = " ".join(pages().values())
+def error_classes() -> list[type[errors.BzzzError]]:
+    """Return every kind of failure but the base."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    codes = {k.code for k in kinds if issubclass(k, errors.BzzzError)} - {errors.BzzzError.code}
-    missing = sorted(code for code in codes if f"`{code}`" not in text)
-    assert not missing, f"say in docs/ what to do about: {missing}"
+    return [k for k in kinds if issubclass(k, errors.BzzzError) and k is not errors.BzzzError]
+
+
+def test_every_error_code_is_documented_with_its_exit_code() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.MULTILINE))
+    assert rows == {kind.code: str(kind.exit_code) for kind in error_classes()}
+
+
+def test_what_may_be_tried_again_ends_a_command_in_one_way() -> None:
+    """Whoever scripts commands repeats on 3; after a timeout it must read back first."""
+    again = {kind for kind in error_classes() if kind.retryable}
+    assert {k for k in again if k.exit_code != errors.UNDONE} == {errors.RequestTimeout}
 
 
 def test_every_script_is_documented() -> None:

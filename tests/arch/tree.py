@@ -79,4 +79,5 @@ def imports(module: Module) -> Iterator[str]:
 def is_foreign(name: str) -> bool:
     """Return whether an imported name belongs to a library that has to be installed."""
     top = name.partition(".")[0]
-    return top not in sys.stdlib_module_names and top not in {*PACKAGES, "tests"}
+    standard = sys.stdlib_module_names | {"compression"}  # Python has it from 3.14 on.
+    return top not in standard and top not in {*PACKAGES, "tests"}

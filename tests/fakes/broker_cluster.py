@@ -11,7 +11,9 @@ import asyncio
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +36,7 @@ from bzzz_core.trust import private_files
 from bzzz_core.trust.secrets_directory import SecretsDirectory
 
 READY_S_MAX = 20.0
+KEPT = 1_000_000
 
 
 class BrokerCluster:
@@ -42,13 +45,17 @@ class BrokerCluster:
     def __init__(self, directory: Path, *, nodes: int) -> None:
         """Lay out the files; brokers start on entering the context."""
         files = lay_out(directory, agents=nodes)
-        self.configs: list[AgentConfig] = [load_agent_config(a.config, {}) for a in files.agents]
+        self.files = [agent.config for agent in files.agents]
+        self.configs: list[AgentConfig] = [load_agent_config(file, {}) for file in self.files]
         self.brokers: list[BrokerConfig] = []
         for config in self.configs:
             if config.me.voter:
                 store = Path(config.resources.paths.data) / "broker"
                 name = server_name(store, NodeId(config.me.id))
                 self.brokers.append(BrokerConfig.from_agent_config(config, server_name=name))
+        if len(self.brokers) == 1:
+            # One broker that never grows needs no witness; real ones are `FabricUnits`.
+            self.brokers = [replace(self.brokers[0], clustered=False)]
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -132,9 +139,18 @@ class BrokerCluster:
             clock=SystemClock(),
         )
 
-    def records(self, fabric: NatsFabric) -> NatsRecords:
-        """Return the control records through a fabric, not opened."""
-        return NatsRecords(fabric, replicas=len(self.brokers), clock=SystemClock())
+    def records(self, fabric: NatsFabric, bytes_max: int | None = None) -> NatsRecords:
+        """Return the control records through a fabric, not opened.
+
+        Their stream drops nothing, for tests that read what was written.
+        """
+        return NatsRecords(
+            fabric,
+            replicas=len(self.brokers),
+            clock=SystemClock(),
+            kept=KEPT,
+            bytes_max=bytes_max,
+        )
 
     def log(self, number: int) -> str:
         """Return what a broker has logged."""
@@ -150,7 +166,21 @@ class BrokerCluster:
                 await asyncio.sleep(0.02)
 
     async def _is_ready(self, number: int) -> bool:
+        broker = self.brokers[number]
         try:
-            return (await ask_health(self.brokers[number].monitor)).ready
+            health = await ask_health(broker.monitor)
         except TransportError:
             return False
+        return health.ready or (health.healthy and not broker.clustered)
+
+
+@asynccontextmanager
+async def running(*fabrics: NatsFabric) -> AsyncIterator[None]:
+    """Run fabrics, attached, until the block ends."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fabric.run()) for fabric in fabrics]
+        for fabric in fabrics:
+            await fabric.wait_attached()
+        yield
+        for task in tasks:
+            task.cancel()

@@ -28,8 +28,8 @@ from bzzz_core.deploy.phases.create_account import directories
 from bzzz_core.deploy.plan import build_goals
 from bzzz_core.deploy.units import inputs_of, unit_text
 from bzzz_core.model import NodeId
-from bzzz_core.trust.ca import node_name, route_name
 from bzzz_core.trust.keys import node_id_of
+from bzzz_core.trust.names import node_name, route_name, system_name
 
 NOW_S = 1_800_000_000
 DAY_S = 86_400
@@ -87,7 +87,7 @@ def fresh(number: int = 1) -> HostFacts:
         cluster_id="",
         voters=(),
         enrolled=(),
-        certificates={layout.NODE_CERTIFICATE: None, layout.ROUTE_CERTIFICATE: None},
+        certificates=dict.fromkeys((layout.NODE_CERTIFICATE, *_OF_VOTERS)),
         units={
             name: Unit(loaded=False, active="inactive", enabled=False)
             for name in (layout.FABRIC, layout.AGENT)
@@ -125,6 +125,8 @@ def enrolled(number: int) -> Enrolled:
         public_key=base64.b64encode(key).decode(),
         node_csr="node request",
         route_csr="route request",
+        system_csr="system request",
+        sealing_key=base64.b64encode(b"s" * 32).decode(),
     )
 
 
@@ -156,9 +158,7 @@ def _reached(goal: Goal) -> HostFacts:
         voters=tuple(EnrolledVoter(n.name, n.id, n.public_key) for n in goal.nodes if n.voter),
         certificates={
             layout.NODE_CERTIFICATE: _certificate(goal, layout.NODE_CERTIFICATE),
-            layout.ROUTE_CERTIFICATE: _certificate(goal, layout.ROUTE_CERTIFICATE)
-            if goal.voter
-            else None,
+            **{path: _certificate(goal, path) if goal.voter else None for path in _OF_VOTERS},
         },
         units={
             unit: Unit(
@@ -177,19 +177,18 @@ def _reached(goal: Goal) -> HostFacts:
 def _certificate(goal: Goal, path: str) -> Certificate:
     assert goal.enrolled is not None
     node, address = NodeId(goal.enrolled.node_id), node_address(goal.host)
-    is_route = path == layout.ROUTE_CERTIFICATE
-    names = (
-        {route_name(node), address}
-        if is_route
-        else {node_name(node), "localhost", address, "127.0.0.1", "::1"}
-    )
+    names = {
+        layout.NODE_CERTIFICATE: {node_name(node), "localhost", address, "127.0.0.1", "::1"},
+        layout.ROUTE_CERTIFICATE: {route_name(node), address, "127.0.0.1", "::1"},
+        layout.SYSTEM_CERTIFICATE: {system_name(node)},
+    }.get(path, set[str]())
     return Certificate(
         sha256="1" * 64,
         not_before_s=NOW_S - DAY_S,
         not_after_s=NOW_S + 29 * DAY_S,
         names=tuple(sorted(names)),
-        matches_key=True,
-        issuer_key_id="0f" if is_route else "0e",
+        matches_key=bool(names),
+        root_key_id="0f" if path in {layout.ROUTE_CERTIFICATE, layout.FABRIC_ISSUER} else "0e",
     )
 
 
@@ -197,6 +196,12 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_OF_VOTERS = (
+    layout.ROUTE_CERTIFICATE,
+    layout.SYSTEM_CERTIFICATE,
+    layout.NODE_ISSUER,
+    layout.FABRIC_ISSUER,
+)
 _PATHS = (
     layout.CONFIG,
     layout.SECRETS,
@@ -209,6 +214,7 @@ _PATHS = (
     layout.IDENTITY_KEY,
     layout.NODE_KEY,
     layout.ROUTE_KEY,
+    layout.SYSTEM_KEY,
     layout.NODE_CERTIFICATE,
     layout.NODE_CA,
     layout.ROUTE_CERTIFICATE,

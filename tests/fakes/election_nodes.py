@@ -7,12 +7,15 @@ import heapq
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, Self
 
 from bzzz_core.config.sections import Timings
-from bzzz_core.election.announce import Change
+from bzzz_core.election.announce import Announcer, Change
+from bzzz_core.election.clerk import Clerk
 from bzzz_core.election.service import ElectionService
-from bzzz_core.errors import BzzzError
+from bzzz_core.election.surroundings import Surroundings
+from bzzz_core.errors import BzzzError, Deposed, RevisionConflict, StreamBusy
 from bzzz_core.fabric.memory import MemoryFabric, MemoryHub, MemoryRecords
 from bzzz_core.model import (
     ClusterId,
@@ -99,10 +102,25 @@ class ServiceNode:
     records: MemoryRecords
     votes: MemoryVotes
     service: ElectionService
-    task: asyncio.Task[None] | None = None
+    clerk: Clerk
+    announcer: Announcer
+    task: asyncio.Task[VoterSet] | None = None
     changes: list[Change] = field(default_factory=list)
     reports: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    audited: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     first_write_faults: list[BzzzError] = field(default_factory=list)
+    put_faults: list[BzzzError] = field(default_factory=list)
+
+    async def run(self) -> VoterSet:
+        async with asyncio.TaskGroup() as group:
+            helping = [
+                group.create_task(self.announcer.run()),
+                group.create_task(self.clerk.run()),
+            ]
+            voters = await self.service.run()
+            for task in helping:
+                task.cancel()
+        return voters
 
     @property
     def node(self) -> NodeId:
@@ -115,7 +133,9 @@ class ServiceNode:
 class ServiceWorld:
     """Some nodes on one hub, as an asynchronous context."""
 
-    def __init__(self, size: int = 3) -> None:
+    def __init__(self, folder: Path, size: int = 3, *, manual: bool = False) -> None:
+        self.folder = folder
+        self.manual = manual
         self.clock = SharedClock()
         self.hub = MemoryHub(clock=self.clock)
         keys = sorted((IdentityKey.generate() for _ in range(size)), key=lambda key: key.node_id)
@@ -135,52 +155,95 @@ class ServiceWorld:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def add(self, key: IdentityKey) -> ServiceNode:
+    async def add(
+        self,
+        key: IdentityKey,
+        *,
+        voters: VoterSet | None = None,
+        votes: MemoryVotes | None = None,
+    ) -> ServiceNode:
         fabric = self.hub.attach(key.node_id)
         records = MemoryRecords(self.hub, fabric)
         await records.open()
         changes: list[Change] = []
         reports: list[tuple[str, dict[str, object]]] = []
         faults: list[BzzzError] = []
+        put_faults: list[BzzzError] = []
 
         async def first_write(token: FencingToken, content: bytes) -> Revision:
             if faults:
                 raise faults.pop(0)
             return await records.write("log", content, Guard("_term", token.sequence))
 
+        async def put(token: FencingToken, key: str, value: bytes) -> Revision:
+            if put_faults:
+                raise put_faults.pop(0)
+            while True:
+                try:
+                    return await records.write(key, value, Guard("_term", token.sequence))
+                except RevisionConflict as exc:
+                    raise Deposed("another leader") from exc
+                except StreamBusy:
+                    await self.clock.sleep_ms(5)
+
         async def note(change: Change) -> None:
             changes.append(change)
 
-        votes = MemoryVotes()
-        service = ElectionService(
+        def report(what: str, fields: dict[str, object]) -> None:
+            reports.append((what, fields))
+
+        votes = votes or MemoryVotes()
+        audited: list[tuple[str, dict[str, object]]] = []
+        data = self.folder / key.node_id
+        data.mkdir(exist_ok=True)
+        announcer = Announcer()
+        announcer.subscribe(note)
+        clerk = Clerk(
+            me=key.node_id,
+            data=data,
+            clock=self.clock,
+            now=lambda: f"at {self.clock.ms}",
+            report=report,
+            audit=lambda what, **fields: audited.append((what, fields)),
+        )
+        around = Surroundings(
             timings=Timings(),
             me=key.node_id,
             cluster=ClusterId("c"),
-            voters=self.voters,
+            voters=voters or self.voters,
             fabric=fabric,
             records=records,
             signer=key,
             votes=votes,
             clock=self.clock,
+            now=lambda: f"at {self.clock.ms}",
             score=lambda: 50.0,
             first_write=first_write,
-            report=lambda what, fields: reports.append((what, fields)),
+            put=put,
+            clerk=clerk,
+            announcer=announcer,
+            report=report,
+            manual=self.manual,
         )
-        service.subscribe(note)
+        service = ElectionService(around)
         return ServiceNode(
             key,
             fabric,
             records,
             votes,
             service,
+            clerk=clerk,
+            announcer=announcer,
             changes=changes,
             reports=reports,
+            audited=audited,
             first_write_faults=faults,
+            put_faults=put_faults,
         )
 
     def start(self, *nodes: ServiceNode) -> None:
         for node in nodes or self.nodes:
-            node.task = asyncio.get_running_loop().create_task(node.service.run())
+            node.task = asyncio.get_running_loop().create_task(node.run())
 
     async def stop(self, node: ServiceNode) -> None:
         """Kill one: its task ends, its connection is gone."""

@@ -9,8 +9,10 @@ from bzzz_core.config.sections import Timings
 from bzzz_core.election.events import (
     Action,
     CastBallot,
+    CheckVoters,
     Event,
     Heard,
+    ReadTerm,
     SaveVote,
     TermRead,
     TermWritten,
@@ -78,10 +80,13 @@ class Bench:
         vote: Vote | None = NEVER_VOTED,
         sequence: int | None = 0,
         record: TermRecord | None = None,
+        manual: bool = False,
+        floor: int = 0,
     ) -> None:
         self.voters = voter_set(voters)
         self.me = me
         self.ms = 0
+        self.checks = 0
         self.machine = Election(
             TIMINGS,
             me=me,
@@ -90,14 +95,18 @@ class Bench:
             voters=self.voters,
             vote=vote,
             now_ms=0,
+            manual=manual,
+            floor=Term(floor),
         )
         self.started = self.machine.handle(Tick(), 0)
         if sequence is not None:
             self.started += self.on(TermRead(Revision(sequence), record))
 
     def on(self, event: Event) -> list[Action]:
-        """Let something happen now."""
-        return self.machine.handle(event, self.ms)
+        """Let something happen now; wishes to read `_voters` are only counted."""
+        actions = self.machine.handle(event, self.ms)
+        self.checks += sum(isinstance(action, CheckVoters) for action in actions)
+        return [action for action in actions if not isinstance(action, CheckVoters)]
 
     def hear(self, sender: NodeId, message: Message) -> list[Action]:
         """Let a proven message arrive now."""
@@ -171,10 +180,11 @@ class Bench:
         previous: int = 0,
         served: int = 0,
         standings: tuple[Standing, ...] = (),
+        shown: bool = True,
     ) -> list[Action]:
-        """Let a heartbeat arrive."""
+        """Let a heartbeat arrive; a store that is asked for its record shows it, if `shown`."""
         record = make_record(leader, term, previous, self.voters)
-        return self.hear(
+        actions = self.hear(
             leader,
             Heartbeat(
                 Term(term),
@@ -186,6 +196,10 @@ class Bench:
                 standings,
             ),
         )
+        if shown and ReadTerm() in actions:
+            actions.remove(ReadTerm())
+            actions += self.on(TermRead(Revision(sequence), record))
+        return actions
 
 
 def only(actions: list[Action], kind: type[Wanted]) -> Wanted:

@@ -77,7 +77,7 @@ class ScriptedRecords:
             raise RevisionConflict("told so by the guard")
         self.last += 1
         revision = Revision(self.last)
-        self.held[key] = Record(key, value, revision)
+        self.held[key] = Record(key, value, revision, request_id)
         if key == "log":
             self.log.append(value)
         if request_id is not None:

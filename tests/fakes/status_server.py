@@ -1,24 +1,44 @@
-"""A real HTTP server on loopback that answers like an agent's API, and can be paused."""
+"""A real HTTP server on loopback that answers like an agent's API, and can be paused.
+
+It tells events as an agent does, from the agent's own board, unless it is to be an older one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from bzzz_core.api.documents import Status
+from bzzz_core.api.event_documents import Beat
+from bzzz_core.api.events.board import Board
+from bzzz_core.api.events.reading import EventsQuery, Frame, Reader, Speaker
+from bzzz_core.api.events.sampling import StatusSampler
 
+_STEP_S: Final = 0.01
 TOKEN = "token-of-the-fake"  # noqa: S105  a fake's token is no secret
 
 
 class StatusServer:
-    """Answers `GET /v1/status` with `status` to whoever shows the token."""
+    """Tells `status` to whoever shows the token, on `/v1/status` and as events."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, *, tells_events: bool = True) -> None:
         """Take the document; it may be exchanged while serving."""
+        self.tells_events = tells_events
+        self.followed = 0
+        """How often somebody began to follow."""
+        self.queries: list[dict[str, str]] = []
+        """What they asked for."""
+        self.speak_of: int | None = None
+        """A revision that the next message names wrongly, once."""
+        self.epoch = secrets.token_hex(4)
+        self.board = Board(changed=lambda: None)
+        self._sampler = StatusSampler(self.board)
         self.status = status
         self.paused = False
         """Accepts connections and answers nothing, like a stopped process."""
@@ -42,6 +62,7 @@ class StatusServer:
         self._server.close()
         for writer in self._waiting:
             writer.close()
+        await asyncio.sleep(3 * _STEP_S)  # Whoever is told events sees it at its next step.
         await self._server.wait_closed()
 
     @property
@@ -58,6 +79,9 @@ class StatusServer:
                 self.asked += 1
                 if self.paused:
                     continue
+                if self.tells_events and head.startswith(b"GET /v1/events"):
+                    await self._tell(head, writer)
+                    return
                 writer.write(self._answer(head))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -66,12 +90,49 @@ class StatusServer:
             self._waiting.discard(writer)
             writer.close()
 
-    def _answer(self, head: bytes) -> bytes:
-        allowed = f"authorization: bearer {TOKEN}".encode() in head.lower()
-        body = msgspec.json.encode(
-            self.status if allowed else {"error": {"code": "unauthorized", "message": "no"}}
+    async def _tell(self, head: bytes, writer: asyncio.StreamWriter) -> None:
+        if not _allowed(head):
+            writer.write(self._answer(head))
+            return
+        self.followed += 1
+        target = head.split(b" ", 2)[1].decode()
+        asked = dict(parse_qsl(urlsplit(target).query))
+        self.queries.append(asked)
+        query = msgspec.convert(asked, EventsQuery, strict=False)
+        speaker = Speaker(
+            node=self.status.node,
+            node_id=self.status.node_id,
+            version=self.status.version,
+            epoch=self.epoch,
         )
-        code = b"200 OK" if allowed else b"401 Unauthorized"
+        reader = Reader(
+            query, board=self.board, log=None, speaker=speaker, now=lambda: self.status.at
+        )
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        silent_s = query.beat_ms / 1_000
+        while not writer.is_closing():
+            if not self.paused:
+                self._sampler.take(self.status)
+                frame = reader.state()
+                if frame is None and silent_s >= query.beat_ms / 1_000:
+                    frame = reader.beat()
+                if self.speak_of is not None:
+                    gap = Beat(epoch=self.epoch, revision=self.speak_of, at=self.status.at)
+                    self.speak_of, frame = None, Frame(msgspec.json.encode(gap))
+                if frame is not None:
+                    writer.write(b"data: " + frame.body + b"\n\n")
+                    silent_s = 0
+            await writer.drain()
+            await asyncio.sleep(_STEP_S)
+            silent_s += _STEP_S
+
+    def _answer(self, head: bytes) -> bytes:
+        allowed, found = _allowed(head), head.startswith(b"GET /v1/status ")
+        refusal = "not_found" if allowed else "unauthorized"
+        body = msgspec.json.encode(
+            self.status if allowed and found else {"error": {"code": refusal, "message": "no"}}
+        )
+        code = (b"200 OK" if found else b"404 Not Found") if allowed else b"401 Unauthorized"
         return (
             b"HTTP/1.1 "
             + code
@@ -80,6 +141,10 @@ class StatusServer:
             + b"\r\n\r\n"
             + body
         )
+
+
+def _allowed(head: bytes) -> bool:
+    return f"authorization: bearer {TOKEN}".encode() in head.lower()
 
 
 def write_demo_state(directory: Path, servers: dict[str, str]) -> None:

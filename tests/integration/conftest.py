@@ -14,3 +14,13 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerCluster]
     """Three voters with running brokers, and one edge; tests leave all three running."""
     with BrokerCluster(tmp_path_factory.mktemp("brokers"), nodes=4) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def healthy(brokers: BrokerCluster) -> Iterator[BrokerCluster]:
+    """Those three, running before the test and again after it; the fourth node is the edge."""
+    yield brokers
+    for number in range(len(brokers.brokers)):
+        if number not in brokers.processes:
+            brokers.start(number)
+    brokers.wait_ready()

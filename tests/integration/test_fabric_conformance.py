@@ -8,21 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 import pytest
 
 from bzzz_core.clock import SystemClock
-from bzzz_core.errors import RevisionConflict, StreamBusy
+from bzzz_core.errors import (
+    CapacityExceeded,
+    NoResponders,
+    PermissionDenied,
+    RequestTimeout,
+    RevisionConflict,
+    StreamBusy,
+)
+from bzzz_core.fabric.hybrid import Backend, HybridFabric
+from bzzz_core.fabric.layout import permissions
 from bzzz_core.fabric.memory import MemoryHub, MemoryRecords
+from bzzz_core.fabric.room import SMALL_BYTES_MAX
 from bzzz_core.fabric.subjects import matches
 from bzzz_core.model import FabricState, NodeId, Revision
 from bzzz_core.ports import Fabric, Guard, Message, Records
 from tests.fakes.broker_cluster import BrokerCluster
 
 WAIT_S_MAX = 5.0
+
+
+class Opened(Records, Protocol):
+    """Records with the step that comes first."""
+
+    async def open(self, timeout_ms: int = ...) -> None: ...
 
 
 @dataclass
@@ -32,6 +52,11 @@ class World:
     nodes: list[NodeId]
     fabrics: list[Fabric]
     records: list[Records]
+    leave: AsyncExitStack
+    """What ends with the test, before the fabrics do."""
+    counters: list[Counter[str]]
+    bounded: Callable[[int], Opened]
+    """Makes records of the first node that refuse large values beyond so many bytes."""
 
 
 Worlds = Callable[[], AbstractAsyncContextManager[World]]
@@ -41,11 +66,14 @@ Worlds = Callable[[], AbstractAsyncContextManager[World]]
 async def in_memory() -> AsyncIterator[World]:
     hub = MemoryHub(clock=SystemClock(), seed=1, latency_ms=(0, 2))
     nodes = [NodeId(letter * 26) for letter in "abc"]
-    fabrics = [hub.attach(node) for node in nodes]
+    fabrics = [hub.attach(node, allowed=permissions(node, voter=True)) for node in nodes]
     records = [MemoryRecords(hub, fabric) for fabric in fabrics]
     for each in records:
         await each.open()
-    yield World(nodes, list(fabrics), list(records))
+    async with AsyncExitStack() as leave:
+        counters = [fabric.counters for fabric in fabrics]
+        bounded = lambda limit: MemoryRecords(hub, fabrics[0], bytes_max=limit)  # noqa: E731
+        yield World(nodes, list(fabrics), list(records), leave, counters, bounded)
 
 
 @asynccontextmanager
@@ -55,18 +83,40 @@ async def on_brokers(cluster: BrokerCluster) -> AsyncIterator[World]:
         running = [group.create_task(fabric.run()) for fabric in fabrics]
         records = [cluster.records(fabric) for fabric in fabrics]
         await asyncio.gather(*(each.open() for each in records))
-        yield World([cluster.node(n) for n in range(3)], list(fabrics), list(records))
+        async with AsyncExitStack() as leave:
+            nodes = [cluster.node(number) for number in range(3)]
+            counters = [fabric.counters for fabric in fabrics]
+            bounded = partial(cluster.records, fabrics[0])
+            yield World(nodes, list(fabrics), list(records), leave, counters, bounded)
         for task in running:
             task.cancel()
 
 
-@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.integration)])
-def worlds(request: pytest.FixtureRequest) -> Iterator[Worlds]:
-    if request.param == "memory":
-        yield in_memory
-    else:
+@asynccontextmanager
+async def hybrid(inner: Worlds) -> AsyncIterator[World]:
+    """The same world through hybrid fabrics; records never are."""
+    async with inner() as world:
+        fabrics: list[Fabric] = [
+            HybridFabric(fabric, clock=SystemClock(), backend=Backend.HYBRID)
+            for fabric in world.fabrics
+        ]
+        yield replace(world, fabrics=fabrics)
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "hybrid over memory",
+        pytest.param("nats", marks=pytest.mark.integration),
+        pytest.param("hybrid over nats", marks=pytest.mark.integration),
+    ]
+)
+def worlds(request: pytest.FixtureRequest) -> Worlds:
+    inner: Worlds = in_memory
+    if request.param.endswith("nats"):
         cluster: BrokerCluster = request.getfixturevalue("brokers")
-        yield lambda: on_brokers(cluster)
+        inner = lambda: on_brokers(cluster)  # noqa: E731  one of two
+    return (lambda: hybrid(inner)) if request.param.startswith("hybrid") else inner
 
 
 def in_world(worlds: Worlds, scenario: Callable[[World], Awaitable[None]]) -> None:
@@ -133,7 +183,7 @@ def test_a_star_hears_every_node_but_no_other_subject(worlds: Worlds) -> None:
         for sender, node in enumerate(world.nodes):
             await spread(world, f"bz.beat.{node}", beats, sender=sender)
         for node, fabric in zip(world.nodes, world.fabrics, strict=True):
-            await fabric.publish("bz.ask", b"not this")
+            await fabric.publish("bz.el.all", b"not this")
             await fabric.publish(f"bz.beat.{node}", node.encode())
         await until(lambda: len(beats) >= 3)
         assert {beat.subject for beat in beats} == {f"bz.beat.{node}" for node in world.nodes}
@@ -192,7 +242,91 @@ def test_a_handler_that_fails_is_counted_and_the_next_message_comes(worlds: Worl
         for data in (b"one", b"bad", b"two"):
             await world.fabrics[1].publish("bz.el.all", data)
         await until(lambda: [message.data for message in heard] == [b"one", b"two"])
-        assert world.fabrics[0].counters["handler_failures"] == 1  # type: ignore[attr-defined]
+        assert world.counters[0]["handler_failures"] == 1
+
+    in_world(worlds, scenario)
+
+
+async def answering(world: World, number: int, subject: str, answer: bytes) -> None:
+    """Let a node answer on `subject`, and return once the others' questions reach it."""
+    fabric = world.fabrics[number]
+    answers = asyncio.TaskGroup()
+
+    def handler(message: Message) -> None:
+        if message.reply:
+            answers.create_task(fabric.reply(message, answer + message.data))
+
+    await answers.__aenter__()
+    world.leave.push_async_exit(answers)
+    await fabric.subscribe(subject, handler)
+    probes: list[Message] = []
+    await fabric.subscribe(subject, probes.append)
+    for sender in range(len(world.nodes)):
+        await spread(world, subject.replace("*", world.nodes[sender], 1), probes, sender=sender)
+
+
+def test_a_request_gets_the_answer_of_the_one_who_listens(worlds: Worlds) -> None:
+    async def scenario(world: World) -> None:
+        await answering(world, 1, "bz.lead.*.greet", b"hello ")
+        for node, fabric in zip(world.nodes, world.fabrics, strict=True):
+            subject = f"bz.lead.{node}.greet"
+            answers = await asyncio.gather(
+                *(fabric.request(subject, b"%d" % n, timeout_ms=2_000) for n in range(100))
+            )
+            assert answers == [b"hello %d" % number for number in range(100)]
+
+    in_world(worlds, scenario)
+
+
+def test_a_request_that_nobody_hears_ends_at_once(worlds: Worlds) -> None:
+    async def scenario(world: World) -> None:
+        subject = f"bz.lead.{world.nodes[0]}.{secrets.token_hex(4)}"
+        started = time.monotonic()
+        with pytest.raises(NoResponders):
+            await world.fabrics[0].request(subject, b"", timeout_ms=5_000)
+        assert time.monotonic() - started < 1.0
+
+    in_world(worlds, scenario)
+
+
+def test_a_request_that_nobody_answers_ends_with_its_time(worlds: Worlds) -> None:
+    async def scenario(world: World) -> None:
+        heard: list[Message] = []
+        subject = f"bz.lead.{world.nodes[0]}.silence"
+        await world.fabrics[1].subscribe("bz.lead.*.silence", heard.append)
+        await spread(world, subject, heard)
+        with pytest.raises(RequestTimeout):
+            await world.fabrics[0].request(subject, b"", timeout_ms=100)
+        assert [message.subject for message in heard] == [subject]
+
+    in_world(worlds, scenario)
+
+
+def test_what_a_node_may_not_do_is_refused_at_once(worlds: Worlds) -> None:
+    """A refusal is not learnt by waiting for a time limit."""
+
+    async def scenario(world: World) -> None:
+        other = world.nodes[1]
+        started = time.monotonic()
+        with pytest.raises(PermissionDenied, match="publish"):
+            await world.fabrics[0].request(f"bz.lead.{other}.x", b"", timeout_ms=5_000)
+        with pytest.raises(PermissionDenied, match="subscribe"):
+            await world.fabrics[0].subscribe(f"bz.el.to.{other}", lambda _: None)
+        await world.fabrics[0].publish(f"bz.beat.{other}", b"forged")  # Only counted: at most once.
+        assert time.monotonic() - started < 1.0
+
+    in_world(worlds, scenario)
+
+
+def test_a_message_that_asks_nothing_has_no_answer(worlds: Worlds) -> None:
+    async def scenario(world: World) -> None:
+        heard: list[Message] = []
+        await world.fabrics[0].subscribe("bz.el.all", heard.append)
+        await spread(world, "bz.el.all", heard)
+        await world.fabrics[0].publish("bz.el.all", b"")
+        await until(lambda: bool(heard))
+        with pytest.raises(ValueError, match="nobody waits"):
+            await world.fabrics[0].reply(heard[0], b"answer")
 
     in_world(worlds, scenario)
 
@@ -299,6 +433,23 @@ def test_a_fence_at_zero_is_refused(worlds: Worlds) -> None:
     in_world(worlds, scenario)
 
 
+def test_a_record_names_the_request_that_wrote_it(worlds: Worlds) -> None:
+    """A writer whose answer was lost finds out by it whether what is there is its own."""
+
+    async def scenario(world: World) -> None:
+        key, request = fresh_key(), secrets.token_hex(8)
+        named = await world.records[0].write(key, b"v", Guard(key, Revision(0)), request_id=request)
+        found = await world.records[1].read(key)
+        assert found is not None
+        assert (found.revision, found.request_id) == (named, request)
+        await world.records[0].write(key, b"v", Guard(key, named))
+        found = await world.records[1].read(key)
+        assert found is not None
+        assert found.request_id is None
+
+    in_world(worlds, scenario)
+
+
 def test_one_request_is_written_once(worlds: Worlds) -> None:
     """An attempt that was believed lost may arrive after the one that replaced it."""
 
@@ -310,6 +461,26 @@ def test_one_request_is_written_once(worlds: Worlds) -> None:
         assert await world.records[0].write(log, b"once", guard, request_id=request) == first
         await world.records[1].write(term, b"moved on", Guard(term, token))
         assert await world.records[0].write(log, b"once", guard, request_id=request) == first
+
+    in_world(worlds, scenario)
+
+
+def test_a_full_store_refuses_what_is_large_at_once_and_opens_terms(worlds: Worlds) -> None:
+    """A leader must be electable however full it is, and whoever asks for more hears why."""
+
+    async def scenario(world: World) -> None:
+        before, key = fresh_key(), fresh_key()
+        full = world.bounded(2 * SMALL_BYTES_MAX)
+        await full.open()
+        term = await full.write(before, bytes(SMALL_BYTES_MAX), Guard(before, Revision(0)))
+        await full.write(fresh_key(), bytes(SMALL_BYTES_MAX), Guard(before, term))
+        large = bytes(SMALL_BYTES_MAX + 1)
+        with pytest.raises(CapacityExceeded, match="store_bytes_max"):
+            await full.write(key, large, Guard(before, term))
+        assert await full.read(key) is None
+        later = await full.write(before, b"of the next leader", Guard(before, term))
+        assert later > term
+        await world.records[1].write(key, large, Guard(before, later))
 
     in_world(worlds, scenario)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.errors import QuorumUnavailable, TransportError
-from bzzz_core.fabric.lane import FencedLane, decode_batch
+from bzzz_core.fabric.batch import decode_batch
+from bzzz_core.fabric.lane import FencedLane
 from bzzz_core.fabric.nats import NatsFabric
 from bzzz_core.fabric.records import NatsRecords
 from bzzz_core.model import FabricState, FencingToken, Revision
@@ -25,16 +26,6 @@ GAP_S_MAX = 2.0
 HOME_S_MAX = 20.0
 PAUSE_S_MAX = 8.0
 """Twice what is measured."""
-
-
-@pytest.fixture
-def healthy(brokers: BrokerCluster) -> Iterator[BrokerCluster]:
-    """Three running brokers, before and after."""
-    yield brokers
-    for number in range(len(brokers.brokers)):
-        if number not in brokers.processes:
-            brokers.start(number)
-    brokers.wait_ready()
 
 
 def with_node(

@@ -8,6 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bzzz_core.config.layers import ClusterValues
 from bzzz_core.config.schema import AgentConfig, ClusterSpec
 from bzzz_core.config.sections import (
     ClusterConfig,
@@ -16,10 +17,16 @@ from bzzz_core.config.sections import (
     Ports,
     SystemConfig,
 )
-from bzzz_core.config.sources import dump, load_agent_config, load_answers
+from bzzz_core.config.sources import AgentSources, dump, load_agent_config, load_answers
 from bzzz_core.errors import ConfigError
+from tests.fakes.node_files import write_node_file
 
-PORTS = st.lists(st.integers(1, 65_535), min_size=4, max_size=4, unique=True)
+PORTS = st.lists(
+    st.integers(1, 65_535),
+    min_size=len(Ports.model_fields),
+    max_size=len(Ports.model_fields),
+    unique=True,
+)
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1)
 ONE_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
@@ -84,3 +91,34 @@ def test_any_document_is_answers_or_our_error(tmp_path: Path, data: object) -> N
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
     with contextlib.suppress(ConfigError):
         assert isinstance(load_answers(path), ClusterSpec)
+
+
+LAYERS = ("cluster", "file", "environment", "flag")
+"""From the lowest to the highest."""
+
+
+@ONE_FILE
+@given(
+    said=st.dictionaries(st.sampled_from(LAYERS), st.integers(100, 3_600_000)),
+    elsewhere=st.sets(st.sampled_from(LAYERS)),
+)
+def test_the_highest_layer_that_says_something_wins(
+    tmp_path: Path, said: dict[str, int], elsewhere: set[str]
+) -> None:
+    """And what a layer says of another leaf changes nothing."""
+    key, name = "validation.watch_ms", "BZZZ_VALIDATION__WATCH_MS"
+    other, other_name = "resources.log_level", "BZZZ_RESOURCES__LOG_LEVEL"
+    extra = f"validation: {{watch_ms: {said['file']}}}\n" if "file" in said else ""
+    path = write_node_file(tmp_path, extra)
+    environment = {name: str(said["environment"])} if "environment" in said else {}
+    if "environment" in elsewhere:
+        environment[other_name] = "debug"
+    flags = (f"{key}={said['flag']}",) if "flag" in said else ()
+    flags += (f"{other}=error",) if "flag" in elsewhere else ()
+    shared: dict[str, object] = {key: said["cluster"]} if "cluster" in said else {}
+    shared |= {other: "warning"} if "cluster" in elsewhere else {}
+    sources = AgentSources(path=path, environment=environment, flags=flags)
+    loaded = sources.load(ClusterValues(1, shared))
+    highest = next((layer for layer in reversed(LAYERS) if layer in said), "default")
+    assert loaded.config.validation.watch_ms == said.get(highest, 1_000)
+    assert loaded.origins[key].source == {"cluster": "cluster-wide"}.get(highest, highest)

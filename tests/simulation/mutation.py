@@ -18,7 +18,17 @@ from types import ModuleType
 from bzzz_core import election
 
 _FOLDER = Path(election.__file__).parent
-_COPIED = ("memory", "stages", "state", "leader", "candidate", "voter", "machine")
+_COPIED = (
+    "memory",
+    "quarantine",
+    "stages",
+    "state",
+    "leader",
+    "candidate",
+    "voter",
+    "deadlines",
+    "machine",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,10 @@ def planted(mutant: Mutant) -> Iterator[ModuleType]:
             module = ModuleType(f"mutant_election_{name}")
             sys.modules[module.__name__] = module
             exec(compile(source, f"mutant {path.name}", "exec"), module.__dict__)  # noqa: S102
-        yield importlib.import_module("mutant_election_machine")
+        machine = importlib.import_module("mutant_election_machine")
+        quarantine = importlib.import_module("mutant_election_quarantine")
+        vars(machine)["Quarantine"] = quarantine.Quarantine
+        yield machine
     finally:
         for copy in names.values():
             sys.modules.pop(copy, None)

@@ -10,16 +10,19 @@ import pytest
 from textual.screen import Screen
 
 from bzzz_core.api.documents import Status
+from bzzz_core.errors import BzzzError
 from bzzz_tui.feed.rotation import Pace
+from bzzz_tui.monitor.opened import Opened
 from bzzz_tui.store import FeedEvent, Link, LinkPhase, Snapshot
 from bzzz_tui.terminal import Terminal
 from screens.app import BzzzApp
-from screens.monitor.overview import Overview
 from screens.setup.context import Context
 from screens.setup.draft import Draft, parse_hosts
 from screens.setup.opening import wizard_of
 from screens.setup.session import Session
 from screens.setup.wizard import Wizard
+from tests.fakes import asked_cluster
+from tests.fakes.asked_cluster import AskedCluster
 from tests.fakes.engine import FakeEngine
 
 HOSTS = "10.20.0.11 10.20.0.12 10.20.0.13"
@@ -45,10 +48,16 @@ class HandFeed:
         self.emit: Callable[[FeedEvent], None] = lambda _event: None
         self.first: list[FeedEvent] = []
         self.hurried = 0
+        self.refresh_ms: int | None = None
+        self.profile: dict[str, object] = {}
+        self.asked: list[tuple[str, str, object, str | None]] = []
+        self.refusal: BzzzError | None = None
+        self.cluster: AskedCluster | None = None
+        """Who answers what views ask for; None: every answer is empty."""
 
-    async def open(self, emit: Callable[[FeedEvent], None]) -> HandFeed:
+    async def open(self, emit: Callable[[FeedEvent], None]) -> Opened:
         self.emit = emit
-        return self
+        return Opened(feed=self, **self.profile)  # type: ignore[arg-type]
 
     async def run(self) -> None:
         for event in self.first:
@@ -57,6 +66,19 @@ class HandFeed:
 
     def hurry(self) -> None:
         self.hurried += 1
+
+    def set_refresh_ms(self, refresh_ms: int) -> None:
+        self.refresh_ms = refresh_ms
+
+    async def call(
+        self, method: str, path: str, body: object | None = None, *, host: str | None = None
+    ) -> object:
+        self.asked.append((method, path, body, host))
+        if self.refusal is not None:
+            raise self.refusal
+        if self.cluster is not None:
+            return await self.cluster.call(method, path, body, host=host)
+        return {}
 
 
 def snapshot(status: Status, clock: FrozenClock, source: str = "bzzz-1") -> Snapshot:
@@ -72,9 +94,19 @@ def terminal(theme: str = "bzzz-dark", *, ascii_only: bool = False) -> Terminal:
 
 
 def app_with(
-    first: Callable[[BzzzApp], Screen[None]], clock: FrozenClock, **how: object
+    first: Callable[[BzzzApp], Screen[None]],
+    clock: FrozenClock,
+    *,
+    write: bool = False,
+    **how: object,
 ) -> BzzzApp:
-    return BzzzApp(terminal=terminal(**how), clock=clock, pace=Pace(), first=first)  # type: ignore[arg-type]
+    return BzzzApp(
+        terminal=terminal(**how),  # type: ignore[arg-type]
+        clock=clock,
+        pace=Pace(),
+        first=first,
+        write=write,
+    )
 
 
 @pytest.fixture
@@ -104,9 +136,36 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def overview_app(feed: HandFeed, clock: FrozenClock) -> Callable[..., BzzzApp]:
     def make(*events: FeedEvent, **how: object) -> BzzzApp:
         feed.first = list(events)
+        return app_with(lambda app: app.watch_cluster(feed.open), clock, **how)
 
-        def first(app: BzzzApp) -> Overview:
-            return Overview(feed.open, clock=clock, glyphs=app.glyphs)
+    return make
+
+
+@pytest.fixture
+def nodes_app(feed: HandFeed, clock: FrozenClock) -> Callable[..., BzzzApp]:
+    """The monitor, with the nodes view first."""
+
+    def make(*events: FeedEvent, query: str = "", **how: object) -> BzzzApp:
+        feed.first = list(events)
+
+        def first(app: BzzzApp) -> Screen[None]:
+            return app.watch_cluster(feed.open, view="nodes", query=query)
+
+        return app_with(first, clock, **how)
+
+    return make
+
+
+@pytest.fixture
+def view_app(feed: HandFeed, clock: FrozenClock) -> Callable[..., BzzzApp]:
+    """The monitor with any view first, of a cluster that answers what it asks for."""
+
+    def make(view: str, *events: FeedEvent, query: str = "", **how: object) -> BzzzApp:
+        feed.cluster = feed.cluster or AskedCluster()
+        feed.first = list(events) or [asked_cluster.told(clock.ms), connected(clock)]
+
+        def first(app: BzzzApp) -> Screen[None]:
+            return app.watch_cluster(feed.open, view=view, query=query)
 
         return app_with(first, clock, **how)
 

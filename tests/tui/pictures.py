@@ -7,24 +7,22 @@ those of its tests, because real ones have addresses that mean nothing to a read
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.model import MemberState
 from bzzz_tui.feed.rotation import Pace
 from bzzz_tui.terminal import Terminal
+from bzzz_tui.widgets.prompt import PromptInput
 from screens.app import BzzzApp
-from screens.demo import demo_overview
-from screens.monitor.overview import Overview
+from screens.demo import demo_monitor
 from screens.setup.context import Context
 from screens.setup.draft import Draft, parse_hosts
 from screens.setup.opening import wizard_of
@@ -34,6 +32,10 @@ from tests.fakes.engine import FakeEngine
 
 SIZE = (120, 32)
 WAIT_S = 90
+ANSWER_S = 4
+"""For a view that asks the cluster for something of its own."""
+CHECKS_LEAST = 10
+VIEWS = ("nodes", "node bzzz-1", "peers", "logs", "checks", "audit", "election")
 
 
 def main(directory: Path) -> None:
@@ -46,38 +48,60 @@ def main(directory: Path) -> None:
 async def _monitor(directory: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="bzzz-pictures-") as temporary:
         state = Path(temporary) / "demo"
-        app = _app(lambda app: demo_overview(app, agents=3, state_dir=state))
+        app = _app(lambda app: demo_monitor(app, agents=3, state_dir=state))
         async with app.run_test(size=SIZE) as pilot:
-            overview = app.screen
-            assert isinstance(overview, Overview)
-            store = overview.store
+            assert app.shell is not None
+            store = app.shell.session.store
             await _until(pilot, lambda: bool(store.status and store.status.leader_serving))
             await _until(pilot, lambda: all(len(row.cpu) >= 4 for row in store.rows.values()))
+            await _until(pilot, lambda: len(store.checks) > CHECKS_LEAST)
             _save(app, directory / "monitor.svg")
+            await _act(app)
+            for view in VIEWS:
+                await _open(pilot, view)
+                _save(app, directory / f"monitor-{view.partition(' ')[0]}.svg")
             assert store.status is not None
-            leader, term = store.status.leader, store.status.term
-            pids = _pids(state, leader)
-            for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
-            try:
-                await _until(
-                    pilot,
-                    lambda: bool(
-                        store.status
-                        and store.status.term > term
-                        and any(m.state is MemberState.DEAD for m in store.status.members)
-                    ),
-                )
-                _save(app, directory / "monitor-failover.svg")
-            finally:
-                for pid in pids:
-                    os.kill(pid, signal.SIGCONT)
+            term = store.status.term
+            await _command(pilot, "overview")
+            await _command(pilot, "freeze leader")
+            await _until(
+                pilot,
+                lambda: bool(
+                    store.status
+                    and store.status.term > term
+                    and any(m.state is MemberState.DEAD for m in store.status.members)
+                    and store.alerts
+                ),
+            )
+            _save(app, directory / "monitor-failover.svg")
+            for view in ("election", "alerts"):
+                await _open(pilot, view)
+                _save(app, directory / f"monitor-{view}.svg")
+            await _command(pilot, "heal")
 
 
-def _pids(state: Path, name: str | None) -> list[int]:
-    document = msgspec.json.decode((state / "cluster.json").read_bytes())
-    agent = next(agent for agent in document["agents"] if agent["name"] == name)
-    return [pid for pid in (agent["pid"], agent["nats_pid"]) if pid]
+async def _act(app: BzzzApp) -> None:
+    """Do something that the audit tells of."""
+    assert app.shell is not None
+    opened = app.shell.session.opened
+    assert opened is not None
+    for component, level in (("fabric", "debug"), ("leadership", "debug"), ("fabric", None)):
+        wish = {"component": component, "level": level}
+        await opened.feed.call("PUT", "/v1/logs/level", wish)
+
+
+async def _open(pilot: Pilot[int], view: str) -> None:
+    """Open a view, and wait until what it asks for is there."""
+    await _command(pilot, view)
+    await pilot.pause(ANSWER_S)
+
+
+async def _command(pilot: Pilot[int], line: str) -> None:
+    """Type a line behind `:`."""
+    await pilot.press("colon")
+    pilot.app.screen.query_one(PromptInput).value = line
+    await pilot.press("enter")
+    await pilot.pause()
 
 
 async def _wizard(directory: Path) -> None:
@@ -126,7 +150,7 @@ async def _until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     await pilot.pause()
 
 
-def _app(first: Callable[[BzzzApp], Overview | Wizard]) -> BzzzApp:
+def _app(first: Callable[[BzzzApp], Screen[None]]) -> BzzzApp:
     terminal = Terminal(plain=False, theme="bzzz-dark", mouse=False, ascii=False, remote=False)
     return BzzzApp(terminal=terminal, clock=SystemClock(), pace=Pace(), first=first)
 

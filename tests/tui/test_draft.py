@@ -58,10 +58,12 @@ def test_a_draft_of_complete_answers_gives_them_back() -> None:
     draft.set("security.ssh.accept_new_host_keys", "yes")
     draft.set("security.ssh.password", "env:LAB")
     draft.set("cluster.timings.heartbeat_ms", "100")
+    draft.set("resources.monitoring.logs.levels", "fabric=debug,  dht=error")
     draft.set("ai.endpoint.provider", "ollama")
     draft.set("ai.endpoint.base_url", "http://10.0.0.9:11434")
     spec = draft.spec()
     assert isinstance(spec, ClusterSpec)
+    assert spec.resources.monitoring.logs.levels == ("fabric=debug", "dht=error")
     assert Draft.of(spec).spec() == spec
 
 
@@ -74,6 +76,7 @@ def test_a_draft_of_complete_answers_gives_them_back() -> None:
         ("cluster.name", "My Cluster", "use lower-case letters, digits and dashes"),
         ("ai.endpoint.base_url", "10.0.0.1", "write a URL"),
         ("security.ssh.user", "", "write a user name"),
+        ("resources.monitoring.logs.levels", "fabrik=debug", "no part of BZZZ is called fabrik"),
         ("security.ssh.password", "hunter2", "write a reference, not the secret"),
     ],
 )

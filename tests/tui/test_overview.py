@@ -11,12 +11,15 @@ from textual.pilot import Pilot
 
 from bzzz_core.errors import ConfigError
 from bzzz_core.model import MemberState
+from bzzz_tui.monitor.opened import Opened
 from bzzz_tui.parts import text_of
 from bzzz_tui.store import Link, LinkPhase
 from bzzz_tui.widgets.live_table import LiveTable
+from bzzz_tui.widgets.toned import Lines
 from bzzz_tui.widgets.top_line import Banner, TopLine
 from screens.app import BzzzApp
 from screens.keys import KeysScreen
+from screens.monitor.frame import Frame
 from screens.monitor.overview import Overview
 from screens.start import StartScreen
 from tests.fakes import statuses
@@ -35,9 +38,9 @@ def drive(app: BzzzApp, body: Body, size: tuple[int, int] = (100, 30)) -> None:
 
 
 async def fed(pilot: Pilot[int]) -> None:
-    """Wait until the overview has started its feed and taken in its first events."""
+    """Wait until the monitor has started its feed and taken in its first events."""
     async with asyncio.timeout(10):
-        while not (isinstance(pilot.app.screen, Overview) and pilot.app.screen.started):
+        while not (isinstance(pilot.app.screen, Frame) and pilot.app.screen.session.started):
             await pilot.pause(0.01)
     await pilot.pause()
 
@@ -202,14 +205,14 @@ def test_asking_for_fresh_data_hurries_the_feed(overview_app, feed: HandFeed) ->
     drive(app, body)
 
 
-async def _no_feed(_emit: object) -> HandFeed:
+async def _no_feed(_emit: object) -> Opened:
     raise ConfigError("profile.yaml:3: hosts: this is wrong")
 
 
 def test_a_wrong_profile_ends_the_program_with_its_reason(
     clock: FrozenClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app = app_with(lambda a: Overview(_no_feed, clock=clock, glyphs=a.glyphs), clock)
+    app = app_with(lambda a: a.watch_cluster(_no_feed), clock)
 
     async def body(pilot: Pilot[int]) -> None:
         await pilot.pause()
@@ -224,7 +227,7 @@ def test_a_wrong_profile_over_another_screen_is_said_there(clock: FrozenClock) -
 
     async def run() -> None:
         async with app.run_test(size=(100, 30)) as pilot:
-            app.push_screen(Overview(_no_feed, clock=clock, glyphs=app.glyphs))
+            app.push_screen(app.watch_cluster(_no_feed))
             await fed(pilot)
             assert "hosts: this is wrong" in shown_lines(app)[1]
             await pilot.press("q")
@@ -239,9 +242,11 @@ def test_keys_are_listed_with_those_that_are_still_to_come(overview_app) -> None
     async def body(pilot: Pilot[int]) -> None:
         await pilot.press("question_mark")
         assert isinstance(app.screen, KeysScreen)
-        text = "\n".join(shown_lines(app))
-        assert "Pause and resume painting" in text
-        assert "Filter (not yet)" in text
+        lines = app.screen.query_one("#keys-list", Lines).lines
+        text = "\n".join(text_of(line) for line in lines)
+        assert "Hold the picture still, or go on" in text
+        assert "Tasks: work and who does it (not yet)" in text
+        assert "Emergency stop: stop all work everywhere (read-only)" in text
         await pilot.press("escape")
         assert isinstance(app.screen, Overview)
 

@@ -80,12 +80,18 @@ class Terminal:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return 1_000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def vanish(self) -> None:
+        """Be gone, without a word to the program."""
+        os.close(self.master)
+        self.master = -1
+
     def close(self) -> None:
         """End the program."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        os.close(self.master)
+        if self.master >= 0:
+            os.close(self.master)
 
 
 def on_a_terminal(directory: Path, body: Callable[[StatusServer], None]) -> None:
@@ -126,6 +132,21 @@ def test_ctrl_c_quits(tmp_path: Path) -> None:
             terminal.until(b"healthy")
             terminal.press(b"\x03")
             assert terminal.process.wait(timeout=20) == 0
+        finally:
+            terminal.close()
+
+    on_a_terminal(tmp_path, body)
+
+
+@pytest.mark.parametrize("keys", [b"", b"\x03"], ids=["in its sleep", "while it ends"])
+def test_it_ends_with_its_terminal(tmp_path: Path, keys: bytes) -> None:
+    def body(_server: StatusServer) -> None:
+        terminal = monitor(tmp_path, **TRUECOLOR)
+        try:
+            terminal.until(b"healthy")
+            terminal.press(keys)
+            terminal.vanish()
+            terminal.process.wait(timeout=20)
         finally:
             terminal.close()
 

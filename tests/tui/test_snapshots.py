@@ -7,19 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from bzzz_core.model import MemberState
+from bzzz_core.api.documents import Status
+from bzzz_core.model import Gpu, MemberState
+from bzzz_tui.recording.format import load
 from bzzz_tui.store import Link, LinkPhase
 from screens.app import BzzzApp
+from screens.monitor.asking import AskingView
 from screens.setup.run_view import Stage
 from screens.setup.wizard import Wizard
 from screens.start import StartScreen
-from tests.fakes import statuses
+from tests.fakes import asked_cluster, statuses
+from tests.fakes.asked_cluster import AskedCluster
 from tests.fakes.engine import FakeEngine
-from tests.tui.conftest import FrozenClock, app_with, connected, snapshot
+from tests.tui.conftest import FrozenClock, HandFeed, app_with, connected, snapshot
+from tests.tui.test_every_action import by_command
 from tests.tui.test_overview import fed
+from tests.tui.test_replaying import FAILOVER
+from tests.tui.test_shell import note, until
 from tests.tui.test_wizard import settle, to_step
 
 SIZES = [(80, 24), (120, 40)]
@@ -65,6 +73,183 @@ def test_overview_disconnected(snap_compare: Compare, overview_app, clock: Froze
         reason="bzzz-3: no answer within 1000 ms",
     )
     assert snap_compare(overview_app(seen, lost), terminal_size=(80, 24), run_before=fed)
+
+
+def twelve() -> Status:
+    """Return a cluster of twelve with something to see in each column."""
+    members = [
+        msgspec.structs.replace(
+            statuses.member(n, voter=n < 6, cpu=(n * 37) % 100),
+            rtt_ms=0.4 + n / 10,
+            models=("llama3:8b", "qwen2.5-coder:32b")[: n % 3],
+            node_roles=("worker",) if n > 3 else ("coordinator", "worker"),
+            languages=("python", "go"),
+            gpus=(Gpu("RTX 4090"),) * (n % 3),
+        )
+        for n in range(1, 13)
+    ]
+    document = statuses.status(tuple(members), leader=3)
+    document = statuses.with_state(document, 7, MemberState.DEAD)
+    return statuses.with_state(document, 11, MemberState.SUSPECT)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("theme", ["bzzz-dark", "bzzz-ansi"])
+def test_nodes(
+    snap_compare: Compare,
+    nodes_app,  # noqa: ANN001
+    clock: FrozenClock,
+    size: tuple[int, int],
+    theme: str,
+) -> None:
+    """Nodes by CPU, two of them marked, one dead and one suspect."""
+    app = nodes_app(snapshot(twelve(), clock), connected(clock), theme=theme)
+
+    async def before(pilot: Pilot[int]) -> None:
+        await fed(pilot)
+        await by_command(pilot, "sort cpu")
+        await pilot.press("space", "space", "j")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("theme", ["bzzz-dark", "bzzz-ansi"])
+def test_command_line(
+    snap_compare: Compare,
+    nodes_app,  # noqa: ANN001
+    clock: FrozenClock,
+    size: tuple[int, int],
+    theme: str,
+) -> None:
+    """A command half written over a filtered table, with what may be meant."""
+    app = nodes_app(
+        snapshot(twelve(), clock), connected(clock), query="cpu>30 | state=down", theme=theme
+    )
+
+    async def before(pilot: Pilot[int]) -> None:
+        await fed(pilot)
+        await pilot.press(*":s")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+VIEWS = ("alerts", "checks", "peers", "node", "election", "audit")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("theme", ["bzzz-dark", "bzzz-ansi"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_view(  # noqa: PLR0917  parameters
+    snap_compare: Compare,
+    view_app,  # noqa: ANN001
+    feed: HandFeed,
+    view: str,
+    theme: str,
+    size: tuple[int, int],
+) -> None:
+    """Each view with something to see: alerts, voters that disagree, a chain that is not whole."""
+    feed.cluster = AskedCluster()
+    feed.cluster.members = {
+        "bzzz-1": asked_cluster.seen(),
+        "bzzz-2": asked_cluster.seen(bzzz_3=MemberState.DEAD),
+    }
+    answer = asked_cluster.verdict(ok=False, report=asked_cluster.faulty())
+    feed.cluster.answers["/v1/audit/verify"] = answer
+    app = view_app(view, query="bzzz-3" if view == "node" else "", theme=theme)
+
+    async def before(pilot: Pilot[int]) -> None:
+        await fed(pilot)
+        screen = pilot.app.screen
+        if isinstance(screen, AskingView):
+            await until(pilot, lambda: screen.asked.at_ms is not None)
+        if view == "audit":
+            await pilot.press("v")
+            await until(pilot, lambda: "NOT WHOLE" in note(app))
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_overview_of_a_stopped_cluster_with_alerts(
+    snap_compare: Compare,
+    view_app,  # noqa: ANN001
+    clock: FrozenClock,
+    size: tuple[int, int],
+) -> None:
+    """Work is stopped everywhere, and three alerts hold."""
+    told = asked_cluster.told(clock.ms, halt=asked_cluster.HALT)
+    app = view_app("overview", told, connected(clock))
+    assert snap_compare(app, terminal_size=size, run_before=fed)
+
+
+def test_replay(snap_compare: Compare, clock: FrozenClock) -> None:
+    """A recorded failover, held still after the new leader was elected."""
+    recording = load(FAILOVER)
+    app = app_with(lambda app: app.replay(recording), clock)
+
+    async def before(pilot: Pilot[int]) -> None:
+        await fed(pilot)
+        await by_command(pilot, "seek 20s")
+        await pilot.press("z")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=(80, 24), run_before=before)
+
+
+async def _palette(pilot: Pilot[int]) -> None:
+    await pilot.press("ctrl+p")
+    await pilot.pause()
+    await pilot.press(*"so")
+
+
+async def _wrong_filter(pilot: Pilot[int]) -> None:
+    await pilot.press("slash", *"cpx>1")
+
+
+async def _production(pilot: Pilot[int]) -> None:
+    await pilot.press("X")
+    await pilot.pause()
+    await pilot.press(*"hon", "enter")
+
+
+async def _small(pilot: Pilot[int]) -> None:
+    await pilot.resize_terminal(50, 12)
+
+
+BOXES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {
+    "describe": lambda pilot: pilot.press("d"),
+    "json": lambda pilot: pilot.press("y"),
+    "keys": lambda pilot: pilot.press("question_mark"),
+    "palette": _palette,
+    "wrong-filter": _wrong_filter,
+    "production": _production,
+    "small": _small,
+}
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_over_the_nodes(
+    snap_compare: Compare,
+    nodes_app,  # noqa: ANN001
+    clock: FrozenClock,
+    feed: HandFeed,
+    box: str,
+) -> None:
+    """Boxes and lines over the nodes view of a production cluster where changes are allowed."""
+    feed.profile = {"context": "honeycomb", "color": "red", "production": True, "write": True}
+    app = nodes_app(snapshot(twelve(), clock), connected(clock))
+
+    async def before(pilot: Pilot[int]) -> None:
+        await fed(pilot)
+        await BOXES[box](pilot)
+        await pilot.pause()
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=(80, 24), run_before=before)
 
 
 def test_start(snap_compare: Compare, clock: FrozenClock) -> None:

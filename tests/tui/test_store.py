@@ -6,6 +6,7 @@ import msgspec
 
 from bzzz_core.model import FabricState, MemberState
 from bzzz_tui import view
+from bzzz_tui.monitor import top
 from bzzz_tui.store import Link, LinkPhase, Snapshot, Store
 from bzzz_tui.wording import UNICODE, Tone
 from tests.fakes import statuses
@@ -121,7 +122,7 @@ def test_the_banner_counts_down_to_the_next_attempt() -> None:
         phase=LinkPhase.LOST, host="bzzz-2", since_ms=0, retry_at_ms=9_000, reason="refused"
     )
     store.apply(link)
-    told = view.banner(store, 4_500, UNICODE)
+    told = top.banner(store, 4_500, UNICODE)
     assert told is not None
     assert "DISCONNECTED" in told[0]
     assert "data is 4s old" in told[0]
@@ -135,7 +136,7 @@ def test_hostile_names_reach_no_line_of_the_overview() -> None:
     )
     document = statuses.status((evil, statuses.member(2), statuses.member(3)))
     store.apply(at(0, msgspec.structs.replace(document, leader="\x1b]0;x\x07", at="\x1b" * 20)))
-    lines = [fact.long for fact in view.top_facts(store, 0)]
+    lines = [fact.long for fact in top.top_facts(store, 0)]
     lines += view.summary(store, 0, 120, UNICODE)
     row = store.rows[statuses.node_id(1)]
     lines += [fact.long for fact in view.detail(row, 0)]

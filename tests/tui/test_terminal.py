@@ -54,3 +54,7 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
     assert decide(XTERM, is_tty=True, encoding="ANSI_X3.4-1968").ascii
     assert decide(XTERM, is_tty=True, encoding="UTF-8", ascii_only=True).ascii
     assert not decide(XTERM, is_tty=True, encoding="UTF-8").ascii
+
+
+def test_the_linux_console_gets_ascii_for_its_font_has_no_stars() -> None:
+    assert decide({"TERM": "linux"}, is_tty=True, encoding="UTF-8").ascii

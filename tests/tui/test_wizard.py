@@ -191,7 +191,7 @@ def test_fields_that_contradict_each_other_are_named_at_the_last_of_them(wizard_
         row(wizard, "network.ports.api").editor.value = "4222"
         await pilot.press("ctrl+n")
         await pilot.pause()
-        assert "differ" in row(wizard, "network.ports.fabric_monitor").wrong
+        assert "differ" in row(wizard, "network.ports.join").wrong
 
     drive(app, body)
 

@@ -16,12 +16,13 @@ from bzzz_core.fabric.binary import check_config, check_version, find_binary
 from bzzz_core.fabric.broker import (
     BrokerConfig,
     Endpoint,
+    check_genesis,
     listening_host,
     loopback_of,
     render,
 )
 from bzzz_core.fabric.layout import permissions
-from bzzz_core.fabric.store import claim_shape, node_of, server_name
+from bzzz_core.fabric.store import node_of, server_name
 from bzzz_core.fabric.subjects import matches
 from bzzz_core.model import NodeId
 from bzzz_core.trust import private_files
@@ -83,7 +84,7 @@ def test_routes_and_clients_trust_different_authorities(configs: list[AgentConfi
 
 def test_there_is_one_user_per_node_and_nobody_else(configs: list[AgentConfig]) -> None:
     text = render(broker_of(configs[0]))
-    assert text.count("user: ") == 4
+    assert text.count("user: ") == 5, "four nodes, and this node as the system account"
     assert "verify_and_map: true" in text
     assert "handshake_first: true" in text
     assert "password" not in text
@@ -94,17 +95,38 @@ def test_the_status_page_is_loopback_only(configs: list[AgentConfig]) -> None:
     assert broker_of(configs[0]).monitor.host == "127.0.0.1"
 
 
-def test_seeds_are_the_other_voters(configs: list[AgentConfig]) -> None:
+def test_seeds_are_all_voters_and_the_broker_itself_last(configs: list[AgentConfig]) -> None:
+    """A fresh broker takes the number of its routes for the number of voters."""
     broker = broker_of(configs[0])
-    others = [config.me for config in configs[1:3]]
-    assert broker.seeds == tuple(Endpoint(host=o.address, port=o.fabric_cluster) for o in others)
-    assert broker.clustered
+    places = [configs[1].me, configs[2].me, configs[0].me]
+    assert broker.seeds == tuple(Endpoint(host=p.address, port=p.fabric_cluster) for p in places)
 
 
-def test_one_voter_is_no_cluster(alone: AgentConfig) -> None:
+def test_one_voter_is_a_cluster_of_one_without_seeds(alone: AgentConfig) -> None:
+    """It starts beside a companion; a store that was never clustered could not grow."""
     broker = broker_of(alone)
-    assert not broker.clustered
-    assert "cluster {" not in render(broker)
+    assert broker.seeds == ()
+    assert "cluster {" in render(broker)
+
+
+def test_the_system_account_has_one_user_and_only_where_it_was_issued(
+    configs: list[AgentConfig], alone: AgentConfig, tmp_path: Path
+) -> None:
+    broker = broker_of(configs[0])
+    assert broker.system_users == (f"{configs[0].me.id}.system.bzzz",)
+    assert render(broker).count(".system.bzzz") == 1
+    nowhere = alone.security.model_copy(update={"directory": str(tmp_path)})
+    without = broker_of(alone.model_copy(update={"security": nowhere}))
+    assert without.system_users == ()
+    assert ".system.bzzz" not in render(without)
+
+
+def test_only_at_its_own_broker_a_voter_keeps_the_streams(configs: list[AgentConfig]) -> None:
+    for here, config in enumerate(configs[:3]):
+        for node, rights in broker_of(config).users:
+            own = node == configs[here].me.id
+            for verb in ("DELETE", "RESTORE", "SNAPSHOT", "PEER.REMOVE"):
+                assert (f"$JS.API.STREAM.{verb}.*" in rights.publish) is own
 
 
 def test_an_edge_runs_no_broker(configs: list[AgentConfig]) -> None:
@@ -112,12 +134,15 @@ def test_an_edge_runs_no_broker(configs: list[AgentConfig]) -> None:
         broker_of(configs[3])
 
 
-def test_two_voters_are_refused(configs: list[AgentConfig]) -> None:
-    """Losing either one would stop both."""
+def test_no_cluster_is_founded_with_two_voters(configs: list[AgentConfig]) -> None:
+    """Losing either one would stop both; while it grows, a cluster passes through that."""
     cluster = configs[0].cluster
     two = cluster.model_copy(update={"nodes": cluster.nodes[:2]})
+    config = configs[0].model_copy(update={"cluster": two})
     with pytest.raises(ConfigError, match="1, 3 or 5"):
-        broker_of(configs[0].model_copy(update={"cluster": two}))
+        check_genesis(config)
+    check_genesis(configs[0])
+    assert len(broker_of(config).seeds) == 2
 
 
 def test_paths_are_quoted(configs: list[AgentConfig], tmp_path: Path) -> None:
@@ -167,8 +192,8 @@ ME, PEER = NodeId("m" * 26), NodeId("p" * 26)
         (f"bz.el.to.{PEER}", True, False),
         (f"bz.beat.{ME}", True, True),
         (f"bz.beat.{PEER}", False, False),
-        ("bz.digest", True, False),
-        ("bz.ask", True, True),
+        (f"bz.digest.{ME}", True, False),
+        (f"bz.digest.{PEER}", False, False),
         ("bz.control._term", True, False),
         ("$JS.API.STREAM.MSG.GET.BZZZ_CONTROL", True, False),
         ("$JS.API.STREAM.DELETE.BZZZ_CONTROL", False, False),
@@ -177,8 +202,18 @@ ME, PEER = NodeId("m" * 26), NodeId("p" * 26)
         ("$JS.API.META.LEADER.STEPDOWN", False, False),
         ("$JS.API.CONSUMER.CREATE.BZZZ_CONTROL", False, False),
         ("$SYS.REQ.SERVER.PING", False, False),
-        (f"_INBOX_{ME}.probe", True, True),
-        (f"_INBOX_{PEER}.forged", False, False),
+        (f"_INBOX.{ME}.probe", True, True),
+        (f"_INBOX.{PEER}.answer", True, False),
+        ("_INBOX.anywhere", False, False),
+        (f"bz.lead.{ME}.registry", True, True),
+        (f"bz.lead.{PEER}.registry", False, False),
+        ("$KV.dht.x", True, False),
+        (f"$KV.prov.x.{ME}", True, False),
+        (f"$KV.prov.x.{PEER}", True, False),  # Whoever leads writes for edges.
+        ("$KV.prov.x", False, False),
+        ("$JS.API.DIRECT.GET.KV_dht", True, False),
+        ("$JS.API.STREAM.INFO.KV_dht", True, False),
+        ("$JS.API.STREAM.MSG.GET.KV_prov", True, False),
     ],
 )
 def test_what_a_node_may_publish(subject: str, *, voter: bool, edge: bool) -> None:
@@ -194,16 +229,28 @@ def test_what_a_node_may_publish(subject: str, *, voter: bool, edge: bool) -> No
         (f"bz.el.to.{ME}", True, False),
         (f"bz.el.to.{PEER}", False, False),
         (f"bz.beat.{PEER}", True, False),
-        ("bz.digest", True, True),
-        (f"_INBOX_{ME}.1", True, True),
-        (f"_INBOX_{PEER}.1", False, False),
+        ("bz.digest.*", True, True),
+        (f"_INBOX.{ME}.1", True, True),
+        (f"_INBOX.{PEER}.1", False, False),
+        (f"bz.lead.{PEER}.registry", True, False),
         ("bz.control.log", False, False),
+        ("$KV.dht.x", True, False),
+        (f"$KV.prov.x.{ME}", True, False),
     ],
 )
 def test_what_a_node_may_hear(subject: str, *, voter: bool, edge: bool) -> None:
     for is_voter, allowed in ((True, voter), (False, edge)):
         rights = permissions(ME, voter=is_voter)
         assert any(matches(pattern, subject) for pattern in rights.subscribe) is allowed
+
+
+def test_an_edge_publishes_to_nothing_that_jetstream_answers() -> None:
+    """It names the subject of the answer, and the broker does not look at rights there."""
+    rights = permissions(ME, voter=False)
+    assert all(subject.startswith(("bz.", "_INBOX.")) for subject in rights.publish)
+    streams = ("bz.control.x", "bz.control._nodes", "$KV.dht.x", "$KV.prov.x.y", "$JS.API.INFO")
+    for subject in streams:
+        assert not any(matches(pattern, subject) for pattern in rights.publish)
 
 
 def test_a_broker_keeps_its_name_and_its_node(tmp_path: Path) -> None:
@@ -216,35 +263,6 @@ def test_a_broker_keeps_its_name_and_its_node(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="store of node"):
         server_name(store, PEER)
     assert node_of("someone") is None
-
-
-def test_a_store_is_not_started_in_another_shape(tmp_path: Path) -> None:
-    """JetStream would delete what a lone broker wrote once the broker is clustered."""
-    store = tmp_path / "broker"
-    server_name(store, ME)
-    claim_shape(store, clustered=False)
-    claim_shape(store, clustered=False)
-    with pytest.raises(BrokerError, match="ran alone"):
-        claim_shape(store, clustered=True)
-
-
-@pytest.mark.parametrize(
-    ("made", "clustered"),
-    [("BZZZ/streams/BZZZ_CONTROL", True), ("SYS/_js_/_meta_", False)],
-)
-def test_a_store_without_a_marker_is_judged_by_its_files(
-    tmp_path: Path, made: str, *, clustered: bool
-) -> None:
-    (tmp_path / "jetstream" / made).mkdir(parents=True)
-    with pytest.raises(BrokerError, match="would lose its streams"):
-        claim_shape(tmp_path, clustered=clustered)
-    claim_shape(tmp_path, clustered=not clustered)
-
-
-def test_a_clustered_store_with_streams_is_clustered(tmp_path: Path) -> None:
-    (tmp_path / "jetstream/SYS/_js_/_meta_").mkdir(parents=True)
-    (tmp_path / "jetstream/BZZZ/streams/BZZZ_CONTROL").mkdir(parents=True)
-    claim_shape(tmp_path, clustered=True)
 
 
 def program(path: Path, body: str) -> Path:

@@ -5,17 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bzzz_core.config.leaf import catalogue
 from bzzz_core.config.schema import AgentConfig, ClusterSpec, resolve, voter_count
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.secrets import resolve as resolve_secret
 from bzzz_core.config.sections import NodeEntry
-from bzzz_core.config.sources import (
-    dump,
-    environment_name,
-    leaves,
-    load_agent_config,
-    load_answers,
-)
+from bzzz_core.config.sources import dump, dump_own, load_agent_config, load_answers
 from bzzz_core.errors import ConfigError, SecretError
 
 ANSWERS = """\
@@ -41,7 +36,7 @@ def write(path: Path, text: str, *, mode: int = 0o640) -> Path:
 def agent_file(tmp_path: Path) -> Path:
     spec = load_answers(write(tmp_path / "answers.yaml", ANSWERS))
     config = resolve(spec, spec.hosts[0], cluster_id="c1", nodes=NODES)
-    return write(tmp_path / "agent.yaml", dump(config))
+    return write(tmp_path / "agent.yaml", dump_own(config))
 
 
 def test_a_resolved_configuration_loads_back_equal(agent_file: Path) -> None:
@@ -56,7 +51,7 @@ def test_the_environment_overrides_the_file(agent_file: Path) -> None:
 
 
 def test_every_leaf_has_its_own_environment_name() -> None:
-    names = [environment_name(leaf) for leaf in leaves(AgentConfig)]
+    names = [name for leaf in catalogue(AgentConfig).values() for name in leaf.environment]
     assert len(names) == len(set(names)) > 25
     assert "BZZZ_CLUSTER__TIMINGS__DETECT_MS" in names
 

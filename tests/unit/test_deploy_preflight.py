@@ -149,7 +149,7 @@ def test_a_voter_that_was_installed_anew_is_refused(present: tuple[int, ...]) ->
     facts["bzzz-2"] = msgspec.structs.replace(fresh(2), enrolled=anew)
     (finding,) = check(spec(3), facts)
     assert (finding.severity, finding.check, finding.host) == ("error", "voters", "bzzz-2")
-    assert "not built yet" in finding.fix
+    assert "does not replace a voter" in finding.fix
 
 
 def test_hosts_that_name_different_voters_are_refused() -> None:

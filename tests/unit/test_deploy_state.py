@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from bzzz_core.config.profile import known_profiles, load_profile, profile_path
+from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.state import ClusterState, secret_content
 from bzzz_core.errors import ConfigError, PreconditionFailed, SecretError, TrustError
+from bzzz_core.trust.ca import Authority
+from bzzz_core.trust.certificate import describe
+from bzzz_core.trust.names import Purpose
 from tests.fakes.deploy_goals import spec
 
 
@@ -28,8 +32,8 @@ def test_what_was_created_is_found_again(tmp_path: Path) -> None:
     state.write_profile(spec(3))
     again = ClusterState("bzzz", tmp_path).open_cluster(spec(3))
     assert again.cluster_id == first.cluster_id
-    assert again.node_ca.sha256 == first.node_ca.sha256
-    assert again.fabric_ca.sha256 == first.fabric_ca.sha256 != first.node_ca.sha256
+    assert again.issuers.node_roots == first.issuers.node_roots
+    assert again.issuers.fabric_root == first.issuers.fabric_root != first.issuers.node_roots
     assert again.secrets[layout.API_TOKEN].reveal() == first.secrets[layout.API_TOKEN].reveal()
     assert state.changes(spec(3), state.known(spec(3))) == ()
 
@@ -52,7 +56,7 @@ def test_the_profile_leads_back_to_the_cluster(tmp_path: Path) -> None:
     profile = load_profile(state.write_profile(answers))
     assert known_profiles(tmp_path) == ("bzzz",)
     assert profile.cluster_id == opened.cluster_id
-    assert profile.ca_sha256 == opened.node_ca.sha256
+    assert profile.ca_sha256 == describe(opened.issuers.node_roots).sha256
     assert [host.address for host in profile.hosts] == ["10.0.0.1", "10.0.0.2"]
     assert profile.ssh is not None
     assert profile.ssh.key == str(Path("~/key").expanduser())
@@ -129,6 +133,7 @@ def test_two_setups_of_one_cluster_keep_out_of_each_others_way(tmp_path: Path) -
 
 def test_an_authority_is_never_overwritten(tmp_path: Path) -> None:
     state = ClusterState("bzzz", tmp_path)
-    opened = state.open_cluster(spec(1))
+    state.open_cluster(spec(1))
+    another = Authority.create(Purpose.NODE, common_name="x", days=1, passphrase=Secret("p" * 12))
     with pytest.raises(TrustError, match="never overwritten"):
-        opened.node_ca.save(tmp_path / "clusters" / "bzzz" / "ca")
+        another.save(tmp_path / "clusters" / "bzzz" / "ca")

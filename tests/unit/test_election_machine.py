@@ -6,10 +6,13 @@ from bzzz_core.election.events import (
     BecameLeader,
     Broadcast,
     CastBallot,
+    Cause,
     Decided,
     GuardRefused,
+    LeaderBack,
     LeaderFound,
     LeaderLost,
+    PollFailed,
     ReadTerm,
     Refusal,
     Resign,
@@ -94,7 +97,9 @@ def test_a_candidate_goes_from_sounding_to_serving() -> None:
     assert isinstance(beat, Heartbeat)
     assert (beat.record, beat.sequence, beat.number, beat.served) == (record, 4, 1, 0)
     assert bench.machine.token_at(bench.ms) is None
-    assert bench.ack(B, 1, sequence=4) == [BecameLeader(Term(1), Revision(4))]
+    elected = only(bench.ack(B, 1, sequence=4), BecameLeader)
+    assert (elected.term, elected.sequence, elected.record) == (1, 4, record)
+    assert (elected.campaign.cause, elected.campaign.given) == (Cause.FIRST, (A, B))
     token = bench.machine.token_at(bench.ms)
     assert token is not None
     assert (token.stream, token.sequence) == (STREAM, 4)
@@ -113,7 +118,7 @@ def test_a_single_voter_elects_itself() -> None:
     assert only(bench.on(VoteSaved(saved.vote)), CastBallot).ballot.voter == A
     assert only(bench.vote(A), WriteTerm).record.leader == A
     actions = bench.on(TermWritten(Term(1), Revision(1)))
-    assert every(actions, BecameLeader) == [BecameLeader(Term(1), Revision(1))]
+    assert only(actions, BecameLeader).term == 1
     assert bench.wait(10 * DETECT)
     assert bench.machine.token_at(bench.ms) is not None
 
@@ -195,7 +200,7 @@ def test_a_vote_request_is_repeated_and_the_poll_ends_in_time() -> None:
     bench.grant(A)
     assert bench.wait(RANK) == [Broadcast(request())]
     assert bench.wait(RANK - 1) == []
-    assert bench.wait(DETECT) == []
+    assert bench.wait(DETECT) == [PollFailed(Term(1), (), ())]
     assert bench.machine.view().role is Role.FOLLOWER
     assert bench.wait(2 * RANK - 1) == []
     assert bench.wait(1) == [Broadcast(sounding(round_=2))]
@@ -374,7 +379,7 @@ def test_a_resigned_leader_tells_the_others_and_stands_last() -> None:
     bench.lead()
     assert bench.on(Resign()) == [
         SteppedDown(Term(1), StepDown.RESIGNED),
-        Broadcast(Resignation(Term(1), Revision(1), 2)),
+        Broadcast(Resignation(Term(1), Revision(1), 2, "resigned")),
     ]
     assert bench.wait(DETECT + 3 * RANK - 1) == []
     assert only(bench.wait(1), Broadcast).message == sounding(previous=1, round_=2)
@@ -533,7 +538,7 @@ def test_an_edge_follows_and_neither_votes_nor_stands_nor_answers() -> None:
     assert bench.beat(B) == [LeaderFound(Term(1), B, Revision(1))]
     view = bench.machine.view()
     assert (view.role, view.leader, view.abstains) == (Role.EDGE, B, False)
-    assert bench.wait(DETECT) == [LeaderLost(Term(1))]
+    assert bench.wait(DETECT) == [LeaderLost(Term(1), "fell silent")]
     assert bench.wait(10 * DETECT) == []
     assert bench.hear(B, request(term=2, previous=1)) == []
     assert bench.hear(B, sounding(previous=1)) == []
@@ -553,6 +558,20 @@ def test_a_voter_without_memory_abstains_until_the_record_moves() -> None:
     assert only(actions, SaveVote).vote == Vote(Term(3), NodeId(""), Revision(0), STREAM)
     assert bench.on(VoteSaved(only(actions, SaveVote).vote)) == []
     assert not bench.machine.view().abstains
+
+
+def test_a_leader_s_claim_where_its_record_lies_ends_no_abstention() -> None:
+    """On the record of its start the voter may have voted, whatever anybody says of a later one."""
+    old = make_record(B, 2, 1, Bench().voters)
+    bench = Bench(vote=None, sequence=5, record=old)
+    claimed = bench.beat(C, term=3, sequence=10**6, previous=5, shown=False)
+    assert every(claimed, SaveVote) == []
+    bench.wait(DETECT)
+    assert every(bench.on(TermRead(Revision(5), old)), SaveVote) == []
+    view = bench.machine.view()
+    assert (view.sequence, view.abstains) == (5, True)
+    actions = bench.beat(C, term=4, sequence=6, previous=5)
+    assert only(actions, SaveVote).vote.term == 4
 
 
 def test_a_voter_without_memory_answers_no_heartbeats_at_first() -> None:
@@ -580,15 +599,84 @@ def test_a_follower_answers_each_heartbeat_once_and_finds_a_leader_once() -> Non
     assert bench.machine.view().served == 7
 
 
-def test_silence_loses_the_leader_and_its_return_is_no_news() -> None:
-    """Leadership changes are told once per term."""
+def test_silence_loses_the_leader_and_its_return_is_no_new_leadership() -> None:
+    """Leadership changes are told once per term; that it goes on is told, too."""
     bench = Bench(B)
     bench.beat(A)
     assert bench.wait(DETECT - 1) == []
-    assert bench.wait(1) == [LeaderLost(Term(1)), Broadcast(sounding(previous=1))]
-    assert [type(action) for action in bench.beat(A, 2)] == [Send]
+    lost = LeaderLost(Term(1), "fell silent")
+    assert bench.wait(1) == [lost, Broadcast(sounding(previous=1))]
+    back, acknowledged = bench.beat(A, 2)
+    assert (back, type(acknowledged)) == (LeaderBack(Term(1)), Send)
     view = bench.machine.view()
     assert (view.role, view.leader) == (Role.FOLLOWER, A)
+
+
+# ---- where a record lies
+
+
+def test_a_voter_asks_the_store_where_the_record_lies_that_a_leader_tells_of() -> None:
+    """The claim was true; until that is known there is no vote and no candidacy on it."""
+    bench = Bench()
+    assert bench.beat(B, shown=False)[0] == ReadTerm()
+    bench.on(TermUnread())
+    assert refusal(bench, C, request(term=2, previous=1)) is Refusal.LEADER_ALIVE
+    assert LeaderLost(Term(1), "fell silent") in bench.wait(DETECT)
+    assert refusal(bench, C, request(term=2, previous=1)) is Refusal.BEHIND
+    assert bench.wait(5 * RANK) == [], "the read is under way"
+    bench.on(TermRead(Revision(1), make_record(B, 1, 0, bench.voters)))
+    assert refusal(bench, C, request(term=2, previous=1)) is None
+
+
+def test_a_leader_that_misplaces_its_record_is_heard_no_more_and_costs_no_election() -> None:
+    """Its followers would else wait for ever for a revision that nobody ever writes."""
+    bench = Bench()
+    false, record = 10**6, make_record(B, 1, 0, bench.voters)
+    bench.beat(B, sequence=false, shown=False)
+    bench.on(TermRead(Revision(1), record))
+    assert bench.machine.view().sequence == 1
+    assert bench.beat(B, 2, sequence=false) == []
+    assert bench.beat(B, 3) != [], "it may come to its senses"
+    bench.wait(DETECT)
+    assert refusal(bench, C, request(term=2, previous=1)) is None
+
+
+def test_a_record_that_the_store_does_not_know_is_waited_for_while_its_leader_is_heard() -> None:
+    """An answer may be old. Afterwards the store counts, and the term stays spent."""
+    bench = Bench(sequence=3, record=make_record(C, 1, 0, Bench().voters))
+    bench.beat(B, term=2, sequence=9, previous=3, shown=False)
+    shown = TermRead(Revision(3), make_record(C, 1, 0, bench.voters))
+    assert bench.on(shown) == []
+    assert bench.wait(RANK) == [ReadTerm()]
+    bench.on(shown)
+    bench.wait(DETECT)
+    bench.on(shown)
+    view = bench.machine.view()
+    assert (view.term, view.sequence) == (2, 3)
+    assert refusal(bench, C, request(term=2, previous=3)) is Refusal.VOTED
+    assert refusal(bench, C, request(term=3, previous=3)) is None
+
+
+def test_without_any_record_in_the_store_a_claim_is_nothing() -> None:
+    bench = Bench()
+    bench.beat(B, sequence=9, shown=False)
+    bench.wait(DETECT)
+    bench.on(TermRead(Revision(0), None))
+    assert bench.machine.view().sequence == 0
+
+
+def test_a_later_term_in_the_store_disproves_a_claim_of_a_later_revision() -> None:
+    bench = Bench()
+    bench.beat(B, sequence=10**6, shown=False)
+    bench.on(TermRead(Revision(5), make_record(C, 2, 1, bench.voters)))
+    view = bench.machine.view()
+    assert (view.term, view.sequence, view.leader) == (2, 5, None)
+    assert only(bench.beat(C, term=2, sequence=5, previous=1), LeaderFound).leader == C
+
+
+def test_whoever_has_no_vote_need_not_know_where_the_record_lies() -> None:
+    bench = Bench(NodeId("z"), vote=None)
+    assert ReadTerm() not in bench.beat(B, shown=False)
 
 
 @pytest.mark.parametrize(("term", "sequence"), [(1, 9), (3, 2), (2, 2), (1, 1)])
@@ -606,7 +694,7 @@ def test_a_record_that_was_read_gives_its_leader_time_to_be_heard() -> None:
     bench.beat(B)
     bench.ms += 700
     assert bench.on(TermRead(Revision(2), make_record(C, 2, 1, bench.voters))) == [
-        LeaderLost(Term(1))
+        LeaderLost(Term(1), "another leader was found")
     ]
     bench.ms += 700
     assert refusal(bench, B, request(term=3, previous=2)) is Refusal.LEADER_ALIVE
@@ -630,9 +718,9 @@ def test_a_resignation_frees_the_followers_at_once() -> None:
     bench.ms = 5_000
     table = (Standing(B, 10.0), Standing(C, 90.0))
     bench.beat(A, 1, standings=table)
-    bye = Resignation(Term(1), Revision(1), 3)
+    bye = Resignation(Term(1), Revision(1), 3, "resigned")
     assert bench.hear(B, bye) == []
-    assert bench.hear(A, bye) == [LeaderLost(Term(1))]
+    assert bench.hear(A, bye) == [LeaderLost(Term(1), "resigned")]
     assert bench.hear(A, bye) == []
     assert bench.beat(A, 2, standings=table) == []
     assert bench.wait(1) == [Broadcast(sounding(previous=1))]

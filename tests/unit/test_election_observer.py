@@ -1,9 +1,19 @@
 """An edge believes a leader's own, proven heartbeat, and nothing else."""
 
+from collections.abc import Callable
+
 import pytest
 
 from bzzz_core.election.ballot import sign_ballot
-from bzzz_core.election.messages import Ballot, Heartbeat, HeartbeatAck, Message, TermRecord
+from bzzz_core.election.history import Leadership, encode_leadership
+from bzzz_core.election.messages import (
+    Ballot,
+    Heartbeat,
+    HeartbeatAck,
+    Message,
+    Proclamation,
+    TermRecord,
+)
 from bzzz_core.election.observer import LeadershipObserver
 from bzzz_core.election.stages import Role
 from bzzz_core.election.wire import Wire
@@ -18,7 +28,9 @@ VOTERS = VoterSet(tuple(Voter(key.node_id, "n", key.public_key) for key in KEYS)
 SILENCE_MS = 3_000
 
 
-def observer() -> LeadershipObserver:
+def observer(
+    tell: Callable[[Leadership], None] = lambda _leadership: None,
+) -> LeadershipObserver:
     return LeadershipObserver(
         me=EDGE.node_id,
         cluster=CLUSTER,
@@ -26,6 +38,7 @@ def observer() -> LeadershipObserver:
         signer=EDGE,
         silence_ms=SILENCE_MS,
         now_ms=0,
+        tell=tell,
     )
 
 
@@ -94,3 +107,57 @@ def test_what_proves_nothing_is_counted_and_dropped(data: bytes) -> None:
     edge.hear(data, 0)
     assert edge.view(1).leader is None
     assert edge.rejected == 1
+
+
+# ---- proclamations
+
+
+def proclaimed(term: int, *, leader: int = 0, story: bytes | None = None) -> bytes:
+    beat = heartbeat(term=term, leader=leader)
+    told = Leadership(Term(term), KEYS[leader].node_id, cause="first election")
+    entry = encode_leadership(told) if story is None else story
+    message = Proclamation(beat.sequence, beat.record, beat.served, entry)
+    return sealed(message, KEYS[leader])
+
+
+def test_leaderships_are_told_in_order_and_once_per_term() -> None:
+    """Whatever comes twice, late, or after the heartbeat of the same term."""
+    told: list[int] = []
+    edge = observer(lambda leadership: told.append(leadership.term))
+    edge.hear(proclaimed(1), 0)
+    edge.hear(proclaimed(1), 1)
+    edge.hear(sealed(heartbeat(term=2, leader=1), KEYS[1]), 2)
+    edge.hear(proclaimed(1), 3)
+    assert edge.view(4).term == 2
+    edge.hear(proclaimed(2, leader=1), 5)
+    edge.hear(proclaimed(4), 5)
+    edge.hear(proclaimed(3, leader=1), 6)
+    edge.hear(proclaimed(4), SILENCE_MS)
+    assert told == [1, 2, 4]
+    assert edge.view(SILENCE_MS + 6).leader is None, "the same once more says nothing of now"
+    edge.hear(sealed(heartbeat(term=4)), 7)
+    assert edge.view(7).leader == KEYS[0].node_id
+    assert edge.view(7).served == 5
+
+
+def test_a_story_about_somebody_else_or_none_is_not_told() -> None:
+    """The certificate proves the leader, not its words."""
+    told: list[Leadership] = []
+    edge = observer(told.append)
+    edge.hear(proclaimed(1, story=b"\xc1"), 0)
+    assert edge.counters == {"malformed": 1}
+    edge.hear(proclaimed(2, story=encode_leadership(Leadership(Term(9), KEYS[1].node_id))), 0)
+    assert told == []
+    assert edge.view(1).term == 2
+
+
+def test_other_committed_voters_are_adopted() -> None:
+    few = VoterSet(VOTERS.voters[1:])
+    edge = observer()
+    edge.adopt(few)
+    edge.hear(sealed(heartbeat()), 0)
+    assert edge.view(1).leader is None
+    assert edge.counters["stranger"] == 1
+    edge.adopt(VOTERS)
+    edge.hear(sealed(heartbeat()), 0)
+    assert edge.view(1).leader == KEYS[0].node_id

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 
-from bzzz_core.election.ballot import encode_record
+from bzzz_core.election.ballot import encode_record, sign_record
 from bzzz_core.election.events import (
     Event,
     TermRead,
@@ -15,6 +16,7 @@ from bzzz_core.election.events import (
     TermWritten,
 )
 from bzzz_core.election.messages import TermRecord
+from bzzz_core.election.quarantine import Offence, Rejected
 from bzzz_core.election.term_store import TermStore
 from bzzz_core.errors import (
     BzzzError,
@@ -23,13 +25,15 @@ from bzzz_core.errors import (
     RequestTimeout,
     RevisionConflict,
     StreamBusy,
-    TrustError,
 )
-from bzzz_core.model import NodeId, Revision, Term
+from bzzz_core.model import NodeId, Revision, Term, Voter, VoterSet
 from bzzz_core.ports import Record
+from bzzz_core.trust.keys import IdentityKey
 from tests.fakes.scripted_records import JumpingClock, Lost, ScriptedRecords
 
-RECORD = TermRecord(Term(2), NodeId("a"), Revision(1), ())
+KEY = IdentityKey.generate()
+VOTERS = VoterSet((Voter(KEY.node_id, "n", KEY.public_key),))
+RECORD = TermRecord(Term(2), KEY.node_id, Revision(1), ())
 
 
 class Bench:
@@ -38,15 +42,26 @@ class Bench:
     def __init__(self, faults: Iterable[BzzzError | Lost | None] = ()) -> None:
         self.records = ScriptedRecords(faults)
         self.clock = JumpingClock()
-        self.unproven: list[TrustError] = []
+        self.unproven: list[Rejected] = []
         self.proves = True
+        self.ours: bool | None = True
+        self.offence = Offence.UNPROVEN
         self.store = TermStore(
-            self.records, clock=self.clock, prove=self.prove, unproven=self.unproven.append
+            self.records,
+            clock=self.clock,
+            signer=KEY,
+            voters=VOTERS,
+            prove=self.prove,
+            unproven=lambda rejected, _data: self.unproven.append(rejected),
+            confirm_voters=self.confirm,
         )
+
+    async def confirm(self) -> bool | None:
+        return self.ours
 
     def prove(self, record: TermRecord) -> None:
         if not self.proves:
-            raise TrustError(f"term {record.term}")
+            raise Rejected(f"term {record.term}", self.offence)
 
     def write(self) -> Event:
         return asyncio.run(self.store.write(RECORD))
@@ -122,5 +137,47 @@ def test_what_proves_nothing_is_told_with_its_revision(value: bytes) -> None:
     bench = Bench()
     bench.proves = False
     bench.records.held["_term"] = Record("_term", value, Revision(7))
-    assert bench.read() == TermRead(Revision(7), None)
-    assert len(bench.unproven) == 1
+    assert bench.read() == TermRead(Revision(7), None, Term(2 if len(value) > 9 else 0))
+    (rejected,) = bench.unproven
+    assert rejected.culprit is None, "nobody has signed it"
+
+
+def test_a_false_record_is_held_against_whoever_signed_it() -> None:
+    """Anyone who may write the stream can name a leader; only that leader can sign for it."""
+    bench = Bench()
+    bench.proves = False
+    signed = sign_record(RECORD, KEY)
+    bench.records.held["_term"] = Record("_term", encode_record(signed), Revision(7))
+    assert bench.read() == TermRead(Revision(7), None, Term(2))
+    assert (bench.unproven[0].culprit, bench.unproven[0].proven) == (KEY.node_id, True)
+    framed = sign_record(RECORD, IdentityKey.generate())
+    bench.records.held["_term"] = Record("_term", encode_record(framed), Revision(8))
+    bench.read()
+    assert bench.unproven[1].culprit is None
+    unknown = sign_record(msgspec.structs.replace(RECORD, leader=NodeId("x")), KEY)
+    bench.records.held["_term"] = Record("_term", encode_record(unknown), Revision(9))
+    bench.read()
+    assert bench.unproven[2].culprit is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "event"),
+    [
+        (True, TermRead(Revision(7), None, Term(2))),
+        (False, TermUnread()),
+        (None, TermUnread()),
+    ],
+)
+def test_a_record_of_other_voters_is_believed_void_only_if_ours_are_confirmed(
+    ours: bool | None,  # noqa: FBT001
+    event: Event,
+) -> None:
+    """This node's voters may be the old ones; then it must not go on by them."""
+    bench = Bench()
+    bench.proves = False
+    bench.offence = Offence.OTHER_VOTERS
+    bench.ours = ours
+    signed = sign_record(RECORD, KEY)
+    bench.records.held["_term"] = Record("_term", encode_record(signed), Revision(7))
+    assert bench.read() == event
+    assert all(rejected.culprit is None for rejected in bench.unproven), "no offence at all"

@@ -5,12 +5,20 @@ import asyncio
 import msgspec
 import pytest
 
-from bzzz_core.election.voters import RECORD_BYTES_MAX, VOTERS_KEY, agree
-from bzzz_core.errors import ConfigError, ConsistencyError
+from bzzz_core.election.voters import (
+    ASK_AGAIN_MS,
+    RECORD_BYTES_MAX,
+    VOTERS_KEY,
+    VoterSetWatch,
+    agree,
+    encode,
+    newer,
+)
+from bzzz_core.errors import ConsistencyError, RevisionConflict
 from bzzz_core.model import Revision, Voter, VoterSet
 from bzzz_core.ports import Record
 from bzzz_core.trust.keys import IdentityKey
-from tests.fakes.scripted_records import ScriptedRecords
+from tests.fakes.scripted_records import JumpingClock, ScriptedRecords
 
 
 def voter_set() -> VoterSet:
@@ -47,10 +55,76 @@ def test_who_comes_second_in_a_race_takes_what_is_there() -> None:
     assert asyncio.run(agree(records, MINE)) == MINE
 
 
-def test_other_voters_are_refused_with_their_names() -> None:
-    """A node told of another set would count another majority."""
-    with pytest.raises(ConfigError, match="voters are n, n, n"):
-        asyncio.run(agree(holding(msgspec.msgpack.encode(voter_set())), MINE))
+def test_a_record_that_vanishes_is_an_error_of_ours() -> None:
+    """A store that says "refused" and then "nothing there" has broken its promise."""
+    records = ScriptedRecords([RevisionConflict("told so")])
+    with pytest.raises(ConsistencyError, match="is not there now"):
+        asyncio.run(agree(records, MINE))
+
+
+def test_what_is_committed_is_right_whatever_was_configured() -> None:
+    """A node that is not in it has no vote; one that is counts its majority there."""
+    committed = voter_set()
+    assert asyncio.run(agree(holding(msgspec.msgpack.encode(committed)), MINE)) == committed
+
+
+def test_a_record_of_the_release_before_is_the_first_set() -> None:
+    """It had no number."""
+    old = {"voters": [{"node": "a", "name": "n", "public_key": bytes(32)}]}
+    found = asyncio.run(agree(holding(msgspec.msgpack.encode(old)), MINE))
+    assert (found.number, found.term, len(found.voters)) == (1, 0, 1)
+
+
+def test_only_a_later_set_is_adopted() -> None:
+    """An old read must not bring old voters back."""
+    later = msgspec.structs.replace(voter_set(), number=2)
+    assert asyncio.run(newer(holding(encode(later)), MINE)) == later
+    assert asyncio.run(newer(holding(encode(MINE)), later)) == later
+    assert asyncio.run(newer(ScriptedRecords(), MINE)) == MINE
+
+
+class Watching:
+    """A watch over records that may be changed."""
+
+    def __init__(self, *, readable: bool = True) -> None:
+        self.records = holding(encode(MINE))
+        self.records.readable = readable
+        self.clock = JumpingClock()
+        self.reports: list[str] = []
+        self.watch = VoterSetWatch(
+            self.records, MINE, clock=self.clock, report=lambda what, _: self.reports.append(what)
+        )
+
+    def commit(self, voters: VoterSet) -> None:
+        self.records.held[VOTERS_KEY] = Record(VOTERS_KEY, encode(voters), Revision(2))
+
+
+def test_the_watch_tells_of_other_voters_and_not_of_other_numbers() -> None:
+    """1 -> 3 -> 1 voters may have passed by while this node slept: the same set is the same set."""
+    bench = Watching()
+    assert asyncio.run(bench.watch.confirm()) is True
+    same = msgspec.structs.replace(MINE, number=3)
+    bench.commit(same)
+    assert asyncio.run(bench.watch.confirm()) is True
+    assert bench.watch.known == same
+    other = msgspec.structs.replace(voter_set(), number=4)
+    bench.commit(other)
+    assert asyncio.run(bench.watch.confirm()) is False
+    assert bench.watch.successor == other
+
+
+def test_a_watch_that_cannot_read_knows_nothing() -> None:
+    bench = Watching(readable=False)
+    assert asyncio.run(bench.watch.confirm()) is None
+    assert bench.reports == ["voters not read"]
+
+
+def test_what_comes_in_cannot_make_the_watch_read_without_end() -> None:
+    bench = Watching()
+    assert bench.watch.is_due()
+    assert not bench.watch.is_due()
+    asyncio.run(bench.clock.sleep_ms(ASK_AGAIN_MS))
+    assert bench.watch.is_due()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"\xa1\xff", b"x" * (RECORD_BYTES_MAX + 1)])

@@ -8,21 +8,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bzzz_core.election.ballot import sign_ballot
+from bzzz_core.election.ballot import sign_ballot, sign_warrant, verify_ballot, verify_warrant
 from bzzz_core.election.messages import (
     Ballot,
+    Evidence,
     Heartbeat,
     HeartbeatAck,
     Message,
     PreVoteReply,
     PreVoteRequest,
+    Proclamation,
     Resignation,
+    SignedBallot,
+    SignedWarrant,
+    Stock,
     TermRecord,
+    Transfer,
     VoteReply,
     VoteRequest,
+    Warrant,
 )
-from bzzz_core.election.wire import ENVELOPE_BYTES_MAX, ENVELOPE_CONTEXT, Wire
-from bzzz_core.errors import SignatureInvalid, TrustError
+from bzzz_core.election.quarantine import Offence, Rejected
+from bzzz_core.election.wire import (
+    ENVELOPE_BYTES_MAX,
+    ENVELOPE_CONTEXT,
+    Wire,
+    ballots_in,
+    stream_of,
+)
+from bzzz_core.errors import TrustError
 from bzzz_core.model import ClusterId, NodeId, Revision, StreamId, Term, Voter, VoterSet
 from bzzz_core.trust.keys import IdentityKey
 
@@ -78,8 +92,10 @@ def test_a_ballot_of_the_sender_is_opened() -> None:
 
 def test_a_message_of_another_cluster_is_refused() -> None:
     """The signature covers the cluster."""
-    with pytest.raises(SignatureInvalid):
+    with pytest.raises(Rejected) as caught:
         wire().open(wire(KEYS[1], ClusterId("other")).seal(ACK))
+    assert (caught.value.offence, caught.value.culprit) == (Offence.FORGED, None)
+    assert caught.value.claimed == IDS[1]
 
 
 def test_an_outsider_is_refused() -> None:
@@ -197,3 +213,128 @@ def test_what_is_too_large_is_not_even_parsed() -> None:
     """A bound before any work."""
     with pytest.raises(TrustError, match="over"):
         wire().open(bytes(ENVELOPE_BYTES_MAX + 1))
+
+
+# ---- what can be held against whom
+
+
+def rejected(data: bytes) -> Rejected:
+    with pytest.raises(Rejected) as caught:
+        wire().open(data)
+    return caught.value
+
+
+def signed_by(key: IdentityKey, kind: str, payload: bytes) -> bytes:
+    content = msgspec.msgpack.encode((1, CLUSTER, key.node_id, kind, payload))
+    envelope = {
+        "wire": 1,
+        "sender": key.node_id,
+        "kind": kind,
+        "payload": payload,
+        "signature": key.sign(ENVELOPE_CONTEXT, content),
+    }
+    return msgspec.msgpack.encode(envelope)
+
+
+def test_a_kind_of_another_release_is_nobodys_fault() -> None:
+    """Agents one release apart work together."""
+    problem = rejected(signed_by(KEYS[1], "astonishment", b"\x80"))
+    assert (problem.offence, problem.culprit) == (Offence.VERSION, None)
+
+
+def test_nonsense_is_held_against_whoever_signed_it() -> None:
+    problem = rejected(signed_by(KEYS[1], "heartbeat-ack", b"\xc1"))
+    assert (problem.offence, problem.culprit, problem.proven) == (Offence.MALFORMED, IDS[1], False)
+    problem = rejected(signed_by(KEYS[1], "vote-request", msgspec.msgpack.encode(ACK)))
+    assert (problem.offence, problem.culprit) == (Offence.UNTRUE, IDS[1])
+
+
+def test_a_false_certificate_under_its_leaders_signature_is_a_proof() -> None:
+    """No honest leader puts one together."""
+    few = msgspec.structs.replace(RECORD, certificate=RECORD.certificate[:1])
+    for message in (
+        msgspec.structs.replace(BEAT, record=few),
+        Proclamation(Revision(5), few, Revision(6), b""),
+    ):
+        problem = rejected(wire().seal(message))
+        assert (problem.offence, problem.culprit) == (Offence.UNPROVEN, IDS[0])
+        assert problem.proven
+
+
+@pytest.mark.parametrize("changes", [{"voters": bytes(32)}, {"stream": "another"}])
+def test_other_voters_and_another_stream_are_no_offence(changes: dict[str, object]) -> None:
+    """This node's own set may be the old one."""
+    foreign = sign_ballot(msgspec.structs.replace(ballot(0), **changes), KEYS[0])
+    record = msgspec.structs.replace(RECORD, certificate=(foreign,))
+    problem = rejected(wire().seal(msgspec.structs.replace(BEAT, record=record)))
+    assert (problem.offence, problem.culprit) == (Offence.OTHER_VOTERS, None)
+
+
+def test_a_ballot_of_an_outsider_under_our_digest_is_a_lie() -> None:
+    alien = Ballot(CLUSTER, STREAM, Revision(0), Term(1), IDS[0], OUTSIDER.node_id, VOTERS.digest())
+    with pytest.raises(Rejected, match="no voter"):
+        verify_ballot(sign_ballot(alien, OUTSIDER), VOTERS)
+
+
+# ---- warrants, evidence, proclamations
+
+
+def warrant(**changes: object) -> Warrant:
+    plain = Warrant(CLUSTER, STREAM, Revision(5), Term(1), IDS[0], IDS[1], Stock(1, ()))
+    return msgspec.structs.replace(plain, **changes)
+
+
+def test_a_warrant_is_its_leaders_and_in_its_successors_hands() -> None:
+    signed = sign_warrant(warrant(), KEYS[0])
+    handing = Transfer(signed, 9)
+    assert wire(KEYS[1]).open(wire().seal(handing)) == (IDS[0], handing)
+    asking = VoteRequest(Term(2), Revision(5), 10.0, signed)
+    assert wire().open(wire(KEYS[1]).seal(asking)) == (IDS[1], asking)
+    for data in (wire(KEYS[1]).seal(handing), wire(KEYS[2]).seal(asking)):
+        problem = rejected(data)
+        assert (problem.offence, problem.culprit is None) == (Offence.UNTRUE, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "offence"),
+    [
+        ({"stream": "another"}, Offence.OTHER_VOTERS),
+        ({"cluster": "another"}, Offence.UNTRUE),
+        ({"successor": OUTSIDER.node_id}, Offence.UNTRUE),
+    ],
+)
+def test_a_warrant_for_anything_else_frees_nobody(
+    changes: dict[str, object], offence: Offence
+) -> None:
+    signed = sign_warrant(warrant(**changes), KEYS[0])
+    assert rejected(wire().seal(Transfer(signed, 9))).offence is offence
+
+
+def test_a_forged_warrant_frees_nobody() -> None:
+    forged = SignedWarrant(warrant(), sign_warrant(warrant(term=2), KEYS[0]).signature)
+    asking = VoteRequest(Term(2), Revision(5), 10.0, forged)
+    assert rejected(wire(KEYS[1]).seal(asking)).culprit == IDS[1]
+    stranger = sign_warrant(warrant(leader=OUTSIDER.node_id), OUTSIDER)
+    with pytest.raises(Rejected) as caught:
+        verify_warrant(stranger, cluster=CLUSTER, stream=STREAM, voters=VOTERS)
+    assert caught.value.offence is Offence.OTHER_VOTERS
+
+
+def test_evidence_proves_itself_whoever_brings_it() -> None:
+    first, second = (sign_ballot(ballot(1, candidate), KEYS[1]) for candidate in IDS[:2])
+    evidence = Evidence(first, second)
+    assert wire().open(wire(KEYS[2]).seal(evidence)) == (IDS[2], evidence)
+    for nothing in (
+        Evidence(first, first),
+        Evidence(first, SignedBallot(second.ballot, first.signature)),
+        Evidence(SignedBallot(first.ballot, second.signature), second),
+    ):
+        assert rejected(wire(KEYS[2]).seal(nothing)).culprit == IDS[2]
+
+
+def test_a_proclamation_is_opened_and_names_its_stream() -> None:
+    told = Proclamation(Revision(5), RECORD, Revision(6), b"story")
+    assert wire(KEYS[1]).open(wire().seal(told)) == (IDS[0], told)
+    assert stream_of(wire().seal(told)) == STREAM
+    assert ballots_in(told) == RECORD.certificate
+    assert rejected(wire(KEYS[1]).seal(told)).culprit == IDS[1]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bzzz_core.errors import (
     BzzzError,
+    CapacityExceeded,
     Deposed,
     IntegrityError,
     PermissionDenied,
@@ -18,7 +19,8 @@ from bzzz_core.errors import (
     RevisionConflict,
     StreamBusy,
 )
-from bzzz_core.fabric.lane import BATCH_BYTES_MAX, ENTRIES_MAX, FencedLane, decode_batch
+from bzzz_core.fabric.batch import BATCH_BYTES_MAX, ENTRIES_MAX, decode_batch
+from bzzz_core.fabric.lane import HANG_MS, FencedLane
 from bzzz_core.fabric.memory import MemoryHub, MemoryRecords
 from bzzz_core.model import FencingToken, NodeId, Revision
 from bzzz_core.ports import Guard
@@ -223,6 +225,105 @@ def test_stopping_leaves_nobody_waiting() -> None:
     assert kinds == [RequestTimeout, Deposed, Deposed, Deposed]
 
 
+def test_records_and_entries_lie_in_the_order_in_which_they_were_asked_for() -> None:
+    """Whoever replays the stream sees a record change between the entries around it."""
+    records = ScriptedRecords()
+
+    async def use(lane: FencedLane) -> list[Outcome]:
+        return list(
+            await asyncio.gather(
+                lane.append(b"a"),
+                lane.append(b"b"),
+                lane.put("config", b"one"),
+                lane.append(b"c"),
+                lane.put("config", b"two"),
+                lane.put("nodes", b"x"),
+            )
+        )
+
+    assert in_lane(records, use) == [2, 2, 3, 4, 5, 6]
+    assert records.held["config"].value == b"two"
+    assert {guard for _, guard, _ in records.asked} == {Guard("_term", Revision(1))}
+    assert records.in_flight_most == 1
+
+
+def test_a_put_whose_answer_was_lost_recognises_itself() -> None:
+    """The value may equal what was there before: the request id tells the two apart."""
+    records = ScriptedRecords([Lost(RequestTimeout("lost")), RequestTimeout("lost")])
+
+    async def use(lane: FencedLane) -> list[Outcome]:
+        return [await lane.put("config", b"same"), await lane.put("config", b"same")]
+
+    assert in_lane(records, use) == [2, 3]
+    assert len({request for _, _, request in records.asked}) == 2
+
+
+@pytest.mark.parametrize("key", ["log", "_term"])
+def test_the_log_and_the_term_are_no_records_of_a_leaders_own(key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        asyncio.run(lane_on(ScriptedRecords()).put(key, b""))
+
+
+def test_after_an_unknown_write_the_lane_writes_nothing_more() -> None:
+    """The attempt may still land: after a later write of the same key it would undo that one."""
+    records = ScriptedRecords([RequestTimeout("lost"), *[QuorumUnavailable("none")] * 30])
+
+    async def use(lane: FencedLane) -> list[Outcome]:
+        first = await together(lane, b"a")
+        assert lane.ended.is_set()
+        assert isinstance(lane.ended_by, RequestTimeout)
+        return [*first, *await together(lane, b"b")]
+
+    kinds = [type(outcome) for outcome in in_lane(records, use)]
+    assert kinds == [RequestTimeout, Deposed]
+
+
+def test_a_strange_error_after_a_timeout_leaves_the_write_unknown() -> None:
+    """Refused for good the second time says nothing about the first."""
+    records = ScriptedRecords([RequestTimeout("lost"), PermissionDenied("no")])
+    outcomes = in_lane(records, lambda lane: one_by_one(lane, b"a", b"b"))
+    assert [type(outcome) for outcome in outcomes] == [RequestTimeout, Deposed]
+
+
+def test_a_write_that_hangs_is_reported_before_patience_ends() -> None:
+    """The election learns of it and lets somebody else try, who may reach the stream."""
+    records, clock = ScriptedRecords([QuorumUnavailable("none")] * 400), JumpingClock()
+    told: list[int] = []
+
+    async def scenario() -> None:
+        token = FencingToken(records.stream, Revision(1))
+        lane = FencedLane(
+            records, token=token, clock=clock, hangs=lambda: told.append(lane.waiting_ms)
+        )
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(lane.run())
+            with pytest.raises(QuorumUnavailable):
+                await lane.append(b"a")
+            assert lane.waiting_ms == 0
+            running.cancel()
+
+    asyncio.run(scenario())
+    assert told[0] == HANG_MS
+
+
+def test_whoever_gave_up_waiting_is_not_written() -> None:
+    records = ScriptedRecords()
+
+    async def scenario() -> None:
+        lane = lane_on(records)
+        async with asyncio.TaskGroup() as group:
+            gone = group.create_task(lane.append(b"gone"))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.sleep(0)
+            running = group.create_task(lane.run())
+            await lane.append(b"here")
+            running.cancel()
+
+    asyncio.run(scenario())
+    assert entries_of(records) == [b"here"]
+
+
 FAULTS = st.lists(
     st.sampled_from(
         [
@@ -278,6 +379,27 @@ def test_the_lane_works_on_the_memory_fabric_with_failures() -> None:
             revisions = [await lane.append(b"%d" % number) for number in range(50)]
             running.cancel()
         assert revisions == list(range(2, 52))
+
+    asyncio.run(scenario())
+
+
+def test_without_room_the_caller_is_told_at_once_and_the_lane_goes_on() -> None:
+    """Waiting would not make room, and what is small has to be written all the same."""
+
+    async def scenario() -> None:
+        clock = JumpingClock()
+        hub = MemoryHub(clock=clock)
+        records = MemoryRecords(hub, hub.attach(NodeId("a")), bytes_max=20_000)
+        await records.open()
+        token = FencingToken(records.stream, await records.write("_term", b"", Guard("_term", 0)))
+        lane = FencedLane(records, token=token, clock=clock)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(lane.run())
+            with pytest.raises(CapacityExceeded):
+                await lane.put("_nodes", bytes(30_000))
+            assert clock.now_ms() == 0
+            assert await lane.append(b"entry") == token.sequence + 1
+            running.cancel()
 
     asyncio.run(scenario())
 

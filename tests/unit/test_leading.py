@@ -8,7 +8,7 @@ import pytest
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.errors import Deposed, RevisionConflict
-from bzzz_core.fabric.lane import decode_batch
+from bzzz_core.fabric.batch import decode_batch
 from bzzz_core.leading import LeadersLog
 from bzzz_core.model import FencingToken, Revision
 from bzzz_core.ports import Record

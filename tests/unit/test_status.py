@@ -7,12 +7,13 @@ from bzzz_core.config.sources import load_agent_config
 from bzzz_core.demo.layout import lay_out
 from bzzz_core.election.machine import View
 from bzzz_core.election.stages import Role
+from bzzz_core.enrolled import voter_set
 from bzzz_core.membership.beat import Beat
-from bzzz_core.membership.machine import Member
+from bzzz_core.membership.member import Member
 from bzzz_core.model import FabricState, MemberState, NodeId, Revision, Sample, Term
 from bzzz_core.status import Attachment, Moment, compose, not_ready
 
-MOMENT = Moment(now_ms=10_000, started_ms=4_000, at="now", leader_since_at="then")
+MOMENT = Moment(now_ms=10_000, uptime_ms=6_000, at="now", leader_since_at="then")
 CONNECTED = Attachment(FabricState.CONNECTED, "broker-1", None)
 
 
@@ -41,7 +42,14 @@ def silent(config: AgentConfig) -> tuple[Member, ...]:
 
 
 def test_before_any_election_nothing_is_claimed(config: AgentConfig) -> None:
-    status = compose(config, view=None, members=silent(config), attachment=CONNECTED, moment=MOMENT)
+    status = compose(
+        config,
+        voters=voter_set(config),
+        view=None,
+        members=silent(config),
+        attachment=CONNECTED,
+        moment=MOMENT,
+    )
     assert (status.leader, status.term, status.leader_serving) == (None, 0, False)
     assert status.leader_since_at is None
     assert status.members[0].cpu_percent is None
@@ -53,6 +61,7 @@ def test_the_leader_is_named_by_its_name(config: AgentConfig) -> None:
     leader = config.cluster.nodes[1]
     status = compose(
         config,
+        voters=voter_set(config),
         view=view(NodeId(leader.id), served=12),
         members=silent(config),
         attachment=CONNECTED,
@@ -77,7 +86,14 @@ def test_a_member_shows_its_newest_report_and_its_age(config: AgentConfig) -> No
         sample=Sample(cpu_percent=12.5),
     )
     members = (Member(NodeId(node.id), MemberState.ALIVE, beat, 9_400),)
-    status = compose(config, view=None, members=members, attachment=CONNECTED, moment=MOMENT)
+    status = compose(
+        config,
+        voters=voter_set(config),
+        view=None,
+        members=members,
+        attachment=CONNECTED,
+        moment=MOMENT,
+    )
     shown = status.members[0]
     assert shown.name == node.name, "a node's name is what the cluster enrolled, not what it says"
     assert (shown.heard_ms_ago, shown.cpu_percent, shown.memory_used_bytes) == (600, 12.5, None)
@@ -105,6 +121,7 @@ def test_not_ready_names_every_reason(  # noqa: PLR0917  one row of the table
     leader = NodeId(config.cluster.nodes[0].id) if leads else None
     status = compose(
         config,
+        voters=voter_set(config),
         view=view(leader, served=served),
         members=silent(config),
         attachment=Attachment(state, None, None),

@@ -12,11 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from bzzz_core.config.secrets import Secret
 from bzzz_core.errors import TrustError
 from bzzz_core.model import NodeId
-from bzzz_core.trust.ca import Authority, Purpose, node_name, route_name
-from bzzz_core.trust.enrol import Enrolment, init_node, install_certificates
+from bzzz_core.trust.ca import Authority
+from bzzz_core.trust.enrol import CertificateBundle, Enrolment, init_node
+from bzzz_core.trust.enrol import install as install_bundle
+from bzzz_core.trust.names import Purpose, node_name, route_name
 from bzzz_core.trust.secrets_directory import SecretsDirectory
 from bzzz_core.trust.tls import client_context
 
+DAY_S = 86_400
 PASSPHRASE = Secret("correct horse battery staple")
 ADDRESSES = ["192.0.2.7", "2001:db8::7", "Host-7.example.net"]
 
@@ -42,21 +45,22 @@ def openssl(*arguments: str | Path) -> str:
 
 
 def issue(authority: Authority, enrolment: Enrolment, *, days: int = 5) -> str:
-    sign = authority.issue_node if authority.purpose is Purpose.NODE else authority.issue_route
+    issuer = authority.delegate()
+    sign = issuer.issue_node if authority.purpose is Purpose.NODE else issuer.issue_route
     csr = enrolment.node_csr if authority.purpose is Purpose.NODE else enrolment.route_csr
-    return sign(csr, node_id=enrolment.node_id, addresses=ADDRESSES, days=days)
+    return sign(csr, node_id=enrolment.node_id, addresses=ADDRESSES, lifetime_s=days * DAY_S)
 
 
 def install(
     directory: Path, enrolment: Enrolment, node_ca: Authority, fabric_ca: Authority
 ) -> None:
-    install_certificates(
-        directory,
+    bundle = CertificateBundle(
         node_certificate=issue(node_ca, enrolment),
         node_ca=node_ca.certificate_pem,
         route_certificate=issue(fabric_ca, enrolment),
         fabric_ca=fabric_ca.certificate_pem,
     )
+    install_bundle(directory, bundle)
 
 
 def test_openssl_verifies_strictly(
@@ -69,6 +73,8 @@ def test_openssl_verifies_strictly(
         (files.node_ca, files.node_certificate),
         (files.fabric_ca, files.route_certificate),
     ):
+        # The leaf alone is not enough: what a peer presents is the chain.
+        assert "unable to get local issuer" in openssl("verify", "-CAfile", root, leaf)
         for purpose in ("sslserver", "sslclient"):
             said = openssl(
                 "verify",
@@ -78,10 +84,13 @@ def test_openssl_verifies_strictly(
                 purpose,
                 "-CAfile",
                 root,
+                "-untrusted",
+                leaf,
                 leaf,
             )
             assert said.endswith(": OK\n"), said
-    wrong = openssl("verify", "-CAfile", files.fabric_ca, files.node_certificate)
+    chain = files.node_certificate
+    wrong = openssl("verify", "-CAfile", files.fabric_ca, "-untrusted", chain, chain)
     assert "verification failed" in wrong
 
 
@@ -100,7 +109,9 @@ def test_names_come_from_the_inventory_not_from_the_request(
         .public_bytes(serialization.Encoding.PEM)
         .decode()
     )
-    pem = node_ca.issue_node(request, node_id=enrolment.node_id, addresses=ADDRESSES, days=1)
+    pem = node_ca.delegate().issue_node(
+        request, node_id=enrolment.node_id, addresses=ADDRESSES, lifetime_s=DAY_S
+    )
     certificate = x509.load_pem_x509_certificate(pem.encode())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == [
@@ -134,8 +145,8 @@ def test_an_address_cannot_be_an_identity_or_nonsense(
 ) -> None:
     """Else whoever writes the inventory's address column could make one node pass for another."""
     with pytest.raises(TrustError):
-        node_ca.issue_node(
-            enrolment.node_csr, node_id=enrolment.node_id, addresses=[address], days=1
+        node_ca.delegate().issue_node(
+            enrolment.node_csr, node_id=enrolment.node_id, addresses=[address], lifetime_s=DAY_S
         )
 
 
@@ -144,9 +155,13 @@ def test_an_authority_does_only_its_own_work(
 ) -> None:
     """A node certificate of the fabric authority would open routes."""
     with pytest.raises(TrustError, match="fabric authority does not sign node"):
-        fabric_ca.issue_node(enrolment.node_csr, node_id=enrolment.node_id, addresses=[], days=1)
-    with pytest.raises(TrustError, match="node authority does not sign fabric"):
-        node_ca.issue_route(enrolment.route_csr, node_id=enrolment.node_id, addresses=[], days=1)
+        fabric_ca.delegate().issue_node(
+            enrolment.node_csr, node_id=enrolment.node_id, addresses=[], lifetime_s=DAY_S
+        )
+    with pytest.raises(TrustError, match="node authority does not sign route"):
+        node_ca.delegate().issue_route(
+            enrolment.route_csr, node_id=enrolment.node_id, addresses=[], lifetime_s=DAY_S
+        )
 
 
 def _tampered(pem: str) -> str:
@@ -172,8 +187,8 @@ def _rsa_request() -> str:
 
 def test_a_request_must_be_signed_by_its_own_key(node_ca: Authority, enrolment: Enrolment) -> None:
     with pytest.raises(TrustError, match="not signed by its own key"):
-        node_ca.issue_node(
-            _tampered(enrolment.node_csr), node_id=enrolment.node_id, addresses=[], days=1
+        node_ca.delegate().issue_node(
+            _tampered(enrolment.node_csr), node_id=enrolment.node_id, addresses=[], lifetime_s=DAY_S
         )
 
 
@@ -182,18 +197,24 @@ def test_a_malformed_request_is_refused(
     node_ca: Authority, enrolment: Enrolment, request_pem: str
 ) -> None:
     with pytest.raises(TrustError):
-        node_ca.issue_node(request_pem, node_id=enrolment.node_id, addresses=[], days=1)
+        node_ca.delegate().issue_node(
+            request_pem, node_id=enrolment.node_id, addresses=[], lifetime_s=DAY_S
+        )
 
 
 def test_only_p256_keys_are_signed(node_ca: Authority, enrolment: Enrolment) -> None:
     with pytest.raises(TrustError, match="P-256"):
-        node_ca.issue_node(_rsa_request(), node_id=enrolment.node_id, addresses=[], days=1)
+        node_ca.delegate().issue_node(
+            _rsa_request(), node_id=enrolment.node_id, addresses=[], lifetime_s=DAY_S
+        )
 
 
 def test_a_malformed_node_id_is_refused(node_ca: Authority, enrolment: Enrolment) -> None:
     """The id becomes part of a name; a dot or a star in it would be another name."""
     with pytest.raises(TrustError):
-        node_ca.issue_node(enrolment.node_csr, node_id=NodeId("*"), addresses=[], days=1)
+        node_ca.delegate().issue_node(
+            enrolment.node_csr, node_id=NodeId("*"), addresses=[], lifetime_s=DAY_S
+        )
 
 
 def test_a_certificate_starts_before_and_ends_with_its_authority(enrolment: Enrolment) -> None:
@@ -202,18 +223,19 @@ def test_a_certificate_starts_before_and_ends_with_its_authority(enrolment: Enro
     authority = Authority.create(
         Purpose.NODE, common_name="short", days=3, passphrase=PASSPHRASE, now=now
     )
-    pem = authority.issue_node(
-        enrolment.node_csr, node_id=enrolment.node_id, addresses=[], days=30, now=now
+    issuer = authority.delegate(now=now)
+    pem = issuer.issue_node(
+        enrolment.node_csr, node_id=enrolment.node_id, addresses=[], lifetime_s=30 * DAY_S, now=now
     )
     certificate = x509.load_pem_x509_certificate(pem.encode())
     assert certificate.not_valid_before_utc == now - dt.timedelta(minutes=5)
     assert certificate.not_valid_after_utc == now + dt.timedelta(days=3)
     with pytest.raises(TrustError, match="expired"):
-        authority.issue_node(
+        issuer.issue_node(
             enrolment.node_csr,
             node_id=enrolment.node_id,
             addresses=[],
-            days=1,
+            lifetime_s=DAY_S,
             now=now + dt.timedelta(days=4),
         )
 
@@ -255,7 +277,7 @@ def test_enrolling_again_keeps_the_keys(tmp_path: Path, enrolment: Enrolment) ->
     again = init_node(tmp_path / "secrets")
     assert (again.node_id, again.public_key) == (enrolment.node_id, enrolment.public_key)
     assert {p.name: p.read_bytes() for p in (tmp_path / "secrets").iterdir()} == before
-    assert set(before) == {"identity.key", "node.key", "route.key"}
+    assert set(before) == {"identity.key", "node.key", "route.key", "system.key"}
 
 
 def test_enrolling_makes_everything_private(tmp_path: Path) -> None:
@@ -272,14 +294,15 @@ def test_a_certificate_for_another_key_is_not_installed(
     install(tmp_path / "secrets", enrolment, node_ca, fabric_ca)
     before = {p.name: p.read_bytes() for p in (tmp_path / "secrets").iterdir()}
     stranger = init_node(tmp_path / "stranger")
-    with pytest.raises(TrustError, match="is not for"):
+    with pytest.raises(TrustError, match="is not for this key"):
         install(tmp_path / "secrets", stranger, node_ca, fabric_ca)
     foreign = Authority.create(Purpose.NODE, common_name="test", days=1, passphrase=PASSPHRASE)
     with pytest.raises(TrustError, match="given authority"):
-        install_certificates(
+        install_bundle(
             tmp_path / "secrets",
-            node_certificate=issue(foreign, enrolment),
-            node_ca=node_ca.certificate_pem,
+            CertificateBundle(
+                node_certificate=issue(foreign, enrolment), node_ca=node_ca.certificate_pem
+            ),
         )
     assert {p.name: p.read_bytes() for p in (tmp_path / "secrets").iterdir()} == before
 

@@ -110,7 +110,8 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
     """DNS names and IP addresses, sorted."""
     matches_key: bool
     """It is for the key that the node has now."""
-    issuer_key_id: str | None = None
+    root_key_id: str | None = None
+    """Key id of the root above its chain."""
 
 
 class Enrolled(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,6 +122,9 @@ class Enrolled(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base64 of 32 bytes."""
     node_csr: str
     route_csr: str
+    system_csr: str = ""
+    sealing_key: str = ""
+    """Base64 of 32 bytes. A node of an older release has neither until it is asked again."""
 
 
 class EnrolledVoter(msgspec.Struct, frozen=True, omit_defaults=True):

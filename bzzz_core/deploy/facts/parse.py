@@ -39,7 +39,14 @@ ITEMS_MAX: Final = 10_000
 _ABSENT: Final = 44
 """Exit status of a `content:` section when there is no such file."""
 _VENDORS: Final = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
-_CERTIFICATES: Final = (layout.NODE_CERTIFICATE, layout.ROUTE_CERTIFICATE)
+_CERTIFICATES: Final = {
+    layout.NODE_CERTIFICATE: "node_csr",
+    layout.ROUTE_CERTIFICATE: "route_csr",
+    layout.SYSTEM_CERTIFICATE: "system_csr",
+    layout.NODE_ISSUER: "",
+    layout.FABRIC_ISSUER: "",
+}
+"""File -> the field of `Enrolled` with the request it answers; an issuer answers none."""
 Sections = dict[str, tuple[int, str]]
 
 
@@ -314,12 +321,9 @@ def _enrolled(sections: Sections) -> tuple[Enrolled, ...] | None:
 def _certificates(
     sections: Sections, enrolled: tuple[Enrolled, ...] | None
 ) -> dict[str, Certificate | None] | None:
-    requests = dict.fromkeys(_CERTIFICATES, "")
-    if enrolled:
-        node, route = enrolled[0].node_csr, enrolled[0].route_csr
-        requests = {layout.NODE_CERTIFICATE: node, layout.ROUTE_CERTIFICATE: route}
     found: dict[str, Certificate | None] = {}
-    for path, request in requests.items():
+    for path, field in _CERTIFICATES.items():
+        request = getattr(enrolled[0], field) if enrolled and field else ""
         text = _content(sections, path)
         if text is None:
             return None
@@ -342,7 +346,7 @@ def _certificate(pem: str, request: str) -> Certificate | None:
         not_after_s=said.not_after_s,
         names=said.names,
         matches_key=matches_key,
-        issuer_key_id=said.issuer_key_id,
+        root_key_id=said.root_key_id,
     )
 
 

@@ -161,6 +161,8 @@ for path in /opt/bzzz /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
   /etc/bzzz/agent.yaml /etc/bzzz/node.json \
   /etc/systemd/system/bzzz-fabric.service /etc/systemd/system/bzzz-agent.service \
   /etc/bzzz/secrets/identity.key /etc/bzzz/secrets/node.key /etc/bzzz/secrets/route.key \
+  /etc/bzzz/secrets/system.key /etc/bzzz/secrets/system.pem \
+  /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem \
   /etc/bzzz/secrets/node.pem /etc/bzzz/secrets/node-ca.pem \
   /etc/bzzz/secrets/route.pem /etc/bzzz/secrets/fabric-ca.pem /etc/bzzz/secrets/api-token \
   /etc/bzzz/secrets/ai-api-key
@@ -168,11 +170,13 @@ do look "$path"; done
 ' "$data" "$logs"
 
 # Public parts only: requests, certificates, and a configuration that holds references to secrets.
+# Of an issuer its certificate alone: the sealed key behind it stays where it is.
 for path in /etc/bzzz/agent.yaml /etc/bzzz/node.json /etc/bzzz/secrets/node.pem \
-  /etc/bzzz/secrets/route.pem
+  /etc/bzzz/secrets/route.pem /etc/bzzz/secrets/system.pem \
+  /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem
 do
   section "content:$path" '
-if [ -f "$1" ]; then cat "$1"
+if [ -f "$1" ]; then sed "/^-----BEGIN BZZZ SEALED KEY-----/,\$d" "$1"
 elif [ -x "${1%/*}" ] || [ ! -e "${1%/*}" ]; then exit 44
 else exit 1
 fi

@@ -1,6 +1,6 @@
 """Lets the node make its keys, on the node and as its own user. They never leave it.
 
-What comes back is public: the node's id, its public key, and two certificate requests. It is kept
+What comes back is public: the node's id, its public keys, and its certificate requests. It is kept
 beside the configuration, so that a later probe knows the node without touching its keys.
 """
 
@@ -23,7 +23,7 @@ from bzzz_core.errors import CommandFailed, TrustError
 from bzzz_core.trust.keys import node_id_of
 
 TITLE: Final = "Create the node's keys"
-_KEYS: Final = (layout.IDENTITY_KEY, layout.NODE_KEY, layout.ROUTE_KEY)
+_KEYS: Final = (layout.IDENTITY_KEY, layout.NODE_KEY, layout.ROUTE_KEY, layout.SYSTEM_KEY)
 AS_NODE: Final = """
 set -eu
 site=$1 python=$2

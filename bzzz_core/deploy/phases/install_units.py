@@ -20,7 +20,10 @@ _PATHS: Final = {layout.FABRIC: layout.FABRIC_UNIT, layout.AGENT: layout.AGENT_U
 
 def units(goal: Goal) -> tuple[str, ...]:
     """Return the units that belong on the host, in starting order."""
-    return (layout.FABRIC, layout.AGENT) if goal.voter else (layout.AGENT,)
+    del (
+        goal
+    )  # An edge has the broker's unit too: it waits there until the cluster makes it a voter.
+    return (layout.FABRIC, layout.AGENT)
 
 
 def plan(goal: Goal) -> tuple[Change, ...]:

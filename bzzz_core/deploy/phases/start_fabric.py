@@ -24,9 +24,7 @@ TITLE: Final = "Start the message fabric"
 
 
 def plan(goal: Goal) -> tuple[Change, ...]:
-    """Return the start or restart on a voter."""
-    if not goal.voter:
-        return ()
+    """Return the start or restart of the broker's unit; on an edge it runs no broker yet."""
     earlier = (
         *issue_certificates.plan(goal),
         *write_config.plan(goal),

@@ -1,0 +1,75 @@
+"""The eight sections in wizard order, one module a section, as far as they are in use.
+
+Fields arrive with the feature that reads them. A `...Answers` class is the operator's side (what
+setup asks), a `...Config` class the node's side (what an agent reads); what both need is one class.
+"""
+
+from __future__ import annotations
+
+from bzzz_core.config.sections.ai import AiConfig, AiEndpoint
+from bzzz_core.config.sections.cluster import (
+    ClusterAnswers,
+    ClusterConfig,
+    DhtConfig,
+    NodeEntry,
+    RosterTimings,
+    Timings,
+)
+from bzzz_core.config.sections.logs import LogsConfig
+from bzzz_core.config.sections.monitoring import AlertsConfig, MonitoringAnswers, MonitoringConfig
+from bzzz_core.config.sections.network import BehindForwarding, NetworkAnswers, NetworkConfig, Ports
+from bzzz_core.config.sections.patterns import ADDRESS, LOGIN, NAME
+from bzzz_core.config.sections.resources import Paths, ResourcesAnswers, ResourcesConfig
+from bzzz_core.config.sections.security import (
+    SecurityAnswers,
+    SecurityConfig,
+    SshAnswers,
+    TlsAnswers,
+)
+from bzzz_core.config.sections.services import (
+    Backend,
+    BackendsConfig,
+    Profile,
+    ServicesAnswers,
+    ServicesConfig,
+)
+from bzzz_core.config.sections.system import SystemAnswers, SystemConfig
+from bzzz_core.config.sections.validation import ValidationAnswers, ValidationConfig
+
+__all__ = [
+    "ADDRESS",
+    "LOGIN",
+    "NAME",
+    "AiConfig",
+    "AiEndpoint",
+    "AlertsConfig",
+    "Backend",
+    "BackendsConfig",
+    "BehindForwarding",
+    "ClusterAnswers",
+    "ClusterConfig",
+    "DhtConfig",
+    "LogsConfig",
+    "MonitoringAnswers",
+    "MonitoringConfig",
+    "NetworkAnswers",
+    "NetworkConfig",
+    "NodeEntry",
+    "Paths",
+    "Ports",
+    "Profile",
+    "ResourcesAnswers",
+    "ResourcesConfig",
+    "RosterTimings",
+    "SecurityAnswers",
+    "SecurityConfig",
+    "ServicesAnswers",
+    "ServicesConfig",
+    "SshAnswers",
+    "SystemAnswers",
+    "SystemConfig",
+    "Timings",
+    "TlsAnswers",
+    "ValidationAnswers",
+    "ValidationConfig",
+]

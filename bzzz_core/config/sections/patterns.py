@@ -1,0 +1,15 @@
+"""What names, addresses and logins look like."""
+
+from __future__ import annotations
+
+NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+"""A label of a host name (RFC 1123), lower case: usable in DNS, certificates and file names."""
+
+ADDRESS = r"^[A-Za-z0-9:][A-Za-z0-9.:%_-]*$"
+"""An IP address or a host name. It never starts with a dash, so it never reads as an option."""
+
+LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*\$?$"
+"""A user's name as systems make them."""
+
+HOST_PORT = r"^([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$"
+"""Host and port of something that listens; an IPv6 address stands in brackets."""

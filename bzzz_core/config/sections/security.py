@@ -1,0 +1,152 @@
+"""3 Security."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Self
+
+from pydantic import model_validator
+
+from bzzz_core.config.secret_reference import SecretRef
+from bzzz_core.config.sections.patterns import LOGIN
+from bzzz_core.config.setting import Section, setting
+from bzzz_core.model import ApiRole
+
+ADMIN_TOKEN: Final = "admin"  # noqa: S105  the name of the token, not the token
+"""What the token of `security.api_token` is called, as the others have names."""
+
+
+class SshAnswers(Section):
+    """How setup logs in to the hosts."""
+
+    user: str = setting(
+        "root", pattern=LOGIN, label="Login", help="User to log in as on each host."
+    )
+    port: int = setting(22, ge=1, le=65_535, label="SSH port", help="Port of the hosts' sshd.")
+    key: str | None = setting(
+        None, label="Private key", help="File of the private key to log in with; empty: SSH agent."
+    )
+    password: SecretRef | None = setting(
+        None, label="Password", help="Reference to the login password, if no key is used."
+    )
+    sudo_password: SecretRef | None = setting(
+        None,
+        label="sudo password",
+        help="Reference to the sudo password; empty: sudo asks for none.",
+    )
+    known_hosts: str | None = setting(
+        None, label="Known hosts", help="File with the hosts' keys; empty: BZZZ's own, then yours."
+    )
+    accept_new_host_keys: bool = setting(
+        default=False,
+        label="Trust on first use",
+        help="Record the key of a host never seen before; a changed key is always refused.",
+    )
+
+
+class TlsAnswers(Section):
+    """The cluster's two certificate authorities."""
+
+    root_days: int = setting(
+        3_650,
+        ge=1,
+        le=7_300,
+        unit="days",
+        label="Root lifetime",
+        help="How long the roots are valid.",
+    )
+    leaf_days: int = setting(
+        30,
+        ge=1,
+        le=397,
+        unit="days",
+        label="Certificate lifetime",
+        help="How long a node's certificate is valid; run setup again to renew it.",
+    )
+    passphrase: SecretRef | None = setting(
+        None,
+        label="CA passphrase",
+        help="Reference to the passphrase of the authorities' keys; empty: one is made, kept 0600.",
+    )
+
+
+class SecurityAnswers(Section):
+    """3 Security: logins and trust."""
+
+    ssh: SshAnswers = setting(SshAnswers(), label="SSH", help="How setup logs in.")
+    tls: TlsAnswers = setting(TlsAnswers(), label="TLS", help="How nodes prove who they are.")
+
+
+class ApiToken(Section):
+    """One further token of the API."""
+
+    name: str = setting(
+        pattern="^[a-z0-9][a-z0-9._-]{0,31}$",
+        label="Name",
+        help="Who or what has it; the audit names its holder so.",
+    )
+    role: ApiRole = setting(
+        "viewer",
+        label="API role",
+        help="viewer sees the cluster, operator steers it, admin decides who belongs to it.",
+    )
+    token: SecretRef = setting(label="Token", help="Reference to the token itself.")
+
+
+class SecurityConfig(Section):
+    """Where this node's keys and certificates are, all below one directory."""
+
+    directory: str = setting(
+        "/etc/bzzz/secrets",
+        label="Secrets directory",
+        help="Holds identity.key, node.{key,pem}, node-ca.pem, and for voters route.{key,pem}, "
+        "system.{key,pem}, fabric-ca.pem and the sealed issuers; mode 0700.",
+    )
+    leaf_s: int = setting(
+        2_592_000,
+        ge=60,
+        le=34_300_800,
+        unit="s",
+        label="Certificate lifetime",
+        help="How long a certificate is valid that this node signs while it leads; nodes renew "
+        "theirs after two thirds of it.",
+    )
+    api_token: SecretRef = setting(
+        "file:/etc/bzzz/secrets/api-token",
+        label="API token",
+        help="Reference to the token that callers of the API present.",
+    )
+    api_tokens: tuple[ApiToken, ...] = setting(
+        (),
+        max_length=64,
+        reloadable=True,
+        label="More API tokens",
+        help="Further tokens that this node's API takes, each with a name and a role (viewer, "
+        "operator or admin).",
+    )
+    api_requests_per_s: int = setting(
+        50,
+        ge=1,
+        le=10_000,
+        unit="requests/s",
+        reloadable=True,
+        label="API rate",
+        help="How often one token may ask in the long run; four seconds' worth may come at once. "
+        "A monitor asks about once a second.",
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [ADMIN_TOKEN, *(token.name for token in self.api_tokens)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"API tokens need names of their own: {', '.join(twice)} ({ADMIN_TOKEN} is that of"
+                " api_token)"
+            )
+        return self
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        """Yield the references within `api_tokens`, which are no leaves, with where each stands."""
+        for token in self.api_tokens:
+            yield f"security.api_tokens ({token.name})", token.token

@@ -1,0 +1,1 @@
+"""Who belongs to the cluster: the registry, joining, renewal of certificates, and revocation."""

@@ -1,0 +1,1 @@
+"""How many brokers vote and where the streams are: the steward, and the pure rule it follows."""

@@ -1,0 +1,1 @@
+"""Whether this node is well: checks, each on its own, and what follows from them."""

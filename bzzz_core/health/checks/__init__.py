@@ -1,0 +1,1 @@
+"""The checks, a subject a file. `every` (in `health.wiring`) puts a node's together."""
