@@ -209,8 +209,8 @@ class HaltApi:
             answer = msgspec.msgpack.decode(body, type=Answer)
         except ValueError as exc:
             raise IntegrityError("the leader's answer is no decision") from exc
-        await self._halt.follow(decode(answer.decision, cluster=self._cluster))
-        await self._halt.release()
+        decision = decode(answer.decision, cluster=self._cluster)
+        await self._halt.follow(decision, instead_of_own=True)
 
     async def _gather(self, started_ms: int) -> HaltAnswer:
         """Wait until everybody has followed who can, or the time is over."""

@@ -84,6 +84,7 @@ class Halt:
         self._kept = self._settled = file.load()
         self._highest = self._kept.decision.number
         self._unsaved = ""
+        self._workers_heard = False
         self._subscribers: list[Subscriber] = []
         self._heard = asyncio.Event()
         self._settling = asyncio.Lock()
@@ -116,8 +117,6 @@ class Halt:
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Have `subscriber` called with each change, and once at the start of `run` if halted.
-
-        It may be told of the same state more than once.
 
         It returns once the work has stopped, or may go on; after `STOP_MS_MAX` it is cancelled.
         What it fails with (a `BzzzError`) is logged.
@@ -173,12 +172,6 @@ class Halt:
             self._audit("work halted on this node", actor=by, reason=reason)
         self._heard.set()
 
-    async def release(self) -> None:
-        """End this node's own stop: the cluster has decided for it, or to go on."""
-        if self._kept.own is not None:
-            self._change(self._kept.released())
-        await self.settle()
-
     async def fetch(self, *, followers: bool = False) -> Answer:
         """Ask the leader, do as it says, tell it so; return its last answer.
 
@@ -193,9 +186,16 @@ class Halt:
             answer = await self._fetch_once(followers=followers)
         return answer
 
-    async def follow(self, decision: Decision) -> None:
-        """Do what a leader has just decided, and return once it is done here."""
+    async def follow(self, decision: Decision, *, instead_of_own: bool = False) -> None:
+        """Do what a leader has just decided, and return once it is done here.
+
+        Args:
+            decision: What was decided.
+            instead_of_own: Whether it was asked for here, so that this node's own stop is over.
+        """
         self._take(decision)
+        if instead_of_own and self._kept.own is not None:
+            self._change(self._kept.released())
         await self.settle()
 
     async def run(self) -> None:
@@ -229,8 +229,9 @@ class Halt:
 
     async def _fetch_once(self, *, followers: bool) -> Answer:
         kept = self._kept
-        # An older number tells the leader that there is something left to do here.
-        number = kept.decision.number if kept is self._settled else -1
+        # A node that has something left to do, or stays stopped by itself, has not followed.
+        done = kept is self._settled and kept.halted == kept.decision.halted
+        number = kept.decision.number if done else -1
         question = msgspec.msgpack.encode(Known(number, followers))
         try:
             answer = msgspec.msgpack.decode(await self._ask(question), type=Answer)
@@ -280,7 +281,8 @@ class Halt:
             kept = self._kept
             if kept is self._settled and not self._unsaved:
                 return
-            await self._tell()
+            if kept.halted != self._workers_heard:
+                await self._tell()
             try:
                 await asyncio.to_thread(self._file.store, kept)
                 self._unsaved = ""
@@ -292,6 +294,7 @@ class Halt:
 
     async def _tell(self) -> None:
         found = self.document()
+        self._workers_heard = found.halted
         async with asyncio.TaskGroup() as group:
             for subscriber in self._subscribers:
                 group.create_task(self._tell_one(subscriber, found), name="halt-subscriber")

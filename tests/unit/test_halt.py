@@ -252,6 +252,26 @@ def test_without_a_leader_the_asked_node_stops_and_stays_so_until_somebody_resum
     run(cluster.run(story))
 
 
+def test_a_node_that_stays_stopped_by_itself_is_not_said_to_have_resumed(
+    cluster: HaltCluster,
+) -> None:
+    """It has not met a leader since it stopped, so the resume may rest on not knowing of that."""
+
+    async def story() -> None:
+        cluster.cut_off = {"c"}
+        await cluster["c"].call("POST")
+        resuming = asyncio.create_task(cluster["a"].call("DELETE"))
+        await pass_s(1)
+        cluster.cut_off = set()
+        answer = await resuming
+        assert answer.missing == (NotYet("c", "alive"),)
+        assert cluster["c"].halt.halted
+        assert not (await cluster["a"].call("DELETE")).missing
+        assert not cluster["c"].halt.halted
+
+    run(cluster.run(story))
+
+
 def test_only_this_node_stops_if_only_it_is_to(cluster: HaltCluster) -> None:
     async def story() -> None:
         answer = await cluster["b"].call("POST", local=True)
@@ -361,6 +381,20 @@ def test_work_that_does_not_stop_where_it_was_asked_for_keeps_no_other_node_wait
             group.create_task(cluster["b"].call("POST"))
             await pass_s(1)
             assert all(node.halt.halted for node in cluster.nodes.values())
+
+    run(cluster.run(story))
+
+
+def test_work_that_hangs_where_the_stop_was_asked_for_is_waited_for_once(
+    cluster: HaltCluster,
+) -> None:
+    async def deaf(_found: HaltDocument) -> None:
+        await pass_s(3_600)
+
+    async def story() -> None:
+        cluster["b"].halt.subscribe(deaf)
+        answer = await cluster["b"].call("POST")
+        assert answer.took_ms <= 5_000
 
     run(cluster.run(story))
 
