@@ -53,12 +53,21 @@ class Roles:
 class ChaosCluster:
     """`nodes` hosts as a context manager; all are started inside, and gone after."""
 
-    def __init__(self, directory: Path, *, nodes: int, small_disks: int = 0) -> None:
-        """Start nothing yet; the last `small_disks` voters get a disk that can be filled."""
+    def __init__(
+        self, directory: Path, *, nodes: int, small_disks: int = 0, ipv6: bool = False
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            directory: Where everything lies.
+            nodes: How many hosts.
+            small_disks: How many of the last voters get a disk that can be filled.
+            ipv6: Whether the hosts know each other by IPv6 addresses and have no others.
+        """
         self.directory = directory
         self._count = nodes
         self._small_disks = small_disks
-        self._network = ChaosNetwork(nodes)
+        self._network = ChaosNetwork(nodes, ipv6=ipv6)
         self._files: ClusterFiles | None = None
         self._history: HistoryWriter | None = None
         self._logs_read = 0

@@ -27,7 +27,8 @@ from typing import Final, Self
 SYSTEM_PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _CHAIN: Final = "CHAOS"
 _CLONE_NEWNET: Final = 0x4000_0000  # <linux/sched.h>
-_SUBNET: Final = "10.231.17"
+_SUBNET: Final = "10.231.17."
+_SUBNET_IPV6: Final = "fd5b:7a7a:17::"
 _LOSS: Final = "0.25"
 
 
@@ -35,17 +36,21 @@ def missing() -> str | None:
     """Return why namespaces cannot be made here, or None."""
     if os.geteuid() != 0:
         return "needs root to make network namespaces"
-    absent = [name for name in ("ip", "iptables") if not shutil.which(name, path=SYSTEM_PATH)]
+    programs = ("ip", "iptables", "ip6tables")
+    absent = [name for name in programs if not shutil.which(name, path=SYSTEM_PATH)]
     return f"no {', '.join(absent)}; run scripts/bootstrap --testbed" if absent else None
 
 
 class ChaosNetwork:
     """`count` namespaces on one bridge, as a context manager."""
 
-    def __init__(self, count: int) -> None:
-        """Make nothing yet."""
+    def __init__(self, count: int, *, ipv6: bool = False) -> None:
+        """Make nothing yet; with `ipv6`, nobody has an IPv4 address but for its own loopback."""
         self._prefix = f"bz{os.getpid() % 100_000}"
-        self.addresses: list[str] = [f"{_SUBNET}.{number + 1}" for number in range(count)]
+        self._subnet = _SUBNET_IPV6 if ipv6 else _SUBNET
+        self._filter = "ip6tables" if ipv6 else "iptables"
+        self._address = "/64 dev eth0 nodad" if ipv6 else "/24 dev eth0"
+        self.addresses: list[str] = [f"{self._subnet}{number + 1}" for number in range(count)]
         """Address of each node."""
 
     def __enter__(self) -> Self:
@@ -104,10 +109,10 @@ class ChaosNetwork:
 
     def heal(self, number: int) -> None:
         """Let node `number` hear everybody again."""
-        self._shell(number, f"iptables -w -F {_CHAIN}")
+        self._shell(number, f"{self._filter} -w -F {_CHAIN}")
 
     def _add(self, number: int, rules: Iterable[str]) -> None:
-        self._shell(number, "\n".join(f"iptables -w -A {_CHAIN} {rule}" for rule in rules))
+        self._shell(number, "\n".join(f"{self._filter} -w -A {_CHAIN} {rule}" for rule in rules))
 
     def _make(self) -> None:
         switch = f"{self._prefix}-0"
@@ -123,10 +128,10 @@ class ChaosNetwork:
                 f"ip -n {name} link set lo up",
                 f"ip -n {switch} link add {port} type veth peer name eth0 netns {name}",
                 f"ip -n {switch} link set {port} master bridge0 up",
-                f"ip -n {name} address add {address}/24 dev eth0",
+                f"ip -n {name} address add {address}{self._address}",
                 f"ip -n {name} link set eth0 up",
-                f"ip netns exec {name} iptables -w -N {_CHAIN}",
-                f"ip netns exec {name} iptables -w -A INPUT -j {_CHAIN}",
+                f"ip netns exec {name} {self._filter} -w -N {_CHAIN}",
+                f"ip netns exec {name} {self._filter} -w -A INPUT -j {_CHAIN}",
             ]
         _run("set -e\n" + "\n".join(lines))
 

@@ -1,0 +1,44 @@
+"""Hosts with no IPv4 address but on their own loopback form a cluster and survive in it (Q9)."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.cluster import ChaosCluster
+from tests.chaos.matrix import cells, play
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.network import SYSTEM_PATH
+from tests.chaos.verdict import judge
+
+pytestmark = [pytest.mark.integration, pytest.mark.netns]
+PLAYED = ("kill-machine-of-leader", "cut-of-follower")
+
+
+def ipv4_of(cluster: ChaosCluster, number: int) -> str:
+    """Return the IPv4 addresses of a host's link to the others, one a line."""
+    command = cluster.network.inside(number, ["ip", "-4", "-o", "address", "show", "dev", "eth0"])
+    answer = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={"PATH": SYSTEM_PATH}
+    )
+    return answer.stdout
+
+
+@pytest.mark.timeout(240)
+def test_a_cluster_elects_loses_its_leader_and_heals_without_ipv4(tmp_path: Path) -> None:
+    async def story(cluster: ChaosCluster) -> None:
+        async with cluster.looked_after():
+            await cluster.roles()
+            chosen = [cell for cell in cells() if cell.name in PLAYED]
+            assert len(chosen) == len(PLAYED)
+            for cell in chosen:
+                outcome = await play(cluster, cell, Nemesis(cluster, say=print))
+                assert outcome.broken == [], outcome
+            assert (await judge(cluster)).violations == []
+
+    with ChaosCluster(tmp_path / "chaos", nodes=4, ipv6=True) as cluster:
+        assert [ipv4_of(cluster, number) for number in range(4)] == [""] * 4
+        asyncio.run(story(cluster))
