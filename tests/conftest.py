@@ -5,6 +5,8 @@ missing on a laptop is a skip with its reason; in CI (`CI=true`, or `BZZZ_REQUIR
 it or `all`) it is an error, and so is every other skip or expected failure that
 `tests/allowed_skips.txt` does not list. A whole run in CI must also have run at least one test for
 each service, so that a renamed marker cannot drop one in silence.
+
+Long journeys that others resemble (`journey`) take turns: a whole run names those that it takes.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import pytest
 from bzzz_core.errors import BrokerError
 from bzzz_core.fabric.binary import find_binary
 from tests.chaos import network
+from tests.shards import head, in_words, part_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -55,6 +58,8 @@ SERVICES: dict[str, Callable[[], str | None]] = {
 }
 """Marker -> why it cannot be had here, or None."""
 
+JOURNEY_SHARDS = 3
+_said: list[str] = []
 _ran: set[str] = set()
 _refused: list[str] = []
 
@@ -71,9 +76,9 @@ def _required(service: str) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave long journeys to a full run; skip what cannot run here, or fail where it has to run."""
     if "BZZZ_TEST_FULL" not in os.environ:
-        long = [item for item in items if item.get_closest_marker("full")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+        _leave_out(config, items, [item for item in items if item.get_closest_marker("full")])
+        if _is_whole(config):
+            _take_a_part_of_the_journeys(config, items)
     reasons = {service: missing() for service, missing in SERVICES.items()}
     for item in items:
         for service, reason in reasons.items():
@@ -82,6 +87,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                     item.user_properties.append(("missing", f"{service}: {reason}"))
                 else:
                     item.add_marker(pytest.mark.skip(reason=f"{service}: {reason}"))
+
+
+def pytest_report_collectionfinish() -> list[str]:
+    """Say which journeys this run takes."""
+    return _said
+
+
+def _take_a_part_of_the_journeys(config: pytest.Config, items: list[pytest.Item]) -> None:
+    journeys = [item for item in items if item.get_closest_marker("journey")]
+    taken = part_of(journeys, head(), JOURNEY_SHARDS)
+    _leave_out(config, items, [item for item in journeys if item not in taken])
+    which = in_words(head(), JOURNEY_SHARDS)
+    _said.append(f"long journeys: {len(taken)} of {len(journeys)} ({which}); --full takes all:")
+    _said.extend(f"  {item.nodeid}" for item in taken)
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], which: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=which)
+    items[:] = [item for item in items if item not in which]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,7 +20,6 @@ its office meanwhile and its writes wait.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,8 +29,9 @@ from bzzz_core.api.documents import Status
 from tests.chaos.cluster import ChaosCluster, Roles
 from tests.chaos.faults import Fault, Kind, Target, resolve
 from tests.chaos.history import Answered, Event, Followed, Invoked, now_ns
-from tests.chaos.host import ROOT, Part
+from tests.chaos.host import Part
 from tests.chaos.nemesis import Nemesis
+from tests.shards import part_of
 
 Expectation: TypeAlias = Literal["replaced", "undisturbed", "goes on", "waits", "heals"]
 
@@ -43,7 +43,7 @@ GRACE_S: Final = 3.0
 BUSY_S: Final = 75.0
 FULL_BUSY_S: Final = 600.0
 """How long a machine under full load must not lose its leader."""
-SHARDS: Final = 6
+SHARDS: Final = 12
 _LOOK_S: Final = 0.1
 
 
@@ -96,22 +96,6 @@ def cells(*, busy_s: float = BUSY_S) -> list[Cell]:
     ]
 
 
-def shard_of(commit: str) -> int:
-    """Return which part of the matrix a commit's run plays."""
-    return int(commit[:8], 16) % SHARDS
-
-
-def head() -> str:
-    """Return the commit of the tree, 40 zeros if this is no repository."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, check=True, text=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "0" * 40
-    return done.stdout.strip()
-
-
 def chosen(commit: str) -> list[Cell]:
     """Return the first cell of each kind, and of the rest the commit's shard."""
     kinds: set[Kind] = set()
@@ -119,8 +103,7 @@ def chosen(commit: str) -> list[Cell]:
     for cell in cells():
         (rest if cell.fault.kind in kinds else taken).append(cell)
         kinds.add(cell.fault.kind)
-    shard = shard_of(commit)
-    return taken + [cell for place, cell in enumerate(rest) if place % SHARDS == shard]
+    return taken + part_of(rest, commit, SHARDS)
 
 
 async def play(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Outcome:

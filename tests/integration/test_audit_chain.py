@@ -140,6 +140,7 @@ async def restart_on_a_shorter_chain(
     assert code == 0, said
 
 
+@pytest.mark.journey
 def test_query_export_and_proof_on_a_running_node(tmp_path: Path) -> None:
     async def story() -> None:
         async with DemoCluster(

@@ -121,6 +121,7 @@ def test_a_broker_that_refuses_a_reload_is_started_anew_with_it(tmp_path: Path) 
     asyncio.run(scenario())
 
 
+@pytest.mark.journey
 def test_a_broker_that_is_paused_has_refused_nothing(tmp_path: Path) -> None:
     """It is neither killed nor believed; the unit asks again, and meanwhile says so."""
     units = FabricUnits(tmp_path / "cluster", nodes=2, voters=1)
@@ -143,6 +144,7 @@ def test_a_broker_that_is_paused_has_refused_nothing(tmp_path: Path) -> None:
     play(units, scenario)
 
 
+@pytest.mark.journey
 def test_what_cannot_be_written_does_not_end_the_supervisor(tmp_path: Path) -> None:
     """A directory where a file has to go stands for a full disk, at each place of a broker's life.
 

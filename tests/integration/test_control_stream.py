@@ -269,6 +269,7 @@ async def fill(records: NatsRecords, fence: Guard) -> None:
         await records.write("_nodes", LARGE, fence)
 
 
+@pytest.mark.journey
 def test_a_cluster_that_the_release_before_filled_comes_back(tmp_path: Path) -> None:
     """Its brokers had given up and no term could be opened; new agents and a restart mend that."""
     cluster = cluster_at(tmp_path)

@@ -137,6 +137,7 @@ def test_a_killed_leader_is_replaced_and_shown_dead(tmp_path: Path) -> None:
             wait(lambda e=expected: member_state(status(survivors[0]) or before, name) == e, 15)
 
 
+@pytest.mark.journey
 def test_a_frozen_leader_steps_aside_and_comes_back_as_follower(tmp_path: Path) -> None:
     """SIGSTOP of agent and broker, as a paused machine looks to the others."""
     with demo(tmp_path / "state", 3) as (_, agents):
@@ -200,6 +201,7 @@ def test_a_closed_terminal_leaves_no_keys_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize("agents", [1, 4])
 def test_other_sizes_elect_too(tmp_path: Path, agents: int) -> None:
     """One node alone is a cluster; the fourth of four is an edge without a broker."""

@@ -93,6 +93,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
+@pytest.mark.journey
 def test_a_leader_cut_off_steps_down_and_the_others_elect_another() -> None:
     async def scenario(demo: Demo) -> None:
         before = await demo.settled()
@@ -131,6 +132,7 @@ def test_a_leader_cut_off_steps_down_and_the_others_elect_another() -> None:
     run(scenario)
 
 
+@pytest.mark.journey
 def test_kill_restart_pause_and_resume() -> None:
     async def scenario(demo: Demo) -> None:
         before = await demo.settled()

@@ -57,6 +57,7 @@ async def told(notices: list[Notice], kind: type[Notice]) -> Notice:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.journey
 def test_node_cut_off_writes_on_and_nobody_is_overwritten(
     cluster: BrokerCluster, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_node_cut_off_writes_on_and_nobody_is_overwritten(
     asyncio.run(scenario())
 
 
+@pytest.mark.journey
 def test_majority_lost_means_the_same_for_everybody(cluster: BrokerCluster) -> None:
     async def scenario() -> None:
         notices: list[Notice] = []

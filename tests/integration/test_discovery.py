@@ -116,6 +116,7 @@ def test_a_node_on_the_local_network_is_found_and_says_good_bye() -> None:
     assert [c for c in discover(*asked)["clusters"] if c["cluster_id"] == "c-test"] == []
 
 
+@pytest.mark.journey
 def test_who_was_made_a_voter_says_so(tmp_path: Path) -> None:
     """Whoever listens hears of it without asking; whoever asks later is told the new role."""
     home = Home.below(tmp_path / "one")

@@ -311,6 +311,7 @@ def test_a_node_made_voter_gets_what_voters_have(tmp_path: Path) -> None:
     asyncio.run(journey())
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize(
     "seconds",
     [90, pytest.param(600, marks=[pytest.mark.full, pytest.mark.timeout(720)])],
@@ -348,6 +349,7 @@ def _leaf(node: EnrolledNode) -> str:
     return describe(node.enrolment.secrets.node_certificate.read_text()).sha256
 
 
+@pytest.mark.journey
 def test_the_node_authority_is_replaced_under_live_agents(tmp_path: Path) -> None:
     """Both roots are trusted, then the new one is used, then the old one is worth nothing."""
 

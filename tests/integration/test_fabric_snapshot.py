@@ -26,6 +26,7 @@ from tests.fakes.fabric_units import FabricUnits, play
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.journey
 def test_a_stream_comes_back_with_its_sequences_into_a_lost_store(tmp_path: Path) -> None:
     """Damage is refused before anything is deleted, and so is what exists already."""
     units = FabricUnits(tmp_path / "cluster", nodes=1, voters=1)
@@ -68,6 +69,7 @@ def test_a_stream_comes_back_with_its_sequences_into_a_lost_store(tmp_path: Path
     play(units, scenario)
 
 
+@pytest.mark.journey
 def test_an_unclustered_store_is_refused_and_moved_by_snapshot(tmp_path: Path) -> None:
     """Started clustered, JetStream would delete it; the way leads through a file."""
     units = FabricUnits(tmp_path / "cluster", nodes=1, voters=1)

@@ -21,12 +21,11 @@ from tests.chaos.matrix import (
     Outcome,
     cells,
     chosen,
-    head,
     play,
-    shard_of,
 )
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.verdict import Verdict, judge, judge_at_the_end
+from tests.shards import head, in_words
 
 pytestmark = [pytest.mark.integration, pytest.mark.netns]
 FULL = "BZZZ_TEST_FULL" in os.environ
@@ -39,7 +38,7 @@ def cluster(
 ) -> Iterator[ChaosCluster]:
     """Three voters, each on a disk of its own that can be filled, and an edge."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
-    which = "all" if FULL else f"commit {head()[:8]}, shard {shard_of(head())} of {SHARDS}"
+    which = "all" if FULL else in_words(head(), SHARDS)
     with capture.global_and_fixture_disabled():
         print(f"\nfault matrix: {len(CELLS)} of {len(cells())} cells ({which})")  # noqa: T201
     with ChaosCluster(tmp_path_factory.mktemp("chaos"), nodes=4, small_disks=3) as cluster:

@@ -109,6 +109,7 @@ def test_a_fabric_ends_in_time_and_with_it_whoever_uses_it(cluster: BrokerCluste
     asyncio.run(scenario())
 
 
+@pytest.mark.journey
 def test_a_full_socket_holds_nobody(cluster: BrokerCluster) -> None:
     """Limits of time and cancellations are kept where the library waits for room without an end."""
 
@@ -129,6 +130,7 @@ def test_a_full_socket_holds_nobody(cluster: BrokerCluster) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.journey
 def test_publishers_go_on_elsewhere_once_the_frozen_broker_is_given_up(
     cluster: BrokerCluster,
 ) -> None:

@@ -109,6 +109,7 @@ async def write(lane: FencedLane, count: int) -> dict[bytes, object]:
     return told
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
 def test_losing_the_streams_leader_loses_and_doubles_nothing(
     healthy: BrokerCluster, what: signal.Signals

@@ -32,6 +32,7 @@ async def history(agent: RunningAgent) -> str:
     return said.decode()
 
 
+@pytest.mark.journey
 def test_history_names_every_leader_that_was_killed() -> None:
     async def play() -> None:
         clock = SystemClock()

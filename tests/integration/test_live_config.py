@@ -122,6 +122,7 @@ async def all_nodes(agents: tuple[RunningAgent, ...]) -> None:
         await until(lambda agent=agent: is_so(agent, SHARED, 1_000))  # type: ignore[misc]
 
 
+@pytest.mark.journey
 def test_what_waits_for_a_restart_holds_up_no_revocation(tmp_path: Path) -> None:
     """The agent says "restart needed"; its broker goes on taking who belongs to the cluster."""
     (ports,) = free_ports(1)
@@ -172,6 +173,7 @@ def another(pid: Path, before: int) -> bool:
     return text.isdigit() and int(text) != before
 
 
+@pytest.mark.journey
 def test_a_second_agent_on_a_nodes_data_is_refused(tmp_path: Path) -> None:
     """With other ports it would not be in the way, but it would be the same voter."""
     (ports,) = free_ports(1)
@@ -194,6 +196,7 @@ def test_a_second_agent_on_a_nodes_data_is_refused(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.journey
 def test_an_operator_changes_one_node_and_then_all(tmp_path: Path) -> None:
     """Four agents are three voters and an edge."""
 

@@ -35,6 +35,7 @@ def mark(agent: RunningAgent) -> Path:
     return SecretsDirectory(agent.files.directory / "secrets").voted
 
 
+@pytest.mark.journey
 def test_a_voter_without_its_data_abstains_until_leadership_moves(tmp_path: Path) -> None:
     """Its mark lies beside its key. A resignation is enough for it to vote again."""
 

@@ -60,6 +60,7 @@ async def upgraded_one_by_one(cluster: MixedCluster) -> None:
     await cluster.agreed(all_well)
 
 
+@pytest.mark.journey
 def test_a_cluster_is_upgraded_node_by_node(cluster: MixedCluster) -> None:
     """At every step all agree on one serving leader and see each other alive."""
     asyncio.run(upgraded_one_by_one(cluster))
@@ -89,6 +90,7 @@ async def lost_leader_of_either_release(cluster: MixedCluster) -> None:
     raise AssertionError("one of the releases never led")
 
 
+@pytest.mark.journey
 def test_each_release_follows_a_leader_of_the_other(cluster: MixedCluster) -> None:
     """Leaders are killed until both releases have led; a killed one comes back as the other."""
     asyncio.run(lost_leader_of_either_release(cluster))

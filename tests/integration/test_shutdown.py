@@ -229,6 +229,7 @@ def test_a_frozen_broker_is_killed_in_the_end(node: Node) -> None:
     assert node.leftovers() == []
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize("kind", ["task", "thread"])
 def test_a_component_that_hangs_is_forced_and_the_process_goes(node: Node, kind: str) -> None:
     node.start("tests.fakes.stubborn_agent", kind)
@@ -241,6 +242,7 @@ def test_a_component_that_hangs_is_forced_and_the_process_goes(node: Node, kind:
     assert set(results.values()) == {"ok"}, "the others ended as if nothing were"
 
 
+@pytest.mark.journey
 def test_an_agent_that_is_sick_ends_in_order_and_says_why(node: Node) -> None:
     note = node.files.directory / "data" / "health-stop"
     node.start("tests.fakes.stubborn_agent", "sick")

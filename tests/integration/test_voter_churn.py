@@ -64,6 +64,7 @@ def votes(agent: Agent, name: str, *, wanted: bool) -> Callable[[], bool]:
     return lambda: (nodes(agent).get(name) or {}).get("voter") is wanted
 
 
+@pytest.mark.journey
 def test_a_voter_is_demoted_and_promoted_twice_within_seconds(tmp_path: Path) -> None:
     """Whoever stays is demoted first, as two members have one voter; each leave is called off."""
     with demo(tmp_path / "state", 3) as (_, agents):

@@ -57,6 +57,7 @@ async def choose_stop(cluster: DemoCluster, agent: RunningAgent) -> None:
     await until(agent, "/v1/leader", lambda _, told: bool(told and told["serving"]))
 
 
+@pytest.mark.journey
 def test_agents_refuse_or_answer_as_chosen_until_a_leader_is_back(tmp_path: Path) -> None:
     """Three voters and an edge; one voter says stop, the edge says read-only."""
 

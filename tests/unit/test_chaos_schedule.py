@@ -8,8 +8,9 @@ from typing import get_args
 import pytest
 
 from tests.chaos.faults import Kind
-from tests.chaos.matrix import SHARDS, Cell, cells, chosen, shard_of
+from tests.chaos.matrix import SHARDS, Cell, cells, chosen
 from tests.chaos.schedule import HOLD_S, Step, steps
+from tests.shards import shard_of
 
 
 def plan(seed: int, *, edges: bool = True) -> list[Step]:
@@ -41,7 +42,7 @@ COMMITS = [f"{number:040x}"[-8:] + "0" * 32 for number in range(SHARDS)]
 
 def test_all_shards_together_are_the_whole_matrix() -> None:
     """Nothing is left out for good: another commit plays it."""
-    assert {shard_of(commit) for commit in COMMITS} == set(range(SHARDS))
+    assert {shard_of(commit, SHARDS) for commit in COMMITS} == set(range(SHARDS))
     played = {cell.name for commit in COMMITS for cell in chosen(commit)}
     assert played == {cell.name for cell in cells()}
 
