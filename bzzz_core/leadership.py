@@ -41,12 +41,13 @@ from bzzz_core.fabric.layout import LEADER_SUBJECT
 from bzzz_core.fabric.nats import NatsFabric
 from bzzz_core.fabric.records import NatsRecords
 from bzzz_core.leading import LeadersLog
-from bzzz_core.model import ClusterId, FencingToken, NodeId, Revision, VoterSet
+from bzzz_core.model import ClusterId, FencingToken, NodeId, Revision, Term, VoterSet
 from bzzz_core.ports import Clock, Message, Record, Signer
 from bzzz_core.telemetry import logs
 from bzzz_core.trust.secrets_directory import SecretsDirectory
 
 VOTERS_QUESTION: Final = "voters"
+_UNKNOWN: Final = Term(0)
 _RETRY_MS: Final = 200
 _DOUBT_MS: Final = 2_000
 _WAIT_MS: Final = 500
@@ -150,7 +151,7 @@ class Leadership:
         if self._election is not None:
             return self._election.view()
         view = self._observer.view(self._clock.now_ms())
-        return None if self._config.me.voter and view.leader is None else view
+        return None if self._config.me.voter and not view.term else view
 
     def token(self) -> FencingToken | None:
         """Return the token for a write made now, or None if this node does not lead and serve."""
@@ -191,7 +192,7 @@ class Leadership:
         before = self.view()
         self._observer.hear(proof, self._clock.now_ms())
         after = self.view()
-        if before and after and (before.leader, before.term) != (after.leader, after.term):
+        if after and (before is None or (before.leader, before.term) != (after.leader, after.term)):
             self.since_at = utc_now()
 
     def reconfigure(self, config: AgentConfig) -> None:
@@ -287,7 +288,7 @@ class Leadership:
                 for task in (writes, election, changed):
                     task.cancel()
         finally:
-            self._observer = self._observe(self._voters)
+            self._observer = self._observe(self._voters, term=self._election.view().term)
             self._election = self._writes = None
 
     async def _until_changed(self, voters: VoterSet) -> None:
@@ -349,7 +350,7 @@ class Leadership:
         )
         return ElectionService(around)
 
-    def _observe(self, voters: VoterSet) -> LeadershipObserver:
+    def _observe(self, voters: VoterSet, *, term: Term = _UNKNOWN) -> LeadershipObserver:
         return LeadershipObserver(
             me=self._me,
             cluster=ClusterId(self._config.cluster.id),
@@ -357,6 +358,7 @@ class Leadership:
             signer=self._signer,
             silence_ms=self._config.cluster.roster.suspect_ms,
             now_ms=self._clock.now_ms(),
+            term=term,
             tell=self.clerk.note_leadership,
         )
 

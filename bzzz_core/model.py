@@ -87,6 +87,16 @@ class VoterSet(msgspec.Struct, frozen=True):
         return sha.digest()
 
 
+def voter_count(hosts: int) -> int:
+    """Return how many of `hosts` nodes vote: 1, 3 or 5, never an even number (ARCHITECTURE 10).
+
+    Two voters would lose their majority with either one; more than five only slow every write.
+    """
+    if hosts < 3:  # noqa: PLR2004
+        return 1
+    return 3 if hosts < 5 else 5  # noqa: PLR2004
+
+
 class FencingToken(msgspec.Struct, frozen=True):
     """What a leader-only write carries and the store checks: the place of the `_term` record."""
 

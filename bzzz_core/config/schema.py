@@ -145,13 +145,3 @@ def resolve(
         services=ServicesConfig(broker="unit", profile=spec.services.profile),
         cluster=ClusterConfig(**spec.cluster.model_dump(), id=cluster_id, nodes=nodes),
     )
-
-
-def voter_count(hosts: int) -> int:
-    """Return how many of `hosts` nodes vote: 1, 3 or 5, never an even number (ARCHITECTURE 10).
-
-    Two voters would lose their majority with either one; more than five only slow every write.
-    """
-    if hosts < 3:  # noqa: PLR2004
-        return 1
-    return 3 if hosts < 5 else 5  # noqa: PLR2004

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bzzz_core.config.schema import AgentConfig, voter_count
+from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import (
     BehindForwarding,
@@ -35,6 +35,7 @@ from bzzz_core.config.sections import (
 from bzzz_core.config.sources import dump_own
 from bzzz_core.demo.doors import Door
 from bzzz_core.errors import ConfigError
+from bzzz_core.model import voter_count
 from bzzz_core.trust import private_files
 from bzzz_core.trust.ca import Authority
 from bzzz_core.trust.certificate import requested_key_sha256

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bzzz_core.config.schema import ClusterSpec, HostSpec, resolve, voter_count
+from bzzz_core.config.schema import ClusterSpec, HostSpec, resolve
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.config.sources import dump_own
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.host import Enrolled, HostFacts, Python
 from bzzz_core.errors import TrustError
+from bzzz_core.model import voter_count
 from bzzz_core.trust.certificate import requested_key_sha256
 
 PYTHON_OLDEST: Final = (3, 11)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from bzzz_core.config.schema import ClusterSpec, HostSpec, voter_count
+from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, Listener
@@ -26,6 +26,7 @@ from bzzz_core.deploy.goal import (
     python_fault,
 )
 from bzzz_core.deploy.release import ARCHES, GLIBC_OLDEST
+from bzzz_core.model import voter_count
 
 INODES_MIN: Final = 20_000
 """A release has about 2,000 files with its compiled ones; three are kept, and some room."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 from bzzz_core.election.history import Leadership, decode_leadership
 from bzzz_core.election.machine import View
@@ -23,6 +24,8 @@ from bzzz_core.election.wire import Wire, stream_of
 from bzzz_core.errors import IntegrityError
 from bzzz_core.model import ClusterId, NodeId, Revision, Term, VoterSet
 from bzzz_core.ports import Signer
+
+_NONE: Final = Term(0)
 
 
 class LeadershipObserver:
@@ -37,9 +40,13 @@ class LeadershipObserver:
         signer: Signer,
         silence_ms: int,
         now_ms: int,
+        term: Term = _NONE,
         tell: Callable[[Leadership], None] = lambda _leadership: None,
     ) -> None:
-        """Know nobody yet; `tell` is told of leaderships, in order and once per term."""
+        """Know nobody yet, but perhaps the newest term that this node took part in.
+
+        `tell` is told of leaderships, in order and once per term.
+        """
         self._me = me
         self._cluster = cluster
         self._voters = voters
@@ -47,7 +54,7 @@ class LeadershipObserver:
         self._silence_ms = silence_ms
         self._tell = tell
         self._leader: NodeId | None = None
-        self._term = Term(0)
+        self._term = term
         self._sequence = Revision(0)
         self._served = Revision(0)
         self._number = 0

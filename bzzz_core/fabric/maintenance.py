@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bzzz_core.config.schema import AgentConfig, voter_count
+from bzzz_core.config.schema import AgentConfig
 from bzzz_core.errors import QuorumUnavailable, RequestInvalid
 from bzzz_core.fabric import snapshot_file
 from bzzz_core.fabric.layout import CONTROL_STREAM
@@ -16,6 +16,7 @@ from bzzz_core.fabric.offline import unclustered
 from bzzz_core.fabric.operations import system_account
 from bzzz_core.fabric.snapshot import Saved, refuse_used, restore, save_all
 from bzzz_core.fabric.streams import stream_keeper
+from bzzz_core.model import voter_count
 from bzzz_core.ports import Clock
 
 _REPLICAS_MAX = 3

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from bzzz_core.config.schema import AgentConfig, voter_count
+from bzzz_core.config.schema import AgentConfig
 from bzzz_core.election import voters as voters_record
 from bzzz_core.election.voters import VOTERS_KEY
 from bzzz_core.errors import (
@@ -30,7 +30,7 @@ from bzzz_core.fabric.operations import SystemAccount, system_account
 from bzzz_core.fabric.records import NatsRecords
 from bzzz_core.fabric.store import node_of
 from bzzz_core.fabric.streams import StreamKeeper, stream_keeper
-from bzzz_core.model import NodeId, VoterSet
+from bzzz_core.model import NodeId, VoterSet, voter_count
 from bzzz_core.ports import Clock, Guard
 
 LEADER_MS_MAX: Final = 20_000

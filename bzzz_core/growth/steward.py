@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from bzzz_core.config.schema import AgentConfig, voter_count
+from bzzz_core.config.schema import AgentConfig
 from bzzz_core.enrolment.registry import Registry
 from bzzz_core.errors import BzzzError
 from bzzz_core.fabric.layout import CONTROL_STREAM
@@ -40,7 +40,7 @@ from bzzz_core.growth.machine import (
     Wait,
     next_step,
 )
-from bzzz_core.model import NodeId, Voter, VoterSet
+from bzzz_core.model import NodeId, Voter, VoterSet, voter_count
 from bzzz_core.ports import Clock
 from bzzz_core.telemetry import logs
 

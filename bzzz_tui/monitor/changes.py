@@ -8,14 +8,14 @@ Rules: pure; who asks and where is `screens.monitor.changing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
 from bzzz_core.api.documents import MemberStatus
 from bzzz_core.errors import ConfigError
-from bzzz_core.model import MemberState
+from bzzz_core.model import MemberState, voter_count
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _BY: Final = "monitor"
@@ -83,14 +83,11 @@ def log_level(member: MemberStatus, level: str) -> Change:
     )
 
 
-def drain(member: MemberStatus) -> Change:
-    """Let one node leave in order."""
+def drain(member: MemberStatus, nodes: int) -> Change:
+    """Let one node leave in order; `nodes` belong to the cluster now, this one included."""
     return Change(
         title="Drain",
-        question=(
-            f"{member.name} leaves the cluster in order.",
-            "A voter is replaced first; until then it goes on.",
-        ),
+        question=(f"{member.name} leaves the cluster in order.", *_price(member, nodes)),
         yes="let it leave",
         method="POST",
         path="/v1/leave",
@@ -99,6 +96,18 @@ def drain(member: MemberStatus) -> Change:
         host=member.name,
         destroys=member.name,
     )
+
+
+def _price(member: MemberStatus, nodes: int) -> tuple[str, ...]:
+    """Return what it means for the others that a node leaves."""
+    if not member.voter:
+        return ()
+    before, after = voter_count(nodes), voter_count(nodes - 1)
+    if after == before:
+        return ("A voter is replaced first; until then it goes on.",)
+    if after == 1:
+        return ("One voter will be left: the cluster stands and falls with it.",)
+    return (f"{after} voters will be left, of which {after // 2} may be lost.",)
 
 
 def undrain(member: MemberStatus) -> Change:
@@ -160,11 +169,3 @@ def resume(cluster: str) -> Change:
         body={"by": _BY},
         done=f"{cluster} works again",
     )
-
-
-OF_NODE: Final[Mapping[str, Callable[[MemberStatus], Change]]] = {
-    "drain": drain,
-    "undrain": undrain,
-    "remove": remove,
-}
-"""Changes of the node under the cursor that need to know nothing else."""

@@ -58,7 +58,8 @@ class ChangesHere(MonitorView):
 
     def action_drain(self) -> None:
         """Let the node leave in order."""
-        confirm(self, changes.drain(self.member()))
+        nodes = len(self.session.store.order)
+        confirm(self, changes.drain(self.member(), nodes))
 
     def action_undrain(self) -> None:
         """Call the leaving of the node off."""

@@ -22,10 +22,9 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from bzzz_core.api.documents import Status
-from bzzz_core.config.schema import voter_count
 from bzzz_core.demo.layout import ClusterFiles, lay_out
 from bzzz_core.enrolled import voter_set
-from bzzz_core.model import VoterSet
+from bzzz_core.model import VoterSet, voter_count
 from tests.chaos.final_log import FinalLog, read_log
 from tests.chaos.history import HISTORIES, Event, HistoryTail, HistoryWriter, read_history
 from tests.chaos.host import ROOT, ChaosHost

@@ -64,6 +64,12 @@ def votes(agent: Agent, name: str, *, wanted: bool) -> Callable[[], bool]:
     return lambda: (nodes(agent).get(name) or {}).get("voter") is wanted
 
 
+def led_anew(agent: Agent, term: int) -> dict[str, Any] | None:
+    """Return the status of an agent that follows a leader of a later term."""
+    view = status(agent) or {}
+    return view if view.get("leader") and view["term"] > term else None
+
+
 @pytest.mark.journey
 def test_a_voter_is_demoted_and_promoted_twice_within_seconds(tmp_path: Path) -> None:
     """Whoever stays is demoted first, as two members have one voter; each leave is called off."""
@@ -84,7 +90,11 @@ def test_a_voter_is_demoted_and_promoted_twice_within_seconds(tmp_path: Path) ->
         wait(lambda: at_rest(agents, 3), SETTLED_S_MAX)
         assert all(node["state"] == "member" and node["voter"] for node in nodes(second).values())
         wait(lambda: all((status(agent) or {}).get("leader") for agent in agents), STEP_S_MAX)
+        before = status(second)
+        assert before is not None
         insist(second, "POST")
+        view = wait(lambda: led_anew(second, before["term"]), STEP_S_MAX)
+        assert view["leader_since_at"] > before["at"], "it counts from the term before"
         rest = [agent for agent in agents if agent is not second]
         wait(lambda: nodes(rest[0])[second["name"]]["state"] == "left", SETTLED_S_MAX)
         wait(lambda: at_rest(rest, 1), SETTLED_S_MAX)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bzzz_core.config.schema import voter_count
 from bzzz_core.growth.machine import (
     Commit,
     Demote,
@@ -32,7 +31,7 @@ from bzzz_core.growth.machine import (
     next_step,
     wanted_replicas,
 )
-from bzzz_core.model import NodeId
+from bzzz_core.model import NodeId, voter_count
 
 REPLACE_AFTER_MS = 100
 STEPS_MAX = 400

@@ -7,12 +7,14 @@ import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, profile_path, save_profile
 from bzzz_core.errors import ConfigError, RequestTimeout
 from bzzz_core.model import MemberState
+from bzzz_tui.monitor.changes import drain
 from bzzz_tui.monitor.opened import Opened
 from bzzz_tui.monitor.views import VIEWS
 from bzzz_tui.widgets.prompt import Prompt, PromptInput
@@ -389,6 +391,20 @@ def test_each_change_asks_for_its_operation(  # noqa: PLR0917  parameters
         assert (asked[0], asked[1], asked[3]) == (method, path, host)
 
     drive(writing, body)
+
+
+@pytest.mark.parametrize(
+    ("voter", "nodes", "said"),
+    [
+        (True, 3, "One voter will be left: the cluster stands and falls with it."),
+        (True, 4, "A voter is replaced first; until then it goes on."),
+        (True, 5, "3 voters will be left, of which 1 may be lost."),
+        (False, 6, ""),
+    ],
+)
+def test_a_drain_says_what_it_costs_the_others(voter: bool, nodes: int, said: str) -> None:  # noqa: FBT001
+    leaving = msgspec.structs.replace(statuses.member(1), voter=voter)
+    assert " ".join(drain(leaving, nodes).question[1:]) == said
 
 
 def test_in_production_what_destroys_wants_the_typed_name(writing: BzzzApp, feed: HandFeed) -> None:

@@ -6,12 +6,13 @@ import pytest
 import yaml
 
 from bzzz_core.config.leaf import catalogue
-from bzzz_core.config.schema import AgentConfig, ClusterSpec, resolve, voter_count
+from bzzz_core.config.schema import AgentConfig, ClusterSpec, resolve
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.secrets import resolve as resolve_secret
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.config.sources import dump, dump_own, load_agent_config, load_answers
 from bzzz_core.errors import ConfigError, SecretError
+from bzzz_core.model import voter_count
 
 ANSWERS = """\
 version: 1

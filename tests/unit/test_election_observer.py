@@ -29,7 +29,7 @@ SILENCE_MS = 3_000
 
 
 def observer(
-    tell: Callable[[Leadership], None] = lambda _leadership: None,
+    tell: Callable[[Leadership], None] = lambda _leadership: None, *, term: int = 0
 ) -> LeadershipObserver:
     return LeadershipObserver(
         me=EDGE.node_id,
@@ -38,6 +38,7 @@ def observer(
         signer=EDGE,
         silence_ms=SILENCE_MS,
         now_ms=0,
+        term=Term(term),
         tell=tell,
     )
 
@@ -72,6 +73,15 @@ def test_silence_ends_the_belief_but_not_the_memory() -> None:
     edge.hear(sealed(heartbeat()), 100)
     view = edge.view(100 + SILENCE_MS)
     assert (view.leader, view.served, view.term) == (None, 0, 1)
+
+
+def test_who_voted_until_now_remembers_the_term_but_believes_nobody() -> None:
+    edge = observer(term=3)
+    assert (edge.view(0).leader, edge.view(0).term) == (None, 3)
+    edge.hear(sealed(heartbeat(term=2)), 10)
+    assert edge.view(20).leader is None
+    edge.hear(sealed(heartbeat(term=3)), 30)
+    assert edge.view(40).leader == KEYS[0].node_id
 
 
 def test_an_old_heartbeat_does_not_refresh() -> None:
