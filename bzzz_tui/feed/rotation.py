@@ -23,10 +23,10 @@ an exception here. Closing is not waited for, because a host that is gone does n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bzzz_core.api.event_documents import Bye
 from bzzz_core.api.event_position import Position
@@ -43,6 +43,7 @@ from bzzz_core.ports import Clock
 from bzzz_tui.feed.source import Source
 from bzzz_tui.feed_events import FeedEvent, Heard, Link, LinkPhase, Snapshot
 
+T = TypeVar("T")
 _CALL_MS_MAX: Final = 20_000
 """For what an operator asked for: the slowest operation waits for a leader that hands over."""
 _BACKOFF_MS: Final = (500, 1_000, 2_000, 4_000, 8_000)
@@ -50,6 +51,7 @@ _BEAT_MS_MIN: Final = 500
 _BEAT_MS_MAX: Final = 30_000
 _EVERY_MS_MAX: Final = 60_000
 """What an agent grants (`docs/formats/events.md`)."""
+_LOOKS: Final = 4
 _AT_ONCE_MS: Final = 1_000
 """Agents look at themselves once a second."""
 POLLED: Final = "asked again and again: its agent tells no events"
@@ -169,8 +171,7 @@ class Rotation:
         """Ask a host once and emit what came of it; return whether it answered."""
         limit_ms = self._pace.answer_ms if source.prompt else self._pace.connect_ms
         try:
-            async with asyncio.timeout(limit_ms / 1_000):
-                status = await source.fetch()
+            status = await _in_time(source.fetch(), limit_ms)
         except TimeoutError:
             self._give_up(source, closing, f"{source.name}: no answer within {limit_ms} ms")
             return False
@@ -212,8 +213,7 @@ class Rotation:
         async with aclosing(source.follow(asked)) as messages:
             while True:
                 try:
-                    async with asyncio.timeout(limit_ms / 1_000):
-                        message = await anext(messages, None)
+                    message = await _in_time(anext(messages, None), limit_ms)
                 except TimeoutError as exc:
                     raise TransportError(f"{source.name}: no answer within {limit_ms} ms") from exc
                 limit_ms = pace.beat_ms + pace.answer_ms
@@ -277,3 +277,26 @@ class Rotation:
         if link != self._said:
             self._said = link
             self._emit(link)
+
+
+async def _in_time(answer: Awaitable[T], limit_ms: int) -> T:
+    """Return the answer if it comes within the limit, not counting time in which we slept.
+
+    A shell that has the terminal, Ctrl+Z and a closed lid stop this program: what the host said
+    meanwhile is there and unread. So the limit is waited for in parts, and a part that took longer
+    than it should counts once.
+
+    Raises:
+        TimeoutError: It did not come.
+    """
+    waiting = asyncio.ensure_future(answer)
+    try:
+        for _ in range(_LOOKS):
+            await asyncio.wait({waiting}, timeout=limit_ms / _LOOKS / 1_000)
+            if waiting.done():
+                return waiting.result()
+    finally:
+        if not waiting.done():
+            waiting.cancel()
+            await asyncio.wait({waiting})
+    raise TimeoutError

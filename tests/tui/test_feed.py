@@ -93,6 +93,19 @@ def test_a_paused_host_is_left_for_the_next_within_its_deadline(tmp_path: Path) 
     watching(tmp_path, body)
 
 
+def test_a_host_is_not_blamed_for_the_time_in_which_the_monitor_slept(tmp_path: Path) -> None:
+    """As while a shell has the terminal: nothing is read, and then all of it is there."""
+
+    async def body(_servers: list[StatusServer], watcher: Watcher, _feed: Rotation) -> None:
+        await watcher.until(heard(Beat))
+        watcher.events.clear()
+        time.sleep(2 * FAST.answer_ms / 1_000)  # noqa: ASYNC251  to hold up the loop is the point
+        await watcher.until(heard(Beat))
+        assert not any(isinstance(event, Link) for event in watcher.events)
+
+    watching(tmp_path, body)
+
+
 def test_when_nobody_answers_the_feed_says_until_when_it_waits_and_comes_back(
     tmp_path: Path,
 ) -> None:
