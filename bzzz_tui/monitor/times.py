@@ -26,6 +26,17 @@ def moment(at: str | None, *, today: str | None = None) -> str:
     return f"{then:%H:%M:%S}" if same else f"{then:%m-%d %H:%M:%S}"
 
 
+def time_of_day(at: str | None, *, today: str) -> str:
+    """Return `14:03:21`, or `11-20` if that was another day than that of `today`; empty: no time.
+
+    For lists of what happened, where times are nearly always of today and take eight columns.
+    """
+    then, now = instant(at), instant(today)
+    if then is None:
+        return ""
+    return f"{then:%H:%M:%S}" if now and then.date() == now.date() else f"{then:%m-%d}"
+
+
 def seconds_between(begin: str | None, end: str | None) -> float | None:
     """Return the seconds from one instant to another; None if either is not known."""
     first, last = instant(begin), instant(end)

@@ -56,7 +56,8 @@ def test_overview_after_the_leader_died(
     size: tuple[int, int],
 ) -> None:
     """The old leader is dead, a new one leads in a higher term."""
-    after = statuses.with_state(statuses.status(leader=3, term=43), 2, MemberState.DEAD)
+    new = statuses.status(leader=3, term=43, since_at="2026-11-21T11:59:59.000Z")
+    after = statuses.with_state(new, 2, MemberState.DEAD)
     app = overview_app(snapshot(statuses.status(), clock), snapshot(after, clock), connected(clock))
     assert snap_compare(app, terminal_size=size, run_before=fed)
 
