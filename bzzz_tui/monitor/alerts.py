@@ -129,6 +129,7 @@ ALERTS: Final[TableSpec[AlertDocument]] = TableSpec(
     fields=FIELDS,
     rows=_rows,
     order=order,
+    known=told,
     version=hash,
     cells=cells_of(CELLS),
     describe=describe,

@@ -150,6 +150,7 @@ AUDIT: Final[TableSpec[Entry]] = TableSpec(
     fields=FIELDS,
     rows=lambda store: asked(store, VIEW).rows,
     order=lambda store: asked(store, VIEW).order,
+    known=lambda store: asked(store, VIEW).head is not None,
     version=lambda entry: hash(entry.hash),
     cells=cells_of(
         {

@@ -114,6 +114,7 @@ CHECKS: Final[TableSpec[CheckDocument]] = TableSpec(
     fields=FIELDS,
     rows=_rows,
     order=order,
+    known=told,
     version=hash,
     cells=cells_of(CELLS),
     describe=describe,

@@ -238,6 +238,7 @@ ELECTION: Final[TableSpec[Story]] = TableSpec(
     fields=FIELDS,
     rows=_rows,
     order=lambda store: asked(store, VIEW).order,
+    known=lambda store: asked(store, VIEW).head is not None,
     version=lambda story: hash((story.document.ended_at, story.now if story.lasts else "")),
     cells=cells_of(CELLS),
     describe=describe,

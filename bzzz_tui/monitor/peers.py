@@ -282,6 +282,7 @@ PEERS: Final[TableSpec[Peer]] = TableSpec(
     fields=FIELDS,
     rows=lambda store: asked(store, VIEW).rows,
     order=lambda store: asked(store, VIEW).order,
+    known=lambda store: asked(store, VIEW).head is not None,
     version=lambda peer: peer.version,
     cells=cells,
     describe=describe,

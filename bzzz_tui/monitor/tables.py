@@ -61,12 +61,19 @@ class TableSpec(Generic[R]):
     name: Callable[[R], str]
     """What operators call it."""
     empty: str = "nothing yet"
+    known: Callable[[Store], bool] = lambda store: store.head is not None
+    """Whether it is known how many rows there are: none that are known is not the same."""
     hidden: frozenset[str] = frozenset()
     """Keys of columns that are not shown unless asked for."""
 
     def counted(self, count: int) -> str:
         """Return a number of rows in words."""
         return f"{count} {self.noun if count == 1 else self.plural or self.noun + 's'}"
+
+    @property
+    def unknown(self) -> str:
+        """Return what to say instead of a number while it is not known."""
+        return f"{self.plural or self.noun + 's'} not known"
 
     def field(self, key: str) -> Field[R] | None:
         """Return the field of a key or alias."""
@@ -231,8 +238,11 @@ def as_text(  # noqa: PLR0917  the four that `--plain` gives every view
         lines.append([text_of(cell).strip() for cell in cells])
     widths = [max(len(line[n]) for line in lines) for n in range(len(wanted))]
     made = [_aligned(line, widths, wanted) for line in lines]
+    if not spec.known(store):
+        return [*made, "", spec.unknown]
     count = f"{len(ids)} of {spec.counted(arrangement.total)}"
-    return [*made, "", count if ids else f"{count}: {spec.empty}"]
+    # Where there are some, but none that the filter matches, the view is not empty.
+    return [*made, "", count if arrangement.total else f"{count}: {spec.empty}"]
 
 
 def _aligned(words: Sequence[str], widths: Sequence[int], wanted: Sequence[Column]) -> str:

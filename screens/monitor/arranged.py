@@ -156,8 +156,11 @@ class ArrangedView(MonitorView):
         if state.filter:
             short = state.filter[:_FILTER_SHOWN]
             parts += [("/", Tone.MUTED), (clean(short), Tone.INFO), ("  ", Tone.PLAIN)]
-            parts.append((f"{len(arrangement.shown)} of ", Tone.PLAIN))
-        parts.append((self.SPEC.counted(arrangement.total), Tone.PLAIN))
+        if not self.SPEC.known(self.session.store):
+            parts.append((self.SPEC.unknown, Tone.MUTED))
+        else:
+            matched = f"{len(arrangement.shown)} of " if state.filter else ""
+            parts.append((matched + self.SPEC.counted(arrangement.total), Tone.PLAIN))
         if state.marks:
             parts.append((f"  {len(state.marks)} marked", Tone.ACCENT))
         if state.first:

@@ -221,6 +221,38 @@ def test_while_an_answer_is_slow_the_view_works_and_can_be_left(
     drive(app, body)
 
 
+@pytest.mark.parametrize(
+    ("view", "plural", "count"), [("election", "leaderships", 2), ("audit", "entries", 3)]
+)
+def test_rows_are_counted_once_it_is_known_how_many_there_are(
+    view_app: Make, feed: HandFeed, view: str, plural: str, count: int
+) -> None:
+    cluster_of(feed).hold = asyncio.Event()
+    app = view_app(view)
+
+    async def body(pilot: Pilot[int]) -> None:
+        assert f"{plural} not known" in shown_lines(app)[1]
+        assert "0" not in shown_lines(app)[1]
+        cluster_of(feed).hold.set()  # type: ignore[union-attr]
+        await answered(pilot)
+        assert f"{count} {plural}" in shown_lines(app)[1]
+
+    drive(app, body)
+
+
+def test_a_question_that_was_never_answered_leaves_the_number_unknown(
+    view_app: Make, feed: HandFeed
+) -> None:
+    cluster_of(feed).answers["/v1/leader"] = PermissionDenied("a viewer may not ask")
+    app = view_app("election")
+
+    async def body(pilot: Pilot[int]) -> None:
+        await until(pilot, lambda: "a viewer may not ask" in shown_lines(app)[1])
+        assert "leaderships not known" in shown_lines(app)[1]
+
+    drive(app, body)
+
+
 def test_nodes_are_there_before_any_voter_has_answered(view_app: Make, feed: HandFeed) -> None:
     cluster_of(feed).hold = asyncio.Event()
     app = view_app("peers")
