@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bzzz_tui.wording import UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """As of when something is shown."""
+
+    age_ms: int = 0
+    """How old the data is; it adds to every silence and every age."""
+    today: str = ""
+    """The answering node's time: a moment of the same day is told without the day."""
 
 
 def instant(at: str | None) -> datetime | None:

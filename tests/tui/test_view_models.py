@@ -46,6 +46,36 @@ def test_a_day_is_only_named_where_it_is_not_today() -> None:
     assert moment("2026-11-21T01:30:00+02:00", today=AT) == "11-20 23:30:00"
 
 
+@pytest.mark.parametrize(
+    ("view", "today", "before"),
+    [
+        ("alerts", "11:58:00", "11-20 23:59:00"),
+        ("checks", "12:00:00", ""),
+        ("audit", "12:00:00", ""),
+        ("election", "08:48:00", "11-20 20:00:00"),
+    ],
+)
+def test_tables_name_the_day_only_where_it_is_not_today(view: str, today: str, before: str) -> None:
+    store, spec = store_with(), view_named(view)
+    assert spec is not None
+    if spec.ask:
+        store.asked[view] = asyncio.run(load(spec.ask)(AskedCluster().call, store))
+    lines = "\n".join(load(spec.text)(store, NOW, "", ASCII))
+    assert today in lines
+    assert "11-21" not in lines
+    assert before in lines
+    tomorrow = statuses.status(at="2026-11-22T00:00:01.000Z")
+    store.apply(asked_cluster.told(1, status=tomorrow))
+    assert f"11-21 {today}" in "\n".join(load(spec.text)(store, NOW, "", ASCII))
+
+
+def test_the_end_of_the_audit_is_told_like_every_other_moment() -> None:
+    store = store_with()
+    ask(audit, AskedCluster(), store)
+    assert "12:00:00" in audit.text(store, NOW, "", ASCII)[0]
+    assert "11-21" not in audit.text(store, NOW, "", ASCII)[0]
+
+
 @pytest.mark.parametrize("said", [None, "", "soon", "9999-99-99", "0001-01-01T00:00:00+23:59"])
 def test_what_is_no_instant_is_not_known(said: str | None) -> None:
     assert instant(said) is None
