@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from bzzz_core.errors import PermissionDenied, RequestTimeout
 from bzzz_core.model import MemberState
+from bzzz_tui.monitor.views import VIEWS
 from bzzz_tui.widgets.prompt import PromptInput
 from bzzz_tui.widgets.toned import Lines
 from bzzz_tui.widgets.top_line import Banner
@@ -46,6 +47,21 @@ async def answered(pilot: Pilot[int]) -> None:
 
 
 # ---- the way
+
+
+@pytest.mark.parametrize("view", [view.name for view in VIEWS if view.place and not view.drilled])
+def test_how_to_learn_the_keys_and_how_to_leave_is_seen_in_80_columns(
+    view_app: Make, view: str
+) -> None:
+    app = view_app(view)
+
+    async def body(pilot: Pilot[int]) -> None:
+        await pilot.pause()
+        hints = shown_lines(app)[-1]
+        assert "? keys" in hints
+        assert "q quit" in hints
+
+    drive(app, body, size=(80, 24))
 
 
 def test_enter_opens_a_node_and_escape_goes_back_to_where_it_was_opened(view_app: Make) -> None:
