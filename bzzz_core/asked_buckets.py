@@ -92,7 +92,7 @@ _answers = msgspec.msgpack.Decoder(_Answer)
 
 
 class Paced:
-    """Asks so few questions at once and a second that the leader drops none of them.
+    """Asks so few questions at once and a second that the leader refuses none of them.
 
     `leader_requests` works on four of one asker at a time, and on a hundred a second; the asker has
     other questions besides.

@@ -10,7 +10,10 @@ and does not wait until the brokers have shut out a node that was revoked. Machi
 join ask no question here; a voter asks for them.
 
 Nobody may take the leader's time from the others: of each asker a few questions wait or are worked
-on at a time, and so many a second; what is over that is dropped and counted, and asked again.
+on at a time, and so many a second. What is over that is refused at once and counted, and asked
+again: silence would look like the want of a leader. Only a flood that refusals cannot keep up with
+is dropped. What must be heard even while everything else hangs, the emergency stop, has a place of
+its own: its own limits, and workers that do nothing else.
 
 A question carries the trace of the request it is put for, and the leader answers under it: what it
 logs and writes meanwhile names the same request.
@@ -50,7 +53,10 @@ Admit = Callable[[NodeId, str], Awaitable[None]]
 """(who asks, the operation)."""
 Settled = Callable[[], Awaitable[None]]
 BODY_BYTES_MAX: Final = 1_001_000
-_WORKING_MAX: Final = 64
+_WAITING_MAX: Final = 64
+_WORKERS: Final = 8
+_WORKERS_OF_OWN_PLACE: Final = 2
+_REFUSALS_WAITING_MAX: Final = 64
 _OF_ONE_ASKER_MAX: Final = 4
 _BURST: Final = 64
 _REFILL_MS: Final = 10
@@ -68,6 +74,41 @@ class _Answer(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Answer)
+
+
+class _Place:
+    """Where questions wait for the leader: how many at a time and a second, of all and of each."""
+
+    def __init__(self, *, workers: int) -> None:
+        """Hold nothing yet; `workers` questions are worked on at a time."""
+        self.workers = workers
+        self.questions: asyncio.Queue[tuple[NodeId, Handler, Message]] = asyncio.Queue(_WAITING_MAX)
+        self._limit = AttemptLimit(burst=_BURST, refill_ms=_REFILL_MS)
+        self._open: Counter[NodeId] = Counter()
+        """Questions of each asker that wait or are worked on."""
+
+    def enter(self, asker: NodeId, handler: Handler, message: Message, now_ms: int) -> None:
+        """Let a question wait; `leave` is called when it is answered.
+
+        Raises:
+            RateLimited: There is no room for it.
+        """
+        if self._open[asker] >= _OF_ONE_ASKER_MAX:
+            raise RateLimited(
+                f"the leader holds {_OF_ONE_ASKER_MAX} questions of this node already; ask again"
+                " when one of them is answered"
+            )
+        if self.questions.full():
+            raise RateLimited(f"{_WAITING_MAX} questions wait for the leader; ask again soon")
+        self._limit.spend(asker, now_ms)
+        self._open[asker] += 1
+        self.questions.put_nowait((asker, handler, message))
+
+    def leave(self, asker: NodeId) -> None:
+        """Count a question as answered."""
+        self._open[asker] -= 1
+        if not self._open[asker]:
+            del self._open[asker]
 
 
 class LeaderRequests:
@@ -101,26 +142,35 @@ class LeaderRequests:
         self._admit = admit
         self._settled = settled
         self._handlers: dict[str, Handler] = {}
-        self._limit = AttemptLimit(burst=_BURST, refill_ms=_REFILL_MS)
-        self._open: Counter[NodeId] = Counter()
-        """Questions of each asker that wait or are worked on."""
-        self._questions: asyncio.Queue[tuple[NodeId, Handler, Message]] = asyncio.Queue(
-            _WORKING_MAX
+        self._common = _Place(workers=_WORKERS)
+        self._own_places: dict[str, _Place] = {}
+        self._refusals: asyncio.Queue[tuple[Message, _Answer]] = asyncio.Queue(
+            _REFUSALS_WAITING_MAX
         )
         self.counters: Counter[str] = Counter()
 
-    def serve(self, operation: str, handler: Handler) -> None:
-        """Let `handler` answer `operation` while this node leads; before `run`."""
+    def serve(self, operation: str, handler: Handler, *, own_place: bool = False) -> None:
+        """Let `handler` answer `operation` while this node leads; before `run`.
+
+        Args:
+            operation: The question's name.
+            handler: Gets who asks and the question's body; returns the answer's.
+            own_place: Whether it is heard and worked on however many other questions hang.
+        """
         assert operation not in self._handlers, f"{operation} is served twice"
         self._handlers[operation] = handler
+        if own_place:
+            self._own_places[operation] = _Place(workers=_WORKERS_OF_OWN_PLACE)
 
     async def run(self) -> None:
         """Hear questions until cancelled; voters only."""
         interest = await self._fabric.subscribe(lead_subject(NodeId("*"), "*"), self._hear)
         try:
             async with asyncio.TaskGroup() as workers:
-                for _ in range(_WORKING_MAX // 8):
-                    workers.create_task(self._work(), name="leader-request")
+                for place in (self._common, *self._own_places.values()):
+                    for _ in range(place.workers):
+                        workers.create_task(self._work(place), name="leader-request")
+                workers.create_task(self._refuse(), name="leader-refusals")
         finally:
             # Where the connection hangs, an end must not: whoever ends us may end it, too.
             with contextlib.suppress(TimeoutError):
@@ -132,6 +182,7 @@ class LeaderRequests:
 
         Raises:
             NotLeader: Nobody served as leader for `timeout_ms`.
+            RateLimited: The leader had no room for it for `timeout_ms`.
             RequestTimeout: No answer in time; the leader may have done it.
             BzzzError: What the leader's handler failed with.
         """
@@ -142,15 +193,14 @@ class LeaderRequests:
         while (left_ms := deadline_ms - self._clock.now_ms()) > 0:
             try:
                 return await self._ask_once(operation, body, min(left_ms, _TRY_MS))
-            except NotLeader as exc:
-                why = exc
             except RequestTimeout:
                 why = RequestTimeout(
                     f"no leader answered {operation} in {timeout_ms / 1000:.0f} s; whether it was"
                     " done is open. `bzzz-agent leader show` says who leads"
                 )
-            except TransportError as exc:
-                why = exc
+            except (NotLeader, TransportError) as exc:
+                # A refusal says nothing about an earlier try that may have been carried out.
+                why = why if isinstance(why, RequestTimeout) else exc
             await self._clock.sleep_ms(_AGAIN_MS)
         raise why
 
@@ -174,23 +224,23 @@ class LeaderRequests:
         handler = self._handlers.get(operation)
         if self._leads() is None or not message.reply:
             return
-        if not self._has_room(NodeId(asker)):
+        place = self._own_places.get(operation, self._common)
+        try:
+            place.enter(
+                NodeId(asker), handler or _unknown(operation), message, self._clock.now_ms()
+            )
+        except RateLimited as exc:
             self.counters["refused"] += 1
+            self._refuse_soon(message, exc)
             return
         if handler is None:
             self.counters["unknown"] += 1
-            handler = _refuse(operation)
-        self._open[NodeId(asker)] += 1
-        self._questions.put_nowait((NodeId(asker), handler, message))
 
-    def _has_room(self, asker: NodeId) -> bool:
-        if self._questions.full() or self._open[asker] >= _OF_ONE_ASKER_MAX:
-            return False
+    def _refuse_soon(self, message: Message, why: RateLimited) -> None:
         try:
-            self._limit.spend(asker, self._clock.now_ms())
-        except RateLimited:
-            return False
-        return True
+            self._refusals.put_nowait((message, _Answer(code=why.code, message=str(why))))
+        except asyncio.QueueFull:
+            self.counters["dropped"] += 1
 
     async def _answer(self, handler: Handler, asker: NodeId, body: bytes) -> bytes:
         """Return the answer or fail, once what was done for it is in the audit for good."""
@@ -199,21 +249,27 @@ class LeaderRequests:
         finally:
             await self._settled()
 
-    async def _work(self) -> None:
+    async def _work(self, place: _Place) -> None:
         while True:
-            asker, handler, message = await self._questions.get()
+            asker, handler, message = await place.questions.get()
             await asyncio.sleep(0)  # A handler that never waits must not hold up the heartbeats.
             try:
                 with tracing.request(trace=message.trace):
                     answer = await self._answer_or_failure(handler, asker, message)
             finally:
-                self._open[asker] -= 1
-                if not self._open[asker]:
-                    del self._open[asker]
-            try:
-                await self._fabric.reply(message, _encoder.encode(answer))
-            except (TransportError, ValueError):  # Gone, or it asked for the answer elsewhere.
-                self.counters["unanswered"] += 1
+                place.leave(asker)
+            await self._reply(message, answer)
+
+    async def _refuse(self) -> None:
+        while True:
+            message, answer = await self._refusals.get()
+            await self._reply(message, answer)
+
+    async def _reply(self, message: Message, answer: _Answer) -> None:
+        try:
+            await self._fabric.reply(message, _encoder.encode(answer))
+        except (TransportError, ValueError):  # Gone, or it asked for the answer elsewhere.
+            self.counters["unanswered"] += 1
 
     async def _answer_or_failure(
         self, handler: Handler, asker: NodeId, message: Message
@@ -231,7 +287,7 @@ class LeaderRequests:
         return answer
 
 
-def _refuse(operation: str) -> Handler:
+def _unknown(operation: str) -> Handler:
     async def answer(_asker: NodeId, _body: bytes) -> bytes:
         raise RequestInvalid(f"the leader does not know {operation[:64]}; it may be older than you")
 

@@ -114,6 +114,8 @@ class Action:
     label: str
     """One or two words for the hint line; empty: not shown there."""
     help: str
+    rank: int = 2
+    """Which labels leave the hint line first where room is short; see `parts.Hint`."""
     show: str = ""
     """How the key is written for people, if not like its first name."""
     ready: bool = True

@@ -16,6 +16,7 @@ from textual.binding import Binding
 
 from bzzz_tui.action_kinds import PERFORMED, Action, Scope
 from bzzz_tui.monitor.actions import MONITOR_ACTIONS
+from bzzz_tui.parts import Hint
 from bzzz_tui.setup_actions import SETUP_ACTIONS
 
 __all__ = ["ACTIONS", "Action", "Scope", "action", "bindings", "hints", "of"]
@@ -55,10 +56,10 @@ def of(*scopes: Scope) -> list[Action]:
     return [action for action in ACTIONS if action.scope in scopes]
 
 
-def hints(*scopes: Scope) -> list[tuple[str, str]]:
-    """Return (key, label) pairs for the hint line; the first scope's come first."""
+def hints(*scopes: Scope) -> list[Hint]:
+    """Return what the hint line may show; the first scope's come first."""
     return [
-        (action.key, action.label)
+        Hint(action.key, action.label, action.rank)
         for scope in scopes
         for action in of(scope)
         if action.label and action.ready

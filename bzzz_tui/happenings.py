@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bzzz_core.api.documents import MemberStatus, Status
 from bzzz_core.model import FabricState, MemberState
+from bzzz_tui.monitor.times import time_of_day
 from bzzz_tui.wording import Tone, ago, clean
 
 
@@ -14,21 +15,27 @@ class Happening:
     """Something worth a line in the event list."""
 
     at: str
-    """Wall-clock time of the answering node, for people."""
+    """When, by the answering node's wall clock, for people; empty: that is not known."""
     tone: Tone
     text: str
 
 
-def cluster_lines(before: Status | None, status: Status) -> list[tuple[Tone, str]]:
+def noticed_at(before: Status | None, status: Status) -> str:
+    """Return when what is new was noticed; empty for what was so before anybody watched."""
+    return "" if before is None else time_of_day(status.at, today=status.at)
+
+
+def cluster_lines(before: Status | None, status: Status) -> list[Happening]:
     """Return what is new about leadership and fabric; members are left to `member_line`."""
-    lines: list[tuple[Tone, str]] = []
+    at, lines = noticed_at(before, status), []
     if before is None or before.term != status.term or before.leader != status.leader:
-        lines.append(_leader_line(status))
+        lines.append(_leader_line(status, at))
     elif status.leader_serving and not before.leader_serving and status.leader:
-        lines.append((Tone.OK, f"{clean(status.leader)} serves: its first write is durable"))
+        words = f"{clean(status.leader)} serves: its first write is durable"
+        lines.append(Happening(at, Tone.OK, words))
     if before is not None and before.fabric.state is not status.fabric.state:
         tone = Tone.OK if status.fabric.state is FabricState.CONNECTED else Tone.WARN
-        lines.append((tone, f"fabric is {status.fabric.state.value}"))
+        lines.append(Happening(at, tone, f"fabric is {status.fabric.state.value}"))
     return lines
 
 
@@ -58,7 +65,9 @@ def member_line(
             return Tone.MUTED, f"{name} left"
 
 
-def _leader_line(status: Status) -> tuple[Tone, str]:
+def _leader_line(status: Status, at: str) -> Happening:
     if status.leader is None:
-        return Tone.BAD, f"no leader (last term {status.term})"
-    return Tone.ACCENT, f"{clean(status.leader)} leads in term {status.term}"
+        return Happening(at, Tone.BAD, f"no leader (last term {status.term})")
+    began = time_of_day(status.leader_since_at, today=status.at)
+    words = f"{clean(status.leader)} leads in term {status.term}"
+    return Happening(began or at, Tone.ACCENT, words)

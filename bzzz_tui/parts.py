@@ -70,6 +70,32 @@ def joined(groups: Sequence[Line], separator: str, width: int) -> list[Part]:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """A key that works here, for the line at the bottom."""
+
+    key: str
+    label: str
+    rank: int
+    """The highest leave first where room is short, and of equal ones the last."""
+
+
+def hint_line(hints: Sequence[Hint], separator: str, width: int) -> list[Part]:
+    """Return the hints that fit into `width`, in their order; who matters most is kept."""
+    kept: set[int] = set()
+    used = 0
+    for at in sorted(range(len(hints)), key=lambda at: (hints[at].rank, at)):
+        need = width_of(_hint(hints[at])) + (columns(separator) if kept else 0)
+        if used + need <= width:
+            kept.add(at)
+            used += need
+    return joined([_hint(hints[at]) for at in sorted(kept)], separator, width)
+
+
+def _hint(hint: Hint) -> Line:
+    return [(hint.key, Tone.ACCENT), (f" {hint.label}", Tone.MUTED)]
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """A group of a status line that can say less, or nothing, when room is short."""
 

@@ -33,9 +33,9 @@ from bzzz_core.api.event_documents import AlertDocument, CheckDocument, HaltDocu
 from bzzz_core.model import FabricState, MemberState, NodeId
 from bzzz_tui.collected import NAMES, Collected
 from bzzz_tui.feed_events import FeedEvent, Heard, Jump, Link, LinkPhase, Snapshot
-from bzzz_tui.happenings import Happening, cluster_lines, member_line
+from bzzz_tui.happenings import Happening, cluster_lines, member_line, noticed_at
 from bzzz_tui.rows import HISTORY_MAX, Row, Told, natural, shown
-from bzzz_tui.wording import Tone, clean
+from bzzz_tui.wording import Tone
 
 __all__ = [
     "EVENTS_MAX",
@@ -257,7 +257,7 @@ class Store:
         if head is None:
             return Changes(collections=collections)
         before = self._head
-        lines = self._member_lines(before, changed) + cluster_lines(before, head)
+        lines = self._member_lines(before, head, changed) + cluster_lines(before, head)
         self._head, self._status = msgspec.structs.replace(head, members=()), None
         now_ms = self._received_ms = self._told.at_ms
         moved = self._set_members(changed, gone, now_ms)
@@ -270,8 +270,7 @@ class Store:
                 (row.id for row in self.rows.values()),
                 key=lambda i: natural(self.rows[i].member.name),
             )
-        at = clean(head.at)[11:19]
-        self.events.extend(Happening(at, tone, text) for tone, text in lines)
+        self.events.extend(lines)
         return Changes(
             ids=frozenset(ids),
             order=moved,
@@ -326,20 +325,20 @@ class Store:
         return True
 
     def _member_lines(
-        self, before: Status | None, changed: Iterable[MemberStatus]
-    ) -> list[tuple[Tone, str]]:
-        lines = []
+        self, before: Status | None, head: Status, changed: Iterable[MemberStatus]
+    ) -> list[Happening]:
+        at, lines = noticed_at(before, head), []
         for member in changed:
             row = self.rows.get(member.node_id)
             was = None if row is None else row.member.state
             line = member_line(member, was, first=before is None)
-            lines += [] if line is None else [line]
+            lines += [] if line is None else [Happening(at, *line)]
         return lines
 
     def _tell_link(self, before: Link, link: Link) -> int:
         if (before.phase, before.host) == (link.phase, link.host):
             return 0
-        at = clean(self._head.at)[11:19] if self._head else ""
+        at = noticed_at(self._head, self._head) if self._head else ""
         if link.phase is LinkPhase.CONNECTED:
             words = f"watching through {link.host}" + (f" ({link.note})" if link.note else "")
             self.events.append(Happening(at, Tone.INFO, words))

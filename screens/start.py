@@ -31,7 +31,6 @@ _CHOICES: Final = (
     ("Monitor", "watch a cluster that setup installed"),
     ("Demo", "run a real cluster on this machine and watch it"),
 )
-_WIDTH: Final = 60
 
 
 class StartScreen(Screen[None]):

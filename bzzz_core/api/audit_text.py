@@ -25,10 +25,7 @@ def render_verified(found: Document) -> str:
             place = f", {fault['place']}" if fault["place"] else ""
             lines.append(f"  {_WORDS[fault['kind']]} at entry {fault['seq']}{place}")
             lines.append(f"  {fault['words']}")
-        lines.append(
-            f"  {report['entries']} entries read, {report['first']} to {report['last']},"
-            f" the last of {report['last_at'] or 'no time'}"
-        )
+        lines.append(f"  {_read(report)}")
         lines += [f"  note: {note}" for note in report["notes"]]
         lines += [
             f"  {one['peer']} confirms entry {one['seq']} of {one['at']}"
@@ -80,6 +77,16 @@ def render_denials(found: Document) -> str:
     ]
     window = f"in the last {found['window_s'] // 60} min"
     return "\n".join((window, *lines)) if lines else f"nobody was refused anything {window}"
+
+
+def _read(report: Document) -> str:
+    """Return how much of the chain holds."""
+    count = report["entries"]
+    if not count:
+        return "no entry stands before that" if report["fault"] else "there is no entry yet"
+    entries = "1 entry" if count == 1 else f"{count} entries"
+    until = f"{report['first']} to {report['last']}"
+    return f"{entries} read, {until}, the last of {report['last_at'] or 'no time'}"
 
 
 def _verdict(found: Document) -> str:

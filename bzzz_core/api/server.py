@@ -26,6 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from bzzz_core.api.handshakes import Handshakes
 from bzzz_core.api.place import LOOPBACK, Place, configured, told
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.errors import ConfigError, TrustError
@@ -95,10 +96,7 @@ class ApiServer:
         )
         # It warns of every malformed request, as often as anybody cares to send one.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        if context is not None:
-            config.load()
-            config.ssl = context
-        self._server = _Server(config)
+        self._server = _Server(config, context)
 
     @property
     def started(self) -> bool:
@@ -235,12 +233,35 @@ def _stamp(found: SecretsDirectory) -> tuple[int, int]:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the agent has one way to stop, and it is not this.
 
-    So it need not look ten times a second whether it should: an idle agent sleeps.
+    So it need not look ten times a second whether it should: an idle agent sleeps. Where it speaks
+    TLS it takes connections itself, because uvicorn leaves a handshake as long as asyncio does.
     """
+
+    def __init__(self, config: uvicorn.Config, context: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._handshakes = None if context is None else Handshakes(context, self._connection)
+        self._listener: socket.socket | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._handshakes is None:
+            await super().startup(sockets)
+        else:
+            assert sockets is not None, "whoever runs it has bound it"
+            self.servers = []
+            (self._listener,) = sockets
+            self.started = True
 
     async def main_loop(self) -> None:
         await self.on_tick(0)  # Fills in the default headers.
-        await asyncio.Event().wait()
+        if self._handshakes is None or self._listener is None:
+            await asyncio.Event().wait()
+        else:
+            await self._handshakes.run(self._listener)
+
+    def _connection(self) -> asyncio.Protocol:
+        return _Connection(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -254,7 +254,7 @@ class DemoCluster:
 async def _start(files: AgentFiles) -> Process:
     # The parent's BZZZ_* must not override what was laid out; Ctrl+C is for the demo alone.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("BZZZ_")}
-    with _output_path(files).open("ab") as output:
+    with private_files.append(_output_path(files)) as output:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "bzzz_core.cli", "run", "--config", str(files.config)),

@@ -50,8 +50,9 @@ class EmergencyStop:
             clock=clock,
             now=utc_now,
         )
-        requests.serve(READ, self._keeper.answer_read)
-        requests.serve(WRITE, self._answer_write)
+        # However many other questions of a node hang, it can ask for a stop.
+        requests.serve(READ, self._keeper.answer_read, own_place=True)
+        requests.serve(WRITE, self._answer_write, own_place=True)
         self.halt = Halt(
             file=HaltFile(Path(now.resources.paths.data), cluster=now.cluster.id, now=utc_now),
             ask=partial(requests.ask, READ, timeout_ms=_READ_MS),

@@ -60,7 +60,7 @@ def owner_in(files: AuditFiles) -> tuple[str, str, bytes]:
     """Return cluster, node id and key as the files themselves say; nothing is proven by that.
 
     Raises:
-        IntegrityError: They do not say it: the first entry is gone.
+        IntegrityError: They do not say it: the first entry is gone, or was changed.
     """
     first = files.first()
     said = {} if first is None or first.what != BEGUN else first.fields
@@ -69,5 +69,6 @@ def owner_in(files: AuditFiles) -> tuple[str, str, bytes]:
         return str(said["cluster"]), str(said["node_id"]), key
     except (KeyError, ValueError) as exc:
         raise IntegrityError(
-            f"{files.directory} does not begin with the first entry; say whose audit it is"
+            f"{files.directory} does not say whose audit it is: its first entry is gone, or was"
+            " changed; say it with --node NAME"
         ) from exc

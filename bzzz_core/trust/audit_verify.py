@@ -139,7 +139,7 @@ class Verifier:
         except IntegrityError as exc:
             self._hold(place, raw, str(exc), whole=whole)
             return
-        if self._entries == 0 and not self._begin(place, line):
+        if self._entries == 0 and not self._begin(place, raw, line):
             return
         if self._recovers(line):
             self._accept_recovery(place, raw, line)
@@ -182,42 +182,48 @@ class Verifier:
 
     # ---- one line
 
-    def _begin(self, place: str, line: Line) -> bool:
+    def _begin(self, place: str, raw: bytes, line: Line) -> bool:
         """Take up the chain where its first line says; return whether it may begin there."""
         self._first = line.seq
-        if line.seq == 1 and line.prev == FIRST:
-            told = (line.what, line.fields.get("cluster"), line.fields.get("node_id"))
-            if told != (BEGUN, self._owner.cluster, self._owner.node_id):
-                words = f"the chain is not one of {self._owner.node} in this cluster"
-                self._fault = Fault(kind="fork", seq=1, place=place, words=words)
-            return self._fault is None
         if self._part is not None and self._part.seq:
             self._tip = self._part
             self._note(f"a part, from entry {line.seq} on")
-            return True
-        anchor = self._anchors.get(line.seq - 1)
-        if anchor is None:
+        elif anchor := self._anchors.get(line.seq - 1):
+            self._tip = self._signed = Tip(anchor.seq, anchor.hash, anchor.sig, anchor.at)
+            self._note(f"begins at entry {line.seq}; older ones were removed in order")
+        else:
+            self._fault = self._no_beginning(place, raw, line)
+        return self._fault is None
+
+    def _no_beginning(self, place: str, raw: bytes, line: Line) -> Fault | None:
+        """Return why a line is not the first entry of this node's audit, if it is not."""
+        held = self._region.held
+        if line.seq > 1 and (held is not None or line.prev != FIRST):
             words = f"the files begin with entry {line.seq}, and no anchor stands for those before"
-            self._fault = Fault(kind="delete", seq=1, place=place, words=words)
-            return False
-        self._tip = self._signed = Tip(anchor.seq, anchor.hash, anchor.sig, anchor.at)
-        self._note(f"begins at entry {line.seq}; older ones were removed in order")
-        return True
+            return held or Fault(kind="delete", seq=1, place=place, words=words)
+        if line.seq > 1 or line.prev != FIRST:
+            wrong = f"bears the number {line.seq}" if line.seq > 1 else "names one before it"
+            return _edited(place, 1, f"the first entry {wrong}")
+        told = (line.what, line.fields.get("cluster"), line.fields.get("node_id"))
+        if told != (BEGUN, self._owner.cluster, self._owner.node_id):
+            if advance(FIRST, step_of(raw, line, "")) != line.hash:
+                return _edited(place, 1, "entry 1 is not what was hashed")
+            words = f"the chain is not one of {self._owner.node} in this cluster"
+            return Fault(kind="fork", seq=1, place=place, words=words)
+        return None
 
     def _recovers(self, line: Line) -> bool:
         """Return whether a line speaks of what lies between the last signature and itself."""
+        if line.what not in (BEGUN, RECOVERED, DAMAGED) or not self._region.lines:
+            return False
         follows = (line.seq, line.prev) == (self._signed.seq + 1, self._signed.hash)
-        told = line.fields.get("torn_sha256") == self._region.sha.hexdigest()
-        return bool(
-            line.what in (BEGUN, RECOVERED, DAMAGED) and self._region.lines and follows and told
-        )
+        return follows and line.fields.get("torn_sha256") == self._region.sha.hexdigest()
 
     def _accept_recovery(self, place: str, raw: bytes, line: Line) -> None:
         region, signed = self._region, self._signed
         if line.what == DAMAGED or not region.plausible or not line.sig:
             words = f"{region.size} bytes behind entry {signed.seq} are no entries"
-            found = Fault(kind="edit", seq=signed.seq + 1, place=place, words=words)
-            self._fault = region.held or found
+            self._fault = region.held or _edited(place, signed.seq + 1, words)
             return
         self._entries -= region.entries
         self._tip, self._region = signed, _Region()
@@ -237,17 +243,27 @@ class Verifier:
             words = f"entry {seq} stands behind entry {tip.seq}"
             if another:
                 words = f"there are two entries {seq}"
+            elif line.hash == tip.hash:
+                words = f"entry {seq} stands there twice"
             return Fault(kind="fork" if another else "reorder", seq=seq, place=place, words=words)
+        return self._altered(place, raw, line)
+
+    def _altered(self, place: str, raw: bytes, line: Line) -> Fault | None:
+        """Return why a line in its place does not continue the one before, if it does not."""
+        tip, seq = self._tip, line.seq
+        if advance(line.prev, step_of(raw, line, tip.sig)) != line.hash:
+            changed = self._unsigned(self._signed_place, tip) if tip.sig else None
+            lost = f", or entry {tip.seq} has lost its signature" if tip.seq and not tip.sig else ""
+            return changed or _edited(place, seq, f"entry {seq} is not what was hashed{lost}")
+        if line.prev != tip.hash and tip.seq < self._first:
+            words = f"entry {seq} does not continue entry {tip.seq}, which was removed"
+            return _edited(place, seq, words)
         if line.prev != tip.hash:
             words = f"entry {tip.seq} is not the one that entry {seq} continues"
-            return Fault(kind="edit", seq=max(tip.seq, 1), place=place, words=words)
-        if advance(tip.hash, step_of(raw, line, tip.sig)) != line.hash:
-            changed = self._unsigned(self._signed_place, tip) if tip.sig else None
-            words = f"entry {seq} is not what was hashed, or the signature before it is not"
-            return changed or Fault(kind="edit", seq=seq, place=place, words=words)
+            return _edited(place, tip.seq, words)
         if not line.sig and self._region.entries >= SIGN_EVERY - 1:
             words = f"{SIGN_EVERY} entries behind {self._signed.seq} bear no signature"
-            return Fault(kind="edit", seq=seq, place=place, words=words)
+            return _edited(place, seq, words)
         return None
 
     def _accept(self, place: str, raw: bytes, line: Line, *, whole: bool) -> None:
@@ -278,7 +294,7 @@ class Verifier:
         region.plausible = region.plausible and torn(raw)
         region.add(raw, whole=whole)
         if region.held is None:
-            region.held = Fault(kind="edit", seq=self._tip.seq + 1, place=place, words=why)
+            region.held = _edited(place, self._tip.seq + 1, why)
         if self._entries == 0 and not self._first and not region.plausible:
             self._fault = region.held
 
@@ -324,7 +340,7 @@ class Verifier:
             head.check(self._owner.public_key)
         except SignatureInvalid:
             words = f"the signature of entry {tip.seq} is not that of {self._owner.node}"
-            return Fault(kind="edit", seq=tip.seq, place=place, words=words)
+            return _edited(place, tip.seq, words)
         return None
 
     def _genuine(self, said: Head | Anchor, what: str) -> bool:
@@ -353,6 +369,10 @@ class Verifier:
             self._notes.append(words)
 
 
+def _edited(place: str, seq: int, words: str) -> Fault:
+    return Fault(kind="edit", seq=seq, place=place, words=words)
+
+
 def verify_chain(
     lines: Callable[[], Iterable[tuple[str, bytes, bool]]],
     owner: Owner,
@@ -364,7 +384,7 @@ def verify_chain(
 ) -> Report:
     """Verify lines of (place, line without its newline, whether it had one), oldest first.
 
-    If the last signature does not hold, the lines are read once more for the first one that fails.
+    Where there is a fault, the lines are read once more for a signature that fails before it.
     """
     verifier = Verifier(
         owner, anchors=anchors, checkpoints=checkpoints, start=start, thorough=thorough
@@ -372,7 +392,7 @@ def verify_chain(
     for place, raw, whole in lines():
         verifier.feed(place, raw, whole=whole)
     report = verifier.finish()
-    if report.fault is None or thorough or "signature" not in report.fault.words:
+    if report.fault is None or thorough:
         return report
     return verify_chain(
         lines, owner, anchors=anchors, checkpoints=checkpoints, start=start, thorough=True

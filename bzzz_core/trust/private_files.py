@@ -63,6 +63,21 @@ def replace(
     sync_directory(path.parent)
 
 
+def append(path: Path) -> BinaryIO:
+    """Open a file to write at its end, made where it is missing; one that is there becomes private.
+
+    Raises:
+        OSError: It cannot be opened, or belongs to somebody else.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "ab")
+
+
 def lock(path: Path) -> BinaryIO:
     """Lock a file of our own, made where it is missing; closing what is returned unlocks it.
 

@@ -6,7 +6,7 @@ Each host is asked for its newest lines, then followed from there. A stream that
 again after 1, 2, 4, 8 s, then every 8 s, and goes on where it stopped: the page that begins it says
 which life of the agent the numbers belong to, so a line is neither told twice nor passed over, and
 what the agent no longer holds is told as missed. An agent that tells no events is asked for new
-lines once a second instead.
+lines once a second instead. Answers that lead to the same question again count as an ended stream.
 
 Rules: a host that fails is an event, never an exception here; cancelling `run` closes everything.
 """
@@ -188,17 +188,28 @@ class LogStreams:
                     raise TransportError(message.words)
 
     async def _begin(self, host: LogHost, place: Place) -> LogPage:
-        """Tell what was written since the place, or the newest lines; return the last page."""
+        """Tell what was written since the place, or the newest lines; return the last page.
+
+        Raises:
+            BzzzError: It cannot be reached, refuses, or its answers lead nowhere.
+            TimeoutError: It does not answer.
+        """
+        anew = False
         while True:
             page = await _page(host, after=place.after, limit=self._limit(place))
             if place.after is not None and page.life != place.life:
-                place.after = 0  # Another life counts anew; all of its lines are new to us.
-                place.life = page.life
+                # Another life counts anew; all of its lines are new to us.
+                place.after, place.life = 0, page.life
+                if anew:
+                    raise TransportError(f"{host.name} counts its lines anew with every answer")
+                anew = True
                 continue
-            place.life = page.life
+            before, place.life = place.after, page.life
+            full = before is not None and len(page.lines) == _PAGE
+            if full and page.next <= (before or 0):
+                raise TransportError(f"{host.name} comes back to line {page.next} every time")
             self._tell(host, place, page.node, page.lines, missed=page.lost)
-            full = place.after is not None and len(page.lines) == _PAGE
-            place.after = max(page.next, place.after or 0)
+            place.after = max(page.next, before or 0)
             if not full:
                 return page
 

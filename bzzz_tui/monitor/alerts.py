@@ -57,7 +57,6 @@ CELLS: Final[dict[str, Cell[AlertDocument]]] = {
     "severity": _severity,
     "subject": words(lambda alert: alert.subject, Tone.ACCENT),
     "words": words(lambda alert: alert.words),
-    "since": words(lambda alert: moment(alert.since_at), Tone.MUTED),
     "rule": words(lambda alert: alert.rule, Tone.MUTED),
     "node": words(lambda alert: alert.node, Tone.MUTED),
 }
@@ -85,7 +84,7 @@ def counts(store: Store, glyphs: Glyphs) -> list[Part]:
 def newest(store: Store, count: int, glyphs: Glyphs) -> list[Line]:
     """Return the newest alerts, one a line, the newest first."""
     alerts = sorted(store.alerts.values(), key=lambda alert: alert.since_at, reverse=True)
-    today = store.status.at if store.status is not None else None
+    today = store.head.at if store.head is not None else None
     return [
         [
             (f" {moment(alert.since_at, today=today):<14} ", Tone.MUTED),
@@ -129,8 +128,9 @@ ALERTS: Final[TableSpec[AlertDocument]] = TableSpec(
     fields=FIELDS,
     rows=_rows,
     order=order,
+    known=told,
     version=hash,
-    cells=cells_of(CELLS),
+    cells=cells_of(CELLS, moments={"since": lambda alert: alert.since_at}),
     describe=describe,
     raw=lambda alert: alert,
     name=lambda alert: alert.id,

@@ -10,7 +10,7 @@ import msgspec
 from bzzz_core.model import Count, Text
 from bzzz_tui.monitor.asked import Asked, Call, asked, document
 from bzzz_tui.monitor.document_cells import cells_of, words
-from bzzz_tui.monitor.tables import TableSpec, as_text
+from bzzz_tui.monitor.tables import TableSpec, as_of, as_text
 from bzzz_tui.monitor.times import moment
 from bzzz_tui.parts import Fact, fact_line, text_of
 from bzzz_tui.query import Field, Kind
@@ -126,15 +126,15 @@ def describe(entry: Entry, _age_ms: int) -> list[tuple[str, str]]:
     return [(clean(label), clean(said)) for label, said in facts]
 
 
-def head_facts(known: tuple[Page, HeadPage], verdict: Verdict | None) -> list[Fact]:
-    """Return where the chain ends, and what came of verifying it."""
+def head_facts(known: tuple[Page, HeadPage], verdict: Verdict | None, *, today: str) -> list[Fact]:
+    """Return where the chain ends, and what came of verifying it; `today` as in `AsOf`."""
     page, head = known[0], known[1].head
     facts = [Fact(0, [("chain of ", Tone.MUTED), (clean(page.node), Tone.ACCENT)])]
     if head is None:
         facts.append(Fact(1, [("nothing signed yet", Tone.MUTED)]))
     else:
         facts.append(Fact(1, [("signed up to ", Tone.MUTED), (str(head.seq), Tone.PLAIN)]))
-        facts.append(Fact(3, [(moment(head.at), Tone.MUTED)]))
+        facts.append(Fact(3, [(moment(head.at, today=today), Tone.MUTED)]))
     if verdict is None:
         facts.append(Fact(2, [("v verifies it", Tone.MUTED)]))
     else:
@@ -150,17 +150,18 @@ AUDIT: Final[TableSpec[Entry]] = TableSpec(
     fields=FIELDS,
     rows=lambda store: asked(store, VIEW).rows,
     order=lambda store: asked(store, VIEW).order,
+    known=lambda store: asked(store, VIEW).head is not None,
     version=lambda entry: hash(entry.hash),
     cells=cells_of(
         {
             "seq": words(lambda e: str(e.seq)),
-            "at": words(lambda e: moment(e.at), Tone.MUTED),
             "what": words(lambda e: e.what),
             "actor": words(lambda e: e.actor, Tone.INFO),
             "words": words(lambda e: e.words, Tone.MUTED),
             "trace": words(lambda e: e.trace or "-", Tone.MUTED),
             "hash": words(lambda e: e.hash[:12] or UNKNOWN, Tone.MUTED),
-        }
+        },
+        moments={"at": lambda e: e.at},
     ),
     describe=describe,
     raw=lambda entry: entry,
@@ -179,7 +180,8 @@ def text(store: Store, now_ms: int, query: str, glyphs: Glyphs) -> list[str]:
     table = as_text(AUDIT, store, now_ms, query, glyphs)
     if known is None:
         return table
-    facts = head_facts(known, Verdict(Tone.MUTED, "bzzz-agent audit verify verifies it"))
+    verdict = Verdict(Tone.MUTED, "bzzz-agent audit verify verifies it")
+    facts = head_facts(known, verdict, today=as_of(store, now_ms).today)
     return [text_of(fact_line(facts, glyphs.dot, _LINE_MAX)), "", *table]
 
 

@@ -74,7 +74,6 @@ CELLS: Final[dict[str, Cell[CheckDocument]]] = {
     "words": words(lambda check: check.words),
     "failures": words(lambda check: str(check.failures) if check.failures else "-", Tone.MUTED),
     "took": words(lambda check: milliseconds(check.took_ms), Tone.MUTED),
-    "checked": words(lambda check: moment(check.checked_at), Tone.MUTED),
     "critical": words(lambda check: "yes" if check.critical else "no", Tone.MUTED),
 }
 
@@ -114,8 +113,9 @@ CHECKS: Final[TableSpec[CheckDocument]] = TableSpec(
     fields=FIELDS,
     rows=_rows,
     order=order,
+    known=told,
     version=hash,
-    cells=cells_of(CELLS),
+    cells=cells_of(CELLS, moments={"checked": lambda check: check.checked_at}),
     describe=describe,
     raw=lambda check: check,
     name=lambda check: check.name,

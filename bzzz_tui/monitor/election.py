@@ -124,7 +124,6 @@ def _votes(story: Story, _width: int, _glyphs: Glyphs) -> Line:
 CELLS: Final[dict[str, Cell[Story]]] = {
     "term": words(lambda s: str(s.document.term)),
     "leader": _leader,
-    "began": words(lambda s: moment(s.document.began_at, today=s.now), Tone.MUTED),
     "lasted": words(lambda s: span(s.seconds)),
     "took": words(lambda s: milliseconds(s.document.took_ms), Tone.MUTED),
     "votes": _votes,
@@ -238,8 +237,9 @@ ELECTION: Final[TableSpec[Story]] = TableSpec(
     fields=FIELDS,
     rows=_rows,
     order=lambda store: asked(store, VIEW).order,
+    known=lambda store: asked(store, VIEW).head is not None,
     version=lambda story: hash((story.document.ended_at, story.now if story.lasts else "")),
-    cells=cells_of(CELLS),
+    cells=cells_of(CELLS, moments={"began": lambda story: story.document.began_at}),
     describe=describe,
     raw=_raw,
     name=lambda story: f"term {story.document.term}",

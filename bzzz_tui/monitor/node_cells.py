@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from bzzz_core.model import MemberState
+from bzzz_tui.monitor.times import AsOf
 from bzzz_tui.parts import Line, gauge
 from bzzz_tui.store import Row
 from bzzz_tui.widgets.columns import Placed
@@ -28,9 +29,9 @@ Cell: TypeAlias = Callable[[Row, int, int, Glyphs], Line]
 """Of a row, the age of the data, the width and the glyphs."""
 
 
-def cells(row: Row, age_ms: int, placed: Sequence[Placed], glyphs: Glyphs) -> list[Line]:
-    """Return a node's cells; `age_ms` is the age of the data, which adds to every silence."""
-    return [CELLS[each.column.key](row, age_ms, each.width, glyphs) for each in placed]
+def cells(row: Row, as_of: AsOf, placed: Sequence[Placed], glyphs: Glyphs) -> list[Line]:
+    """Return a node's cells."""
+    return [CELLS[each.column.key](row, as_of.age_ms, each.width, glyphs) for each in placed]
 
 
 def _name(row: Row, _age_ms: int, width: int, glyphs: Glyphs) -> Line:

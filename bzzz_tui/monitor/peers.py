@@ -21,6 +21,7 @@ from bzzz_tui.monitor.asked import Asked, Call, asked
 from bzzz_tui.monitor.document_cells import Cell, words
 from bzzz_tui.monitor.node_cells import CELLS, heard_words
 from bzzz_tui.monitor.tables import TableSpec, as_text
+from bzzz_tui.monitor.times import AsOf
 from bzzz_tui.parts import Line
 from bzzz_tui.query import Field, Kind
 from bzzz_tui.store import Row, Store
@@ -203,12 +204,12 @@ FIELDS: Final[tuple[Field[Peer], ...]] = (
 )
 
 
-def cells(peer: Peer, age_ms: int, placed: Sequence[Placed], glyphs: Glyphs) -> list[Line]:
+def cells(peer: Peer, as_of: AsOf, placed: Sequence[Placed], glyphs: Glyphs) -> list[Line]:
     """Return the cells of one node; what it has in common with the nodes view looks as there."""
     return [
         _OWN[each.column.key](peer, each.width, glyphs)
         if each.column.key in _OWN
-        else CELLS[each.column.key](peer.row, age_ms, each.width, glyphs)
+        else CELLS[each.column.key](peer.row, as_of.age_ms, each.width, glyphs)
         for each in placed
     ]
 
@@ -282,6 +283,7 @@ PEERS: Final[TableSpec[Peer]] = TableSpec(
     fields=FIELDS,
     rows=lambda store: asked(store, VIEW).rows,
     order=lambda store: asked(store, VIEW).order,
+    known=lambda store: asked(store, VIEW).head is not None,
     version=lambda peer: peer.version,
     cells=cells,
     describe=describe,

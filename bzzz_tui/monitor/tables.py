@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from bzzz_tui.monitor.times import AsOf
 from bzzz_tui.parts import Line, text_of
 from bzzz_tui.query import Field, Kind, Query, Value, parse
 from bzzz_tui.store import Store
@@ -52,8 +53,8 @@ class TableSpec(Generic[R]):
     """Ids in their natural order."""
     version: Callable[[R], int]
     """Grows whenever the row looks different."""
-    cells: Callable[[R, int, Sequence[Placed], Glyphs], Sequence[Line]]
-    """The cells of a row; the number is the age of the data in milliseconds."""
+    cells: Callable[[R, AsOf, Sequence[Placed], Glyphs], Sequence[Line]]
+    """The cells of a row."""
     describe: Callable[[R, int], Sequence[tuple[str, str]]]
     """Everything that is known of a row, as (label, words)."""
     raw: Callable[[R], Any]
@@ -61,12 +62,19 @@ class TableSpec(Generic[R]):
     name: Callable[[R], str]
     """What operators call it."""
     empty: str = "nothing yet"
+    known: Callable[[Store], bool] = lambda store: store.head is not None
+    """Whether it is known how many rows there are: none that are known is not the same."""
     hidden: frozenset[str] = frozenset()
     """Keys of columns that are not shown unless asked for."""
 
     def counted(self, count: int) -> str:
         """Return a number of rows in words."""
         return f"{count} {self.noun if count == 1 else self.plural or self.noun + 's'}"
+
+    @property
+    def unknown(self) -> str:
+        """Return what to say instead of a number while it is not known."""
+        return f"{self.plural or self.noun + 's'} not known"
 
     def field(self, key: str) -> Field[R] | None:
         """Return the field of a key or alias."""
@@ -206,6 +214,11 @@ def largest_first(spec: TableSpec[Any], key: str) -> bool:
     return found is not None and found.kind is not Kind.TEXT
 
 
+def as_of(store: Store, now_ms: int) -> AsOf:
+    """Return as of when rows are shown that are painted now."""
+    return AsOf(store.age_ms(now_ms) or 0, "" if store.head is None else store.head.at)
+
+
 def as_text(  # noqa: PLR0917  the four that `--plain` gives every view
     spec: TableSpec[R],
     store: Store,
@@ -222,17 +235,20 @@ def as_text(  # noqa: PLR0917  the four that `--plain` gives every view
     arrangement = Arrangement(spec)
     arrangement.filter(parse(query, spec.fields))
     ids = arrangement.make(store, now_ms)
-    rows, age_ms = spec.rows(store), store.age_ms(now_ms) or 0
+    rows, shown_as = spec.rows(store), as_of(store, now_ms)
     wanted = [c for c in spec.wanted(columns) if not c.picture]
     placed = [Placed(each, each.bare or max(each.width, each.width_max)) for each in wanted]
     lines = [[column.title for column in wanted]]
     for row_id in ids:
-        cells = spec.cells(rows[row_id], age_ms, placed, glyphs)
+        cells = spec.cells(rows[row_id], shown_as, placed, glyphs)
         lines.append([text_of(cell).strip() for cell in cells])
     widths = [max(len(line[n]) for line in lines) for n in range(len(wanted))]
     made = [_aligned(line, widths, wanted) for line in lines]
+    if not spec.known(store):
+        return [*made, "", spec.unknown]
     count = f"{len(ids)} of {spec.counted(arrangement.total)}"
-    return [*made, "", count if ids else f"{count}: {spec.empty}"]
+    # Where there are some, but none that the filter matches, the view is not empty.
+    return [*made, "", count if arrangement.total else f"{count}: {spec.empty}"]
 
 
 def _aligned(words: Sequence[str], widths: Sequence[int], wanted: Sequence[Column]) -> str:

@@ -102,7 +102,7 @@ def _halted(store: Store, glyphs: Glyphs) -> str | None:
         return None
     where = " on this node alone" if halt.local else ""
     by = f" by {clean(halt.by)}" if halt.by else ""
-    today = store.status.at if store.status is not None else None
+    today = store.head.at if store.head is not None else None
     at = f" at {moment(halt.at, today=today)}" if halt.at else ""
     why = f": {clean(halt.reason)}" if halt.reason else ""
     return f"{glyphs.bad} HALTED{where}{by}{at}{why}"

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from rich.segment import Segment
 from textual.strip import Strip
 
-from bzzz_tui.parts import joined
+from bzzz_tui.parts import Hint, hint_line
 from bzzz_tui.widgets.toned import Toned
 from bzzz_tui.wording import Glyphs, Tone
 
 
 class HintBar(Toned):
-    """Keys that work here, as many as fit; made from the action registry."""
+    """Keys that work here, the most important ones of them if not all fit."""
 
     def __init__(self) -> None:
         """Start empty."""
         super().__init__(id="hints")
-        self._hints: tuple[tuple[str, str], ...] = ()
+        self._hints: tuple[Hint, ...] = ()
 
-    def show(self, hints: Sequence[tuple[str, str]]) -> None:
-        """Show these (key, label) pairs."""
+    def show(self, hints: Sequence[Hint]) -> None:
+        """Show these; they come from the action registry."""
         if tuple(hints) != self._hints:
             self._hints = tuple(hints)
             self.refresh()
@@ -31,8 +31,7 @@ class HintBar(Toned):
         width = self.size.width
         if y:
             return Strip.blank(width, self.rich_style)
-        groups = [((key, Tone.ACCENT), (f" {label}", Tone.MUTED)) for key, label in self._hints]
-        return self.strip_of([(" ", Tone.PLAIN), *joined(groups, "   ", width - 2)], width)
+        return self.strip_of([(" ", Tone.PLAIN), *hint_line(self._hints, "   ", width - 2)], width)
 
 
 class TitledRule(Toned):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual import on
 from textual.widget import Widget
 
-from bzzz_tui.monitor.tables import Arrangement, TableSpec
+from bzzz_tui.monitor.tables import Arrangement, TableSpec, as_of
+from bzzz_tui.monitor.times import AsOf
 from bzzz_tui.parts import Line, Part
 from bzzz_tui.query import QueryError, parse
 from bzzz_tui.store import Changes
@@ -51,9 +52,9 @@ class SpecRows:
         known = spec.rows(view.session.store).get(row)
         if known is None:  # Gone since the order was made; the next order is without it.
             return [[("", Tone.MUTED)] for _ in placed]
-        age_ms = view.age_ms
-        cells = spec.cells(known, age_ms, placed, view.glyphs)
-        if age_ms < view.session.stale_ms:
+        shown_as = view.as_of
+        cells = spec.cells(known, shown_as, placed, view.glyphs)
+        if shown_as.age_ms < view.session.stale_ms:
             return cells
         return [[(text, Tone.MUTED) for text, _ in cell] for cell in cells]
 
@@ -93,7 +94,12 @@ class ArrangedView(MonitorView):
     @property
     def age_ms(self) -> int:
         """Return the age of the data; 0 while there is none."""
-        return self.session.store.age_ms(self.session.clock.now_ms()) or 0
+        return self.as_of.age_ms
+
+    @property
+    def as_of(self) -> AsOf:
+        """Return as of when rows are shown that are painted now."""
+        return as_of(self.session.store, self.session.clock.now_ms())
 
     # ---- painting
 
@@ -156,8 +162,11 @@ class ArrangedView(MonitorView):
         if state.filter:
             short = state.filter[:_FILTER_SHOWN]
             parts += [("/", Tone.MUTED), (clean(short), Tone.INFO), ("  ", Tone.PLAIN)]
-            parts.append((f"{len(arrangement.shown)} of ", Tone.PLAIN))
-        parts.append((self.SPEC.counted(arrangement.total), Tone.PLAIN))
+        if not self.SPEC.known(self.session.store):
+            parts.append((self.SPEC.unknown, Tone.MUTED))
+        else:
+            matched = f"{len(arrangement.shown)} of " if state.filter else ""
+            parts.append((matched + self.SPEC.counted(arrangement.total), Tone.PLAIN))
         if state.marks:
             parts.append((f"  {len(state.marks)} marked", Tone.ACCENT))
         if state.first:

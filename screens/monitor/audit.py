@@ -114,6 +114,6 @@ class AuditView(TableView, AskingView):
             chain.show([])
             return
         verdict: Verdict | None = self.state.more.get(_KEPT)
-        facts = head_facts(known, verdict)
+        facts = head_facts(known, verdict, today=self.as_of.today)
         line = fact_line(facts, self.glyphs.dot, max(0, self.size.width - 2))
         chain.show([[(" ", Tone.PLAIN), *line]])

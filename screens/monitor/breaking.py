@@ -14,6 +14,7 @@ from bzzz_core.demo.faults import Act
 from bzzz_core.errors import BzzzError, ConfigError
 from bzzz_tui.actions import action
 from bzzz_tui.app_base import AppBase
+from bzzz_tui.monitor.times import time_of_day
 from bzzz_tui.parts import Part, fit_line
 from bzzz_tui.store import Happening
 from bzzz_tui.wording import Tone, clean
@@ -65,7 +66,8 @@ async def _do(view: MonitorView, act: Act, targets: Sequence[str]) -> None:
         view.say(str(exc), Tone.BAD)
         return
     status = view.session.store.status
-    at = (status.at if status is not None else utc_now())[11:19]
+    now = status.at if status is not None else utc_now()
+    at = time_of_day(now, today=now)
     view.session.remark(Happening(at, Tone.ACCENT, clean(f"you {done.words}")))
     view.session.remark(Happening(at, Tone.MUTED, clean(f"watch: {done.watch}")))
     if view.is_attached:

@@ -25,7 +25,7 @@ from bzzz_tui.actions import Action, Scope, of
 from bzzz_tui.monitor.session import MonitorSession, ViewState
 from bzzz_tui.monitor.top import banner, top_facts
 from bzzz_tui.monitor.views import view_named
-from bzzz_tui.parts import Fact, Part
+from bzzz_tui.parts import Fact, Hint, Part
 from bzzz_tui.store import Changes
 from bzzz_tui.view import verdict
 from bzzz_tui.widgets.bars import HintBar
@@ -224,7 +224,7 @@ class Frame(Screen[None]):
         keymap = self.shell.keymap
         self.query_one(HintBar).show(
             [
-                (keymap.shown(each), each.label)
+                Hint(keymap.shown(each), each.label, each.rank)
                 for scope in self.SCOPES
                 for each in of(scope)
                 if each.label and each.ready and keymap.shown(each) and self.allowed(each)

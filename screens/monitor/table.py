@@ -189,7 +189,7 @@ class TableView(ArrangedView):
         ]
         lines = []
         for row in self.meant():
-            cells = self.SPEC.cells(rows[row], self.age_ms, placed, glyphs)
+            cells = self.SPEC.cells(rows[row], self.as_of, placed, glyphs)
             texts = (text_of(cell).strip() for cell in cells)
             lines.append("\t".join(texts))
         copy(self, lines)

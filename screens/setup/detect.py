@@ -55,8 +55,7 @@ class DetectStep(HostsStep):
     def shown(self) -> None:
         """Show the hosts; the entry gets the focus."""
         self.refreshed()
-        self.query_one("#host-entry", Input).focus()
-        self.scroll_home(animate=False)
+        self.begin_with(self.query_one("#host-entry", Input))
 
     def state(self) -> StepState:
         """Say whether all hosts were seen and are fit."""

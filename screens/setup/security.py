@@ -45,8 +45,7 @@ class SecurityStep(HostsStep):
     def shown(self) -> None:
         """Show the keys; look at hosts that were not seen yet."""
         self.refreshed()
-        self.table.focus()
-        self.scroll_home(animate=False)
+        self.begin_with(self.table)
         unseen = [
             host.name
             for host in self.context.draft.hosts

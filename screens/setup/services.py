@@ -61,8 +61,7 @@ class ServicesStep(StepView):
     def shown(self) -> None:
         """Show the run as it is."""
         self.refreshed()
-        self.query_one("#deploy", PushButton).focus()
-        self.scroll_home(animate=False)
+        self.begin_with(self.query_one("#deploy", PushButton))
 
     def state(self) -> StepState:
         """Follow the run."""

@@ -146,8 +146,16 @@ class StepView(VerticalScroll, can_focus=False):
     def shown(self) -> None:
         """React to being the visible step: the first thing to fill in gets the focus."""
         first = next(iter(self.rows.values()), None)
+        self.begin_with(None if first is None else first.editor)
+
+    def begin_with(self, first: Widget | None) -> None:
+        """Show the step from its top, with the focus on `first`, wherever that is.
+
+        Textual scrolls to what gets the focus some time later, so that a busy machine would decide
+        whether the step is seen from its top or from somewhere below.
+        """
         if first is not None:
-            first.focus_editor()
+            first.focus(scroll_visible=False)
         self.scroll_home(animate=False)
 
     def refreshed(self) -> None:

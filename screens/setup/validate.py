@@ -98,8 +98,7 @@ class ValidateStep(StepView):
         """Run the checks at first sight."""
         self._table.styles.height = len(CHECKS) + 1
         self._table.reload()
-        self._table.focus()
-        self.scroll_home(animate=False)
+        self.begin_with(self._table)
         waiting = all(o.verdict is Verdict.WAITING for o in self._rows.outcomes.values())
         if waiting and self.context.run.succeeded:
             self.action_check_all()

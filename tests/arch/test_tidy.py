@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,22 @@ def test_no_file_names_a_place_of_somebody_s_machine() -> None:
         if (hit := FOREIGN_PLACES.search(line))
     ]
     assert not found, "\n".join(found)
+
+
+def test_only_what_belongs_to_the_project_is_looked_at(tmp_path: Path) -> None:
+    """A second working tree has a file `.git` with a path in it; a red test leaves a report."""
+    (tmp_path / ".gitignore").write_text("__pycache__/\n*.py[cod]\nreport.html\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "__pycache__").mkdir()
+    for place in (".git", "report.html", "docs/a.pyc", "docs/__pycache__/b.md", "docs/c.md", "d"):
+        (tmp_path / place).write_text("x")
+    assert {place for place, _ in text_files(tmp_path)} == {".gitignore", "docs/c.md", "d"}
+
+
+def test_an_ignored_place_that_is_no_plain_name_is_not_taken_for_one(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("docs/generated\n")
+    with pytest.raises(AssertionError, match="plain names"):
+        list(text_files(tmp_path))
 
 
 def test_modules_are_short_enough_to_read() -> None:

@@ -1,6 +1,7 @@
 """What the house rules are checked on: the files of this checkout, parsed once.
 
-Found by walking the known places, so that it also works in a copy that is no git repository.
+Found by walking the known places, so that it also works in a copy that is no git repository. What
+git itself keeps there, or is told to ignore, does not belong to the project.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("bzzz_core", "bzzz_tui", "screens", "themes")
 PLACES = (*PACKAGES, "tests", "scripts", "docs", "changes", ".ci")
-MADE_BY_TOOLS = {"__pycache__", "node_modules"}
+NEVER_OURS = (".git", "node_modules")
+"""`.git` is a folder, or in a second working tree a file that says where the first one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +49,29 @@ def modules() -> tuple[Module, ...]:
     return tuple(found)
 
 
-def text_files() -> Iterator[tuple[str, str]]:
+def text_files(root: Path = ROOT) -> Iterator[tuple[str, str]]:
     """Yield (place, text) of every text file that belongs to the project."""
-    roots = [path for path in ROOT.iterdir() if path.is_file()]
+    foreign = (*NEVER_OURS, *ignored_names(root))
+    roots = [path for path in root.iterdir() if path.is_file()]
     for place in PLACES:
-        roots += sorted((ROOT / place).rglob("*"))
+        roots += sorted((root / place).rglob("*"))
     for path in roots:
-        if path.is_file() and not MADE_BY_TOOLS & set(path.parts):
+        parts = path.relative_to(root).parts
+        if path.is_file() and not any(fnmatch(part, name) for part in parts for name in foreign):
             try:
-                yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+                yield str(path.relative_to(root)), path.read_text(encoding="utf-8")
             except UnicodeDecodeError:
                 continue  # a picture
+
+
+def ignored_names(root: Path) -> tuple[str, ...]:
+    """Return the patterns of `.gitignore`; each is for the name of a file or folder anywhere."""
+    file = root / ".gitignore"
+    lines = file.read_text(encoding="utf-8").split() if file.exists() else []
+    names = tuple(line.rstrip("/") for line in lines)
+    odd = [name for name in names if set(name) & set("/!#")]
+    assert not odd, f"{file}: only plain names are understood here, not {odd}"
+    return names
 
 
 def imports(module: Module) -> Iterator[str]:

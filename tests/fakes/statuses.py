@@ -48,6 +48,7 @@ def status(
     fabric: FabricState = FabricState.CONNECTED,
     serving: bool = True,
     at: str = "2026-11-21T12:00:00.000Z",
+    since_at: str = "2026-11-21T08:48:00.000Z",
 ) -> Status:
     """Return the view of node 1 of a healthy cluster of three, unless told otherwise."""
     roster = members or (member(1, cpu=7.4), member(2, cpu=23.0), member(3, cpu=61.5))
@@ -62,7 +63,7 @@ def status(
         leader=None if leader is None else f"bzzz-{leader}",
         leader_id=None if leader is None else node_id(leader),
         leader_serving=serving and leader is not None,
-        leader_since_at=None if leader is None else "2026-11-21T08:48:00.000Z",
+        leader_since_at=None if leader is None else since_at,
         term=Term(term),
         role="follower",
         members=roster,

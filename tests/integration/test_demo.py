@@ -106,6 +106,9 @@ def test_for_seconds_prints_one_object(tmp_path: Path) -> None:
     assert result["term"] >= 1
     assert [member["state"] for member in result["members"]] == ["alive"] * 3
     assert 0 < result["elected_after_ms"] < START_S_MAX * 1000
+    for number in (1, 2, 3):
+        last_words = tmp_path / "state" / f"bzzz-{number}" / "logs" / "agent.err"
+        assert last_words.stat().st_mode & 0o777 == 0o600
     cluster = json.loads((tmp_path / "state" / "cluster.json").read_text())
     for agent in cluster["agents"]:
         assert gone(agent["pid"]), "an agent outlived its demo"

@@ -68,7 +68,9 @@ def test_what_is_not_ready_is_listed_and_bound_only_where_it_can_say_so() -> Non
 
 def test_every_action_has_help_and_hints_have_short_words() -> None:
     assert all(action.help for action in ACTIONS)
-    assert all(len(label) <= 12 for scope in Scope for _, label in hints(scope))
+    assert all(
+        len(label) <= 12 for scope in Scope for label in (hint.label for hint in hints(scope))
+    )
 
 
 @pytest.mark.parametrize("view", [view for view in VIEWS if view.place], ids=lambda v: v.name)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
+import msgspec
+import pytest
+
+from bzzz_core.api.event_documents import Lines, Message
+from bzzz_core.api.event_stream import Follow
 from bzzz_core.errors import PermissionDenied, TransportError
 from bzzz_tui.feed.log_streams import HOSTS_MAX, Heard, LogEvent, LogStreams, Place, Wrote
 from tests.fakes.log_hosts import FakeLogHost, line
@@ -192,6 +197,66 @@ def test_hosts_beyond_the_limit_are_named_not_followed() -> None:
     assert told.numbers("n31") == [1]
     assert "only 32 hosts" in told.problems("n32")[0]
     assert not hosts[33].asked
+
+
+class Tiresome(FakeLogHost):
+    """An agent whose answers each ask for another question; `answer` makes them."""
+
+    def __init__(self, answer: Callable[[int], dict[str, object]]) -> None:
+        super().__init__("a")
+        self.questions = 0
+        self._answer = answer
+
+    async def call(self, method: str, path: str, body: object | None = None) -> object:
+        del method, path, body
+        self.questions += 1
+        assert self.questions < 100, "it is asked again and again"
+        return {"node": "a", **self._answer(self.questions)}
+
+
+PAGE = [msgspec.to_builtins(line(n)) for n in range(1, 1_001)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda n: {"lines": [], "next": 5, "life": f"life {n}"}, "counts its lines anew"),
+        (lambda _: {"lines": PAGE, "next": 1_000, "life": "1"}, "comes back to line 1000"),
+    ],
+)
+def test_answers_that_lead_nowhere_are_a_problem_and_asked_for_ever_more_rarely(
+    answer: Callable[[int], dict[str, object]], words: str
+) -> None:
+    host = Tiresome(answer)
+
+    async def scenario(told: Told) -> None:
+        host.end_streams()
+        await pass_s(60)
+        assert words in told.problems("a")[-1]
+
+    play([host], scenario)
+    assert host.questions <= 2 * 11, "after 1, 2, 4, then every 8 s"
+
+
+def test_a_stream_that_ends_at_once_is_asked_for_ever_more_rarely() -> None:
+    class Short(FakeLogHost):
+        async def follow(self, asked: Follow) -> AsyncGenerator[Message, None]:
+            del asked
+            self.streams += 1
+            return
+            yield Lines(lines=())
+
+        streams = 0
+
+    host = Short("a", (line(1),))
+
+    async def scenario(told: Told) -> None:
+        await pass_s(60)
+        assert told.problems("a")[-1] == "its stream of lines ended"
+
+    told = play([host], scenario)
+    assert told.numbers("a") == [1]
+    assert 8 <= host.streams <= 11
 
 
 def test_an_answer_that_is_no_page_is_a_problem() -> None:

@@ -17,6 +17,7 @@ from bzzz_tui.recording.format import load
 from bzzz_tui.store import Link, LinkPhase
 from screens.app import BzzzApp
 from screens.monitor.asking import AskingView
+from screens.setup.engine import LookState
 from screens.setup.run_view import Stage
 from screens.setup.wizard import Wizard
 from screens.start import StartScreen
@@ -24,6 +25,7 @@ from tests.fakes import asked_cluster, statuses
 from tests.fakes.asked_cluster import AskedCluster
 from tests.fakes.engine import FakeEngine
 from tests.tui.conftest import FrozenClock, HandFeed, app_with, connected, snapshot
+from tests.tui.rest import at_rest
 from tests.tui.test_every_action import by_command
 from tests.tui.test_overview import fed
 from tests.tui.test_replaying import FAILOVER
@@ -56,7 +58,8 @@ def test_overview_after_the_leader_died(
     size: tuple[int, int],
 ) -> None:
     """The old leader is dead, a new one leads in a higher term."""
-    after = statuses.with_state(statuses.status(leader=3, term=43), 2, MemberState.DEAD)
+    new = statuses.status(leader=3, term=43, since_at="2026-11-21T11:59:59.000Z")
+    after = statuses.with_state(new, 2, MemberState.DEAD)
     app = overview_app(snapshot(statuses.status(), clock), snapshot(after, clock), connected(clock))
     assert snap_compare(app, terminal_size=size, run_before=fed)
 
@@ -258,16 +261,22 @@ def test_start(snap_compare: Compare, clock: FrozenClock) -> None:
     assert snap_compare(app, terminal_size=(80, 24))
 
 
+def _seen(wizard: Wizard, *states: LookState) -> Callable[[], bool]:
+    """Return what tells whether the hosts were looked at, and this came of it."""
+    context = wizard.context
+    return lambda: tuple(context.look(host).state for host in context.draft.hosts) == states
+
+
 async def _one(pilot: Pilot[int], wizard: Wizard) -> None:
     wizard.step.action_probe()  # type: ignore[attr-defined]
-    await settle(pilot, lambda: len(wizard.context.looks) == 3)
+    await settle(pilot, _seen(wizard, *[LookState.KEY_UNKNOWN] * 3))
 
 
 async def _trusted(pilot: Pilot[int], wizard: Wizard) -> None:
     await to_step(pilot, wizard, 3)
-    await settle(pilot, lambda: len(wizard.context.looks) == 3)
+    await settle(pilot, _seen(wizard, *[LookState.KEY_UNKNOWN] * 3))
     await pilot.press("t")
-    await settle(pilot, lambda: bool(wizard.context.draft.hosts[0].host_key_sha256))
+    await settle(pilot, _seen(wizard, LookState.READY, *[LookState.KEY_UNKNOWN] * 2))
 
 
 async def _ai(pilot: Pilot[int], wizard: Wizard) -> None:
@@ -349,6 +358,6 @@ def test_wizard(  # noqa: PLR0917  fixtures
         await pilot.pause()
         wizard = next(screen for screen in app.screen_stack if isinstance(screen, Wizard))
         await SCENES[scene](pilot, wizard)
-        await pilot.pause()
+        await at_rest(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=before)

@@ -79,6 +79,42 @@ def test_data_outlives_the_link_and_grows_old() -> None:
     assert view.verdict(store, 61_000)[1] == "stale"
 
 
+def test_what_was_so_before_anybody_watched_bears_its_own_time_or_none() -> None:
+    """Nobody should take the start of the monitor for the time of an election or a failure."""
+    store = Store(now_ms=0)
+    store.apply(at(0, statuses.with_state(statuses.status(), 3, MemberState.DEAD)))
+    assert [(event.at, event.text) for event in store.events] == [
+        ("", "bzzz-3 is held to be dead"),
+        ("08:48:00", "bzzz-2 leads in term 42"),
+    ]
+    later = statuses.status(at="2026-11-21T12:00:05.000Z")
+    store.apply(at(5_000, later))
+    assert (store.events[-1].at, store.events[-1].text) == ("12:00:05", "bzzz-3 is alive")
+
+
+def test_a_leadership_that_began_on_another_day_says_which() -> None:
+    store = Store(now_ms=0)
+    store.apply(at(0, statuses.status(at="2026-11-22T12:00:00.000Z")))
+    assert store.events[0].at == "11-21"
+
+
+def test_nobody_leads_since_a_time_that_is_not_known() -> None:
+    store = Store(now_ms=0)
+    store.apply(at(0, statuses.status(leader=None)))
+    assert [(event.at, event.text) for event in store.events] == [("", "no leader (last term 42)")]
+    store.apply(at(1_000, statuses.status(leader=None, term=43, at="2026-11-21T12:00:01Z")))
+    assert store.events[-1].at == "12:00:01"
+
+
+def test_a_leadership_that_was_found_after_a_gap_bears_the_time_it_began() -> None:
+    store = Store(now_ms=0)
+    store.apply(at(0))
+    half_past, began = "2026-11-21T12:30:00.000Z", "2026-11-21T12:01:07.000Z"
+    after = statuses.status(leader=3, term=43, at=half_past, since_at=began)
+    store.apply(at(1_800_000, after))
+    assert (store.events[-1].at, store.events[-1].text) == ("12:01:07", "bzzz-3 leads in term 43")
+
+
 def test_the_quorum_counts_dead_voters_but_not_edges() -> None:
     store = Store(now_ms=0)
     members = (

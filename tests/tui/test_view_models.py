@@ -10,12 +10,13 @@ import pytest
 
 from bzzz_core.api.event_documents import HaltDocument
 from bzzz_core.errors import ConfigError, RequestTimeout, TransportError
+from bzzz_core.leader_documents import HistoryDocument, LeaderDocument
 from bzzz_core.model import MemberState
-from bzzz_tui.monitor import alerts, audit, checks, election, node, peers
+from bzzz_tui.monitor import alerts, audit, checks, election, node, nodes, peers
 from bzzz_tui.monitor.asked import asked
 from bzzz_tui.monitor.times import instant, moment, seconds_between
 from bzzz_tui.monitor.top import banner, top_facts
-from bzzz_tui.monitor.views import VIEWS, load
+from bzzz_tui.monitor.views import VIEWS, load, view_named
 from bzzz_tui.parts import text_of, width_of
 from bzzz_tui.recording.places import place_of
 from bzzz_tui.store import Link, LinkPhase, Snapshot, Store
@@ -43,6 +44,36 @@ def test_a_day_is_only_named_where_it_is_not_today() -> None:
     assert moment("2026-11-21T08:48:00.000Z", today=AT) == "08:48:00"
     assert moment("2026-11-20T23:59:00.000Z", today=AT) == "11-20 23:59:00"
     assert moment("2026-11-21T01:30:00+02:00", today=AT) == "11-20 23:30:00"
+
+
+@pytest.mark.parametrize(
+    ("view", "today", "before"),
+    [
+        ("alerts", "11:58:00", "11-20 23:59:00"),
+        ("checks", "12:00:00", ""),
+        ("audit", "12:00:00", ""),
+        ("election", "08:48:00", "11-20 20:00:00"),
+    ],
+)
+def test_tables_name_the_day_only_where_it_is_not_today(view: str, today: str, before: str) -> None:
+    store, spec = store_with(), view_named(view)
+    assert spec is not None
+    if spec.ask:
+        store.asked[view] = asyncio.run(load(spec.ask)(AskedCluster().call, store))
+    lines = "\n".join(load(spec.text)(store, NOW, "", ASCII))
+    assert today in lines
+    assert "11-21" not in lines
+    assert before in lines
+    tomorrow = statuses.status(at="2026-11-22T00:00:01.000Z")
+    store.apply(asked_cluster.told(1, status=tomorrow))
+    assert f"11-21 {today}" in "\n".join(load(spec.text)(store, NOW, "", ASCII))
+
+
+def test_the_end_of_the_audit_is_told_like_every_other_moment() -> None:
+    store = store_with()
+    ask(audit, AskedCluster(), store)
+    assert "12:00:00" in audit.text(store, NOW, "", ASCII)[0]
+    assert "11-21" not in audit.text(store, NOW, "", ASCII)[0]
 
 
 @pytest.mark.parametrize("said", [None, "", "soon", "9999-99-99", "0001-01-01T00:00:00+23:59"])
@@ -328,6 +359,43 @@ def test_a_view_that_asks_can_be_had_as_text_before_and_after_its_answer(view) -
     assert load(view.text)(store, NOW, "", ASCII)
     store.asked[view.name] = asyncio.run(load(view.ask)(AskedCluster().call, store))
     assert len(load(view.text)(store, NOW, "", ASCII)) > 3
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        ("election", "leaderships not known"),
+        ("audit", "entries not known"),
+        ("peers", "nodes not known"),
+    ],
+)
+def test_what_was_never_answered_is_not_counted_as_none(view: str, said: str) -> None:
+    store, spec = store_with(), view_named(view)
+    assert spec is not None
+    lines = load(spec.text)(store, NOW, "", ASCII)
+    assert lines[-1] == said
+    assert "0" not in "".join(lines)
+
+
+def test_before_the_first_answer_no_node_is_counted() -> None:
+    assert nodes.text(Store(now_ms=0), NOW, "", ASCII)[-1] == "nodes not known"
+
+
+def test_what_is_known_to_be_nothing_is_counted_and_said() -> None:
+    store = store_with(alerts=())
+    assert alerts.text(store, NOW, "", ASCII)[-1].startswith("0 of 0 alerts: nothing is wrong")
+    store.asked["election"] = election.rows_of(
+        msgspec.convert(asked_cluster.leader_document(), LeaderDocument, strict=False),
+        HistoryDocument(node="bzzz-1", complete=True, stale=False, leaderships=(), decisions=()),
+        AT,
+    )
+    said = election.text(store, NOW, "", ASCII)[-1]
+    assert said == "0 of 0 leaderships: nobody has led yet, as far as is known"
+
+
+def test_a_filter_that_matches_nothing_does_not_say_that_nothing_is_wrong() -> None:
+    said = alerts.text(store_with(), NOW, "subject=nobody", ASCII)[-1]
+    assert said == "0 of 3 alerts"
 
 
 def test_a_stop_of_all_work_is_never_overlooked() -> None:

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from bzzz_core.errors import PermissionDenied, RequestTimeout
 from bzzz_core.model import MemberState
+from bzzz_tui.monitor.views import VIEWS
 from bzzz_tui.widgets.prompt import PromptInput
 from bzzz_tui.widgets.toned import Lines
 from bzzz_tui.widgets.top_line import Banner
@@ -46,6 +47,21 @@ async def answered(pilot: Pilot[int]) -> None:
 
 
 # ---- the way
+
+
+@pytest.mark.parametrize("view", [view.name for view in VIEWS if view.place and not view.drilled])
+def test_how_to_learn_the_keys_and_how_to_leave_is_seen_in_80_columns(
+    view_app: Make, view: str
+) -> None:
+    app = view_app(view)
+
+    async def body(pilot: Pilot[int]) -> None:
+        await pilot.pause()
+        hints = shown_lines(app)[-1]
+        assert "? keys" in hints
+        assert "q quit" in hints
+
+    drive(app, body, size=(80, 24))
 
 
 def test_enter_opens_a_node_and_escape_goes_back_to_where_it_was_opened(view_app: Make) -> None:
@@ -217,6 +233,38 @@ def test_while_an_answer_is_slow_the_view_works_and_can_be_left(
         cluster_of(feed).hold.set()  # type: ignore[union-attr]
         await pilot.pause(0.05)
         assert app.is_running
+
+    drive(app, body)
+
+
+@pytest.mark.parametrize(
+    ("view", "plural", "count"), [("election", "leaderships", 2), ("audit", "entries", 3)]
+)
+def test_rows_are_counted_once_it_is_known_how_many_there_are(
+    view_app: Make, feed: HandFeed, view: str, plural: str, count: int
+) -> None:
+    cluster_of(feed).hold = asyncio.Event()
+    app = view_app(view)
+
+    async def body(pilot: Pilot[int]) -> None:
+        assert f"{plural} not known" in shown_lines(app)[1]
+        assert "0" not in shown_lines(app)[1]
+        cluster_of(feed).hold.set()  # type: ignore[union-attr]
+        await answered(pilot)
+        assert f"{count} {plural}" in shown_lines(app)[1]
+
+    drive(app, body)
+
+
+def test_a_question_that_was_never_answered_leaves_the_number_unknown(
+    view_app: Make, feed: HandFeed
+) -> None:
+    cluster_of(feed).answers["/v1/leader"] = PermissionDenied("a viewer may not ask")
+    app = view_app("election")
+
+    async def body(pilot: Pilot[int]) -> None:
+        await until(pilot, lambda: "a viewer may not ask" in shown_lines(app)[1])
+        assert "leaderships not known" in shown_lines(app)[1]
 
     drive(app, body)
 

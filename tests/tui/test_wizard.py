@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input
 
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, profile_path, save_profile
@@ -28,6 +29,7 @@ from screens.setup.steps import STEPS
 from screens.setup.wizard import Wizard
 from tests.fakes import statuses
 from tests.fakes.engine import FINGERPRINT, FakeEngine
+from tests.tui.rest import at_rest
 from tests.tui.test_overview import shown_lines
 
 Body = Callable[[Pilot[int], Wizard], Awaitable[None]]
@@ -100,6 +102,26 @@ def test_every_step_says_what_it_cannot_do_yet(wizard_app) -> None:  # noqa: ANN
         assert "not yet" in wizard.step.query_one(".step-later", Paragraph).text
 
     drive(app, body)
+
+
+def test_every_step_opens_at_its_top_however_late_the_focus_comes(
+    wizard_app,  # noqa: ANN001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Textual scrolls to what gets the focus when it has time; the top would be out of view."""
+    sought: list[Widget] = []
+    monkeypatch.setattr(Wizard, "scroll_to_center", lambda _screen, to, **_how: sought.append(to))
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        for number in range(1, 9):
+            await wizard._go_to(number)
+            await at_rest(pilot)
+            assert wizard.focused is not None
+            assert wizard.step.scroll_y == 0
+        assert not sought
+
+    drive(app, body, size=(80, 24))
 
 
 def test_hosts_are_added_by_typing_and_by_pasting_several(wizard_app) -> None:  # noqa: ANN001

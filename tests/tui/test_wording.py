@@ -6,7 +6,7 @@ import pytest
 
 from bzzz_core.model import MemberState
 from bzzz_tui import wording
-from bzzz_tui.parts import Fact, fact_line, text_of
+from bzzz_tui.parts import Fact, Hint, fact_line, hint_line, text_of
 from bzzz_tui.widgets.columns import GAP, Column, place
 from bzzz_tui.wording import ASCII, UNICODE, Tone
 
@@ -85,6 +85,24 @@ def test_a_line_of_facts_says_less_and_then_leaves_out_the_least_important() -> 
     assert text_of(fact_line(facts, "·", 40)) == "cluster  leader bzzz-1  nodes 3/3"
     assert text_of(fact_line(facts, "·", 30)) == "cluster  leader bzzz-1"
     assert text_of(fact_line(facts, "·", 3)) == "leader bzzz-1"
+
+
+def test_of_the_hints_the_most_important_are_kept_in_their_order() -> None:
+    hints = [
+        Hint("Enter", "open", 2),
+        Hint("d", "describe", 2),
+        Hint("?", "keys", 0),
+        Hint("z", "on", 2),
+    ]
+
+    def shown(width: int) -> str:
+        return text_of(hint_line(hints, "   ", width))
+
+    assert shown(80) == "Enter open   d describe   ? keys   z on"
+    assert shown(34) == "Enter open   d describe   ? keys"
+    assert shown(31) == "Enter open   ? keys   z on", "the shorter one fits"
+    assert shown(12) == "? keys"
+    assert not shown(3)
 
 
 def test_columns_leave_by_priority_and_grow_into_what_is_left() -> None:

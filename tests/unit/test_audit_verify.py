@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from bzzz_core.api.audit_text import render_verified
+from bzzz_core.auditing.reports import VerifyDocument
+from bzzz_core.errors import IntegrityError
 from bzzz_core.telemetry.audit import Audit
-from bzzz_core.telemetry.audit_verify import verify_files
+from bzzz_core.telemetry.audit_verify import owner_in, verify_files
 from bzzz_core.trust.audit_chain import SIGN_EVERY, Act, Head, Tip, parse, seal, tip_of
 from bzzz_core.trust.audit_report import Checkpoint, Report
 from bzzz_core.trust.keys import IdentityKey
@@ -115,6 +119,116 @@ def test_edit_delete_and_reorder_show_in_the_files_alone(
     node.tamper(how)
     assert fault_of(node.verify()) == found
     assert fault_of(node.verify(thorough=True)) == found
+
+
+def digit(after: bytes) -> Callable[[Lines], Lines]:
+    """Change the first hexadecimal digit behind some bytes of the first entry."""
+
+    def change(lines: Lines) -> Lines:
+        at = lines[0].index(after) + len(after)
+        other = b"1" if lines[0][at : at + 1] == b"0" else b"0"
+        return [lines[0][:at] + other + lines[0][at + 1 :], *lines[1:]]
+
+    return change
+
+
+UNHASHED = "entry 1 is not what was hashed"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (edit(1, b"audit begun", b"audit begin"), UNHASHED),
+        (edit(1, b'"cluster":"test"', b'"cluster":"mine"'), UNHASHED),
+        (digit(b'"node_id":"'), UNHASHED),
+        (digit(b'"public_key":"'), UNHASHED),
+        (edit(1, b'"at":"then"', b'"at":"when"'), UNHASHED),
+        (digit(b'"hash":"'), UNHASHED),
+        (digit(b'"sig":"'), "the signature of entry 1 is not that of bzzz-1"),
+        (digit(b'"prev":"'), "the first entry names one before it"),
+        (edit(1, b'"seq":1', b'"seq":2'), "the first entry bears the number 2"),
+        (edit(1, b'"seq":1', b'"seq":0'), "the line is no entry: Expected `int` >= 1 - at `$.seq`"),
+        (lambda lines: [lines[0][:40] + b"\n", *lines[1:]], "the line is no entry: Input data"),
+        (lambda lines: [lines[0][:40] + b"\n"] + [b"0\n"] * 3, "the line is no entry: Input data"),
+    ],
+)
+def test_an_edit_of_the_first_entry_is_told_as_what_it_is_and_where(
+    node: Node, how: Callable[[Lines], Lines], words: str
+) -> None:
+    """It is no fork and no deletion: nobody should look for entries that never were."""
+    node.tamper(how)
+    for peers in (False, True):
+        for thorough in (False, True):
+            fault = node.verify(peers=peers, thorough=thorough).fault
+            assert fault is not None
+            assert (fault.kind, fault.seq, fault.place) == ("edit", 1, f"{node.path.name}:1")
+            assert fault.words.startswith(words)
+
+
+def said(report: Report) -> list[str]:
+    found = VerifyDocument(node="bzzz-1", ok=report.fault is None, report=report)
+    return render_verified(msgspec.to_builtins(found)).splitlines()
+
+
+def test_what_a_person_reads_counts_no_entries_that_are_not_there(node: Node) -> None:
+    assert said(node.verify())[1] == "  12 entries read, 1 to 12, the last of then"
+    node.tamper(lambda lines: lines[:1])
+    assert said(node.verify())[1] == "  1 entry read, 1 to 1, the last of then"
+    node.tamper(edit(1, b"audit begun", b"audit begin"))
+    assert said(node.verify())[:4] == [
+        "bzzz-1: NOT AS IT WAS WRITTEN",
+        f"  EDITED at entry 1, {node.path.name}:1",
+        "  entry 1 is not what was hashed",
+        "  no entry stands before that",
+    ]
+    node.tamper(lambda _lines: [])
+    assert said(node.verify())[1] == "  there is no entry yet"
+
+
+def test_a_copy_whose_first_entry_was_changed_does_not_say_whose_it_is(node: Node) -> None:
+    node.tamper(edit(1, b"audit begun", b"audit begin"))
+    with pytest.raises(IntegrityError, match="was changed; say it with --node NAME"):
+        owner_in(node.audit.files)
+
+
+def test_the_first_entry_twice_is_told_so(node: Node) -> None:
+    node.tamper(lambda lines: [lines[0], *lines])
+    fault = node.verify().fault
+    assert fault is not None
+    assert (fault.kind, fault.seq, fault.words) == ("reorder", 1, "entry 1 stands there twice")
+
+
+def test_a_first_entry_without_its_signature_is_told_with_the_one_that_misses_it(
+    node: Node,
+) -> None:
+    def unsign(lines: Lines) -> Lines:
+        return [lines[0][: lines[0].index(b',"sig"')] + b"}\n", *lines[1:]]
+
+    node.tamper(unsign)
+    fault = node.verify().fault
+    assert fault is not None
+    assert (fault.kind, fault.seq) == ("edit", 2)
+    assert fault.words == "entry 2 is not what was hashed, or entry 1 has lost its signature"
+
+
+def test_an_entry_whose_predecessor_was_named_anew_is_the_one_at_fault(node: Node) -> None:
+    prev = parse(node.lines[6][:-1]).prev.encode()
+    node.tamper(edit(7, b'"prev":"' + prev, b'"prev":"' + prev[::-1]))
+    fault = node.verify().fault
+    assert fault is not None
+    assert (fault.kind, fault.seq) == ("edit", 7)
+    assert fault.place.endswith(":7")
+
+
+def test_a_forged_part_is_found_where_it_begins_though_something_else_is_wrong_behind_it(
+    node: Node,
+) -> None:
+    forger = IdentityKey.generate()
+    node.audit.author = type(node.audit.author)(node.audit.author.cluster, forger)
+    node.rewrite(since=3, acts=9)
+    node.tamper(lambda lines: [*lines[:9], *lines[10:]])
+    assert fault_of(node.verify()) == ("edit", 4)
+    assert fault_of(node.verify(thorough=True)) == ("edit", 4)
 
 
 def test_two_entries_in_one_place_are_a_fork(node: Node) -> None:

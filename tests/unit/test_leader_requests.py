@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from bzzz_core.errors import (
@@ -12,6 +13,7 @@ from bzzz_core.errors import (
     NotEnrolled,
     NotLeader,
     PermissionDenied,
+    RateLimited,
     RequestInvalid,
     RequestTimeout,
     RevisionConflict,
@@ -72,6 +74,7 @@ class Cluster:
             raise RevisionConflict("somebody was faster")
 
         node.serve("echo", echo)
+        node.serve("stop", echo, own_place=True)
         node.serve("refuse", refuse)
         node.serve("trace", tell_trace)
         return node
@@ -222,24 +225,120 @@ def test_each_code_leads_back_to_its_class(kind: type[BzzzError]) -> None:
     assert type(error_of(kind.code, "x")) is kind
 
 
+class Hanging:
+    """A handler that answers nobody before it is let go."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.asked = 0
+
+    async def __call__(self, _asker: NodeId, _body: bytes) -> bytes:
+        self.asked += 1
+        await self.release.wait()
+        return b"done"
+
+
+@asynccontextmanager
+async def hanging(
+    cluster: Cluster, asker: NodeId, number: int, operation: str = "wait"
+) -> AsyncIterator[Hanging]:
+    """Keep `number` questions of one node open, which asks each of them once."""
+    handler = Hanging()
+    cluster.nodes[VOTERS[0]].serve(operation, handler)
+    fabric = cluster.hub.attach(asker, allowed=permissions(asker, voter=asker in VOTERS))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(number):
+            question = fabric.request(lead_subject(asker, operation), b"", timeout_ms=60_000)
+            group.create_task(_suppressed(question))
+        await VirtualClock().sleep_ms(10)
+        try:
+            yield handler
+        finally:
+            handler.release.set()
+
+
 def test_one_asker_cannot_take_the_leaders_time_from_the_others() -> None:
     async def scenario(cluster: Cluster) -> None:
-        release = asyncio.Event()
-
-        async def wait(_asker: NodeId, _body: bytes) -> bytes:
-            await release.wait()
-            return b"done"
-
-        cluster.nodes[VOTERS[0]].serve("wait", wait)
-        fabric = cluster.hub.attach(EDGE, allowed=permissions(EDGE, voter=False))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(50):
-                question = fabric.request(lead_subject(EDGE, "wait"), b"", timeout_ms=500)
-                group.create_task(_suppressed(question))
-            await VirtualClock().sleep_ms(10)
+        async with hanging(cluster, EDGE, 50) as waiting:
             assert await cluster.ask(VOTERS[1], "echo") == b"heard x"
-            release.set()
+            assert waiting.asked == 4
         assert cluster.nodes[VOTERS[0]].counters["refused"] == 46
+
+    play(scenario)
+
+
+def test_one_question_too_many_is_refused_at_once_and_says_why() -> None:
+    """Silence would be taken for the want of a leader, and cost the asker seconds."""
+
+    async def scenario(cluster: Cluster) -> None:
+        async with hanging(cluster, EDGE, 4):
+            before_ms = VirtualClock().now_ms()
+            with pytest.raises(RateLimited, match="4 questions"):
+                await cluster.nodes[EDGE].ask("echo", b"x", timeout_ms=300)
+            assert VirtualClock().now_ms() - before_ms <= 300
+            assert cluster.nodes[VOTERS[0]].counters["refused"] >= 2, "it asked again meanwhile"
+        assert await cluster.ask(EDGE, "echo") == b"heard x"
+
+    play(scenario)
+
+
+def test_a_refused_question_is_asked_again_as_soon_as_there_is_room() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        async with asyncio.TaskGroup() as group:
+            async with hanging(cluster, EDGE, 4):
+                asking = group.create_task(cluster.ask(EDGE, "echo"))
+                await VirtualClock().sleep_ms(1_000)
+                assert not asking.done()
+            before_ms = VirtualClock().now_ms()
+            assert await asking == b"heard x"
+            assert VirtualClock().now_ms() - before_ms <= 100
+
+    play(scenario)
+
+
+def test_too_many_questions_a_second_are_refused_at_once_too() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        fabric = cluster.hub.attach(EDGE, allowed=permissions(EDGE, voter=False))
+        codes = []
+        for _ in range(66):
+            data = await fabric.request(lead_subject(EDGE, "echo"), b"x", timeout_ms=1_000)
+            codes.append(msgspec.msgpack.decode(data)["code"])
+        assert codes == [""] * 64 + ["rate_limited"] * 2
+
+    play(scenario)
+
+
+def test_a_flood_costs_the_leader_a_bounded_number_of_refusals() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        leader = cluster.nodes[VOTERS[0]]
+        async with hanging(cluster, EDGE, 500):
+            await VirtualClock().sleep_ms(10)
+        assert leader.counters["refused"] == 496
+        assert leader.counters["dropped"] >= 496 - 64
+
+    play(scenario)
+
+
+def test_an_operation_with_a_place_of_its_own_is_heard_while_everything_else_hangs() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        async with hanging(cluster, EDGE, 200), hanging(cluster, VOTERS[1], 4, "wait-too"):
+            before_ms = VirtualClock().now_ms()
+            for asker in (EDGE, VOTERS[1], VOTERS[0]):
+                assert await cluster.ask(asker, "stop") == b"heard x"
+            assert VirtualClock().now_ms() - before_ms <= 10
+        assert [asker for _, asker, _ in cluster.asked] == [EDGE, VOTERS[1], VOTERS[0]]
+
+    play(scenario)
+
+
+def test_what_may_have_been_done_is_not_said_to_be_undone_by_a_later_refusal() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        waiting = Hanging()
+        cluster.nodes[VOTERS[0]].serve("wait", waiting)
+        with pytest.raises(RequestTimeout, match="whether it was done is open"):
+            await cluster.nodes[EDGE].ask("wait", b"", timeout_ms=24_000)
+        assert waiting.asked == 4, "the fifth was refused"
+        waiting.release.set()
 
     play(scenario)
 

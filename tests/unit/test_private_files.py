@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from bzzz_core.cli import main
 from bzzz_core.enrolment.home import Home
 from bzzz_core.errors import TrustError
-from bzzz_core.trust.private_files import private_directory
+from bzzz_core.trust.private_files import append, private_directory
 
 
 def mode(path: Path) -> int:
@@ -27,6 +27,20 @@ def a_file(directory: Path, permissions: int = 0o644) -> None:
     path = directory / "file"
     path.write_text("somebody's", encoding="utf-8")
     path.chmod(permissions)
+
+
+@pytest.mark.parametrize("name", ["new", "file"])
+def test_what_is_written_at_the_end_of_a_file_is_its_owners_alone(
+    tmp_path: Path, name: str
+) -> None:
+    a_file(tmp_path)  # As an earlier release made it.
+    path = tmp_path / name
+    before = path.read_bytes() if path.exists() else b""
+    for words in (b"one, ", b"two"):
+        with append(path) as file:
+            file.write(words)
+    assert path.read_bytes() == before + b"one, two"
+    assert mode(path) == 0o600
 
 
 def a_private_file(directory: Path) -> None:
