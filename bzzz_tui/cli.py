@@ -274,14 +274,14 @@ def _recording(path: Path) -> Recording:
 @_reports_errors
 def keys(*, markdown: bool) -> int:
     """List all keys and commands, and what is wrong with your keys.yaml."""
+    from bzzz_core.config.profile_places import home
     from bzzz_tui import key_list, keymap
     from bzzz_tui.actions import ACTIONS
-    from bzzz_tui.operator_files import config_home
 
     if markdown:
         click.echo(key_list.markdown(), nl=False)
         return 0
-    mine = keymap.load(config_home() / keymap.FILE, ACTIONS)
+    mine = keymap.load(home() / keymap.FILE, ACTIONS)
     for line in key_list.lines(mine):
         click.echo(line)
     return 2 if mine.problems else 0
