@@ -1,4 +1,4 @@
-"""`bzzz-agent` as a program: what its help costs, and that commands are loaded when they are called."""
+"""`bzzz-agent` as a program: what its help costs, and what is loaded for it."""
 
 from __future__ import annotations
 
