@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "leader": "bzzz_core.commands.leader:leader",
     "leave": "bzzz_core.commands.cluster:leave",
     "logs": "bzzz_core.commands.logs:logs",
+    "man": "bzzz_core.commands.man:man",
     "node": "bzzz_core.commands.node:node",
     "resume": "bzzz_core.commands.halt:resume",
     "run": "bzzz_core.commands.run:run",

@@ -72,7 +72,10 @@ def _reader_gone() -> int:
 @click.group(
     "bzzz-tui",
     cls=Program,
-    lazy={"completion": "bzzz_tui.shell_commands:completion"},
+    lazy={
+        "completion": "bzzz_tui.shell_commands:completion",
+        "man": "bzzz_tui.shell_commands:man",
+    },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -3,95 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import pty
 import re
-import select
-import signal
-import struct
-import subprocess
-import sys
-import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fakes import statuses
+from tests.fakes.pty_terminal import PtyTerminal
 from tests.fakes.status_server import StatusServer, write_demo_state
 
 FIRST_FRAME_CPU_MS_MAX = 400
 IDLE_BYTES_S_MAX = 200
 NOISE = 3.0
 TRUECOLOR = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-
-
-class Terminal:
-    """A pseudo-terminal with the program in it."""
-
-    def __init__(self, *arguments: str, size: tuple[int, int] = (80, 24), **env: str) -> None:
-        """Start the program."""
-        self.output = bytearray()
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        cleared = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in {"NO_COLOR", "COLORTERM", "SSH_CONNECTION"}
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bzzz_tui.cli", *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**cleared, "LANG": "C.UTF-8", **env},
-            start_new_session=True,
-        )
-        os.close(slave)
-
-    def read(self, seconds: float) -> bytes:
-        """Return what is sent within a time."""
-        begin = len(self.output)
-        end_s = time.monotonic() + seconds
-        while (left_s := end_s - time.monotonic()) > 0:
-            if not select.select([self.master], [], [], left_s)[0]:
-                break
-            try:
-                self.output += os.read(self.master, 65_536)
-            except OSError:
-                break
-        return bytes(self.output[begin:])
-
-    def until(self, words: bytes, seconds: float = 30) -> None:
-        """Read until something was sent."""
-        end_s = time.monotonic() + seconds
-        while words not in self.output:
-            assert time.monotonic() < end_s, f"never sent {words!r}: {bytes(self.output[-500:])!r}"
-            self.read(0.1)
-
-    def press(self, keys: bytes) -> None:
-        """Type."""
-        os.write(self.master, keys)
-
-    def cpu_ms(self) -> float:
-        """Return the CPU time the program used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return 1_000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def vanish(self) -> None:
-        """Be gone, without a word to the program."""
-        os.close(self.master)
-        self.master = -1
-
-    def close(self) -> None:
-        """End the program."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        if self.master >= 0:
-            os.close(self.master)
 
 
 def on_a_terminal(directory: Path, body: Callable[[StatusServer], None]) -> None:
@@ -105,8 +30,8 @@ def on_a_terminal(directory: Path, body: Callable[[StatusServer], None]) -> None
     asyncio.run(run())
 
 
-def monitor(directory: Path, *more: str, **env: str) -> Terminal:
-    return Terminal("monitor", "--demo-state", str(directory), *more, **env)
+def monitor(directory: Path, *more: str, **env: str) -> PtyTerminal:
+    return PtyTerminal("monitor", "--demo-state", str(directory), *more, **env)
 
 
 def test_the_monitor_fills_a_real_terminal_and_gives_it_back(tmp_path: Path) -> None:
@@ -247,13 +172,33 @@ def test_over_ssh_the_mouse_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_wizard_opens_on_a_real_terminal(tmp_path: Path) -> None:
-    terminal = Terminal("setup", XDG_CONFIG_HOME=str(tmp_path), **TRUECOLOR)
+    terminal = PtyTerminal("setup", XDG_CONFIG_HOME=str(tmp_path), **TRUECOLOR)
     try:
         terminal.until(b"System Detection")
         terminal.until(b"nothing is changed until step 6")
         terminal.press(b"10.0.0.1\r")
         terminal.until(b"bzzz-1")
         terminal.press(b"\x03")
+        assert terminal.process.wait(timeout=20) == 0
+    finally:
+        terminal.close()
+
+
+def test_the_manual_page_is_shown_on_a_terminal_and_printed_elsewhere(tmp_path: Path) -> None:
+    """By the system's `man`, which gets the page as a file; without one it says what else helps."""
+    terminal = PtyTerminal("man", PATH=str(tmp_path), **TRUECOLOR)
+    try:
+        terminal.until(b"there is no `man` here; try: bzzz-tui --help")
+        assert terminal.process.wait(timeout=20) == 1
+    finally:
+        terminal.close()
+    viewer = tmp_path / "man"
+    viewer.write_text('#!/bin/sh\necho "shown: $1"; IFS= read -r line < "$1"; echo "$line"\n')
+    viewer.chmod(0o755)
+    terminal = PtyTerminal("man", PATH=str(tmp_path), **TRUECOLOR)
+    try:
+        terminal.until(b"/bzzz-tui.1")
+        terminal.until(b"Made by: bzzz-tui man")
         assert terminal.process.wait(timeout=20) == 0
     finally:
         terminal.close()
