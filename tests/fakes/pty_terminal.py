@@ -12,7 +12,8 @@ import subprocess
 import sys
 import termios
 import time
-from pathlib import Path
+
+from tests.fakes import processes
 
 
 class PtyTerminal:
@@ -64,8 +65,7 @@ class PtyTerminal:
 
     def cpu_ms(self) -> float:
         """Return the CPU time the program used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return 1_000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processes.cpu_ms(self.process.pid)
 
     def vanish(self) -> None:
         """Be gone, without a word to the program."""

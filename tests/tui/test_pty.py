@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.bench.measuring.monitor import TRUECOLOR, beside_an_agent, first_frame_ms, quiet
 from tests.fakes import statuses
 from tests.fakes.pty_terminal import PtyTerminal
-from tests.fakes.status_server import StatusServer, write_demo_state
+from tests.fakes.status_server import StatusServer
 
 FIRST_FRAME_CPU_MS_MAX = 400
 IDLE_BYTES_S_MAX = 200
 NOISE = 3.0
-TRUECOLOR = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 
 
 def on_a_terminal(directory: Path, body: Callable[[StatusServer], None]) -> None:
     """Serve a status while `body` runs the program in a terminal."""
-
-    async def run() -> None:
-        async with StatusServer(statuses.status()) as server:
-            write_demo_state(directory, {"bzzz-1": server.url})
-            await asyncio.to_thread(body, server)
-
-    asyncio.run(run())
+    beside_an_agent(directory, statuses.status(), body)
 
 
 def monitor(directory: Path, *more: str, **env: str) -> PtyTerminal:
@@ -78,45 +71,20 @@ def test_it_ends_with_its_terminal(tmp_path: Path, keys: bytes) -> None:
     on_a_terminal(tmp_path, body)
 
 
-def test_a_quiet_cluster_costs_few_bytes(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    def body(_server: StatusServer) -> None:
-        terminal = monitor(tmp_path, **TRUECOLOR)
-        try:
-            terminal.until(b"healthy")
-            terminal.read(2.5)
-            seconds = 6.0
-            cpu_ms = terminal.cpu_ms()
-            rate = len(terminal.read(seconds)) / seconds
-            cpu = (terminal.cpu_ms() - cpu_ms) / seconds
-            record_property("idle_bytes_per_s", rate)
-            print(f"idle: {rate:.0f} bytes/s, {cpu:.1f} ms CPU/s")  # noqa: T201  a figure
-            assert rate <= IDLE_BYTES_S_MAX * NOISE
-        finally:
-            terminal.close()
-
-    on_a_terminal(tmp_path, body)
+def test_a_quiet_cluster_costs_few_bytes(record_property: Callable[[str, object], None]) -> None:
+    found = quiet(seconds=6.0)
+    record_property("idle_bytes_per_s", found.bytes_s)
+    print(f"idle: {found.bytes_s:.0f} bytes/s, {found.cpu_ms_s:.1f} ms CPU/s")  # noqa: T201  a figure
+    assert found.bytes_s <= IDLE_BYTES_S_MAX * NOISE
 
 
 def test_the_first_frame_stays_within_its_cpu_budget(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    record_property: Callable[[str, object], None],
 ) -> None:
-    def body(_server: StatusServer) -> None:
-        spent = []
-        for _ in range(3):
-            terminal = monitor(tmp_path, **TRUECOLOR)
-            try:
-                while b"events" not in terminal.output:
-                    terminal.read(0.005)
-                spent.append(terminal.cpu_ms())
-            finally:
-                terminal.close()
-        record_property("first_frame_cpu_ms", min(spent))
-        print(f"first frame: {min(spent):.0f} ms CPU")  # noqa: T201  a measured figure
-        assert min(spent) <= FIRST_FRAME_CPU_MS_MAX * NOISE
-
-    on_a_terminal(tmp_path, body)
+    spent_ms = first_frame_ms()
+    record_property("first_frame_cpu_ms", spent_ms)
+    print(f"first frame: {spent_ms:.0f} ms CPU")  # noqa: T201  a measured figure
+    assert spent_ms <= FIRST_FRAME_CPU_MS_MAX * NOISE
 
 
 ATTRIBUTES = {*range(10), *range(21, 30), 39, 49}
