@@ -27,12 +27,12 @@ from textual.binding import BindingType
 from textual.theme import Theme
 from textual.widgets import Input
 
+from bzzz_core.config.profile_places import home
 from bzzz_core.errors import ConfigError
 from bzzz_core.ports import Clock
 from bzzz_tui import keymap as keymap_file
 from bzzz_tui.actions import ACTIONS, Scope, bindings
 from bzzz_tui.keymap import Keymap
-from bzzz_tui.operator_files import config_home
 from bzzz_tui.palette import palette_of
 from bzzz_tui.terminal import Terminal
 from bzzz_tui.theme_choice import ThemeChoice, named
@@ -198,7 +198,7 @@ class AppBase(App[int], inherit_bindings=False):
 
     def take_keymap(self) -> None:
         """Read the operator's own keys, and say what is wrong with them."""
-        self.keymap = keymap_file.load(config_home() / keymap_file.FILE, ACTIONS)
+        self.keymap = keymap_file.load(home() / keymap_file.FILE, ACTIONS)
         if self.keymap.keys:
             self.set_keymap(dict(self.keymap.keys))
         for problem in self.keymap.problems:

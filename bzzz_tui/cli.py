@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, ParamSpec
 import click
 
 from bzzz_core import __version__
+from bzzz_core.commands.program import Program
 from bzzz_core.errors import BzzzError, ConfigError
+from bzzz_tui import suggestions
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
-_THEME = click.option("--theme", help="Colours: bzzz-dark, -light, -hc, -cb or -ansi.")
+_THEME = click.option(
+    "--theme",
+    shell_complete=suggestions.themes,
+    help="Colours: bzzz-dark, -light, -hc, -cb or -ansi.",
+)
 _ASCII = click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII only.")
 
 
@@ -63,7 +69,16 @@ def _reader_gone() -> int:
     return 0
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "bzzz-tui",
+    cls=Program,
+    lazy={
+        "completion": "bzzz_tui.shell_commands:completion",
+        "man": "bzzz_tui.shell_commands:man",
+    },
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="bzzz-tui")
 @_THEME
 @_ASCII
@@ -125,13 +140,23 @@ def setup(
 
 
 @main.command()
-@click.option("--cluster", help="Name of a cluster that setup installed.")
+@click.option(
+    "--cluster",
+    shell_complete=suggestions.clusters,
+    help="Name of a cluster that setup installed.",
+)
 @click.option("--profile", type=_FILE, help="A cluster profile elsewhere.")
 @click.option("--demo-state", type=_DIRECTORY, help="Directory of a running demo.")
 @click.option("--once", is_flag=True, help="Print the present state and end; 3 if nobody answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line.")
 @click.option("--plain", is_flag=True, help="Print lines instead of taking over the screen.")
-@click.option("--view", default="overview", show_default=True, help="The view to begin with.")
+@click.option(
+    "--view",
+    default="overview",
+    show_default=True,
+    shell_complete=suggestions.views,
+    help="The view to begin with.",
+)
 @click.option("--filter", "query", default="", help="Show only what this finds: state=down cpu>80.")
 @click.option("--write", "allow_changes", is_flag=True, help="Allow changes of the cluster.")
 @click.option(
@@ -274,14 +299,14 @@ def _recording(path: Path) -> Recording:
 @_reports_errors
 def keys(*, markdown: bool) -> int:
     """List all keys and commands, and what is wrong with your keys.yaml."""
+    from bzzz_core.config.profile_places import home
     from bzzz_tui import key_list, keymap
     from bzzz_tui.actions import ACTIONS
-    from bzzz_tui.operator_files import config_home
 
     if markdown:
         click.echo(key_list.markdown(), nl=False)
         return 0
-    mine = keymap.load(config_home() / keymap.FILE, ACTIONS)
+    mine = keymap.load(home() / keymap.FILE, ACTIONS)
     for line in key_list.lines(mine):
         click.echo(line)
     return 2 if mine.problems else 0

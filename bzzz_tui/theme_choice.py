@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bzzz_core.config.profile_places import home
 from bzzz_core.errors import ConfigError
-from bzzz_tui.operator_files import theme_directory
 from themes import loader
 from themes.loader import ThemeSpec
 
@@ -52,6 +52,11 @@ class ThemeChoice:
         self._seen = stamp
         self.spec = loader.load_file(self._path)
         return self.spec
+
+
+def theme_directory() -> Path:
+    """Return where an operator puts colour themes of their own."""
+    return home() / "themes"
 
 
 def named(name: str) -> ThemeSpec:

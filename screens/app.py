@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.screen import Screen
 
+from bzzz_core.config.profile_places import home
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 from bzzz_tui.actions import Scope
@@ -21,7 +22,6 @@ from bzzz_tui.monitor.opened import OpenCluster, Opened
 from bzzz_tui.monitor.session import MonitorSession
 from bzzz_tui.monitor.view_settings import FILE as SETTINGS
 from bzzz_tui.monitor.views import HOME
-from bzzz_tui.operator_files import config_home
 from bzzz_tui.store import FeedEvent
 from bzzz_tui.terminal import Terminal
 
@@ -98,7 +98,7 @@ class BzzzApp(AppBase):
             refresh_ms=self.pace.refresh_ms,
             on_failed=self._monitor_failed,
         )
-        self.shell = Shell(self, session, settings=config_home() / SETTINGS)
+        self.shell = Shell(self, session, settings=home() / SETTINGS)
         return self.shell.home(view, query)
 
     def watch_another(self, cluster: str) -> None:

@@ -77,7 +77,7 @@ def init(
     as_json: bool,
 ) -> None:
     """Make a cluster of one on this machine; others join it by token."""
-    from bzzz_core.config.profile import cluster_directory
+    from bzzz_core.config.profile_places import cluster_directory
     from bzzz_core.enrolment.founder import Founding, found
     from bzzz_core.enrolment.joiner import Newcomer
 

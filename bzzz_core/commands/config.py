@@ -10,6 +10,8 @@ import click
 
 from bzzz_core.commands.config_secret import secret
 from bzzz_core.commands.options import CONFIG, JSON, SET, local_config, reports_errors
+from bzzz_core.commands.suggestions import keys as known_keys
+from bzzz_core.commands.suggestions import keys_and_values
 
 if TYPE_CHECKING:
     from bzzz_core.config.schema import AgentConfig
@@ -53,7 +55,7 @@ def config_validate(config_path: Path, flags: Sequence[str]) -> None:
 @config.command("test")
 @CONFIG
 @JSON
-@click.argument("pairs", nargs=-1, metavar="[KEY VALUE]...")
+@click.argument("pairs", nargs=-1, metavar="[KEY VALUE]...", shell_complete=keys_and_values)
 @reports_errors
 def config_test(config_path: Path, pairs: Sequence[str], *, as_json: bool) -> None:
     """Try values against this node, or what its sources say now; changes nothing.
@@ -84,7 +86,7 @@ def config_test(config_path: Path, pairs: Sequence[str], *, as_json: bool) -> No
 @SET
 @JSON
 @click.option("--running", is_flag=True, help="What the running agent works with, as it says.")
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=known_keys)
 @reports_errors
 def config_show(
     config_path: Path, flags: Sequence[str], key: str | None, *, as_json: bool, running: bool
@@ -178,7 +180,13 @@ def config_diff(
 @CLUSTER
 @JSON
 @click.option("--revision", help="Refuse if this is not the present revision any more.")
-@click.argument("pairs", nargs=-1, required=True, metavar="KEY VALUE [KEY VALUE]...")
+@click.argument(
+    "pairs",
+    nargs=-1,
+    required=True,
+    metavar="KEY VALUE [KEY VALUE]...",
+    shell_complete=keys_and_values,
+)
 @reports_errors
 def config_set(
     config_path: Path,
@@ -202,7 +210,7 @@ def config_set(
 @CONFIG
 @CLUSTER
 @JSON
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...", shell_complete=known_keys)
 @reports_errors
 def config_unset(
     config_path: Path, keys: Sequence[str], *, for_cluster: bool, as_json: bool
@@ -214,7 +222,7 @@ def config_unset(
 @config.command("history")
 @CONFIG
 @JSON
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=known_keys)
 @reports_errors
 def config_history(config_path: Path, key: str | None, *, as_json: bool) -> None:
     """Print who changed what for the whole cluster, newest first; KEY narrows it down."""

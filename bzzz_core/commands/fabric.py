@@ -6,7 +6,6 @@ user, and work while the agent does not run.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,6 +181,8 @@ def _report(path: Path) -> FabricReport:
 
 def _run(work: Any) -> Any:
     """Run one operation to its end; `work` takes a clock and returns a coroutine."""
+    import asyncio
+
     from bzzz_core.clock import SystemClock
     from bzzz_core.errors import plainly
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bzzz_core.commands.options import CONFIG, JSON, local_config, reports_errors, seconds
+from bzzz_core.commands.suggestions import component_or_level, components, levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,11 @@ def logs() -> None:
     help="How many of the newest lines.",
 )
 @click.option("--level", type=click.Choice(_LEVELS), help="At least this.")
-@click.option("--component", help="Of one part only, as `logs level` lists them.")
+@click.option(
+    "--component",
+    shell_complete=components,
+    help="Of one part only, as `logs level` lists them.",
+)
 @click.option("--text", default="", help="With this in the words or fields, in whatever case.")
 @click.option("--regex", is_flag=True, help="The text is a regular expression.")
 @click.option("--trace", default="", help="Of one request: 32 digits, the same on all nodes.")
@@ -64,8 +69,8 @@ def logs_show(config_path: Path, *, follow: bool, as_json: bool, lines: int, **w
 
 @logs.command("level")
 @CONFIG
-@click.argument("component", required=False)
-@click.argument("level", required=False)
+@click.argument("component", required=False, shell_complete=component_or_level)
+@click.argument("level", required=False, shell_complete=levels)
 @click.option("--for", "for_s", callback=seconds, default="0s", help="How long: 90s, 30m, 1h, 7d.")
 @JSON
 @reports_errors

@@ -20,18 +20,20 @@ _INTERRUPTED = 130
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _FOUND_BY = ("version", "network", "security", "resources.paths")
 
+CONFIG_FILE = Path("/etc/bzzz/agent.yaml")
+SECRETS = Path("/etc/bzzz/secrets")
 CONFIG = click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/bzzz/agent.yaml"),
+    default=CONFIG_FILE,
     show_default=True,
     help="This node's configuration file.",
 )
 SECRETS_DIRECTORY = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/etc/bzzz/secrets"),
+    default=SECRETS,
     show_default=True,
     help="Where the node's keys are kept.",
 )

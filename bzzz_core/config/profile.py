@@ -1,7 +1,8 @@
 """The cluster profile: how an operator's machine finds a cluster again after setup.
 
 Setup and the demo write it, the monitor reads it. It names hosts and references, never a secret.
-Everything of one operator lies below `home()`:
+Everything of one operator lies below
+`profile_places.home()`:
 
     clusters/<name>/profile.yaml   this document
     clusters/<name>/api-token      0600
@@ -12,7 +13,6 @@ Everything of one operator lies below `home()`:
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -22,7 +22,6 @@ from bzzz_core.config.setting import Section, setting
 from bzzz_core.config.sources import dump, load_document
 from bzzz_core.trust import private_files
 
-_PROFILE = "profile.yaml"
 Color: TypeAlias = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "white"]
 """One of the terminal's own colours, so that every terminal shows it."""
 
@@ -86,28 +85,6 @@ class ClusterProfile(Section):
     color: Color | None = setting(
         None, label="Colour", help="Ground of the cluster's name in the monitor's top line."
     )
-
-
-def home() -> Path:
-    """Return the operator's directory: `$XDG_CONFIG_HOME/bzzz`, by default `~/.config/bzzz`."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".config") / "bzzz"
-
-
-def cluster_directory(name: str, base: Path | None = None) -> Path:
-    """Return where an operator keeps what belongs to one cluster."""
-    return (base or home()) / "clusters" / name
-
-
-def profile_path(name: str, base: Path | None = None) -> Path:
-    """Return the file that holds a cluster's profile."""
-    return cluster_directory(name, base) / _PROFILE
-
-
-def known_profiles(base: Path | None = None) -> tuple[str, ...]:
-    """Return the names of the clusters that have a profile here, in order."""
-    found = ((base or home()) / "clusters").glob(f"*/{_PROFILE}")
-    return tuple(sorted(path.parent.name for path in found))
 
 
 def load_profile(path: Path) -> ClusterProfile:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bzzz_core.config.profile_places import home
 from bzzz_core.config.secret_reference import check_reference
 from bzzz_core.errors import SecretError
 from bzzz_core.telemetry import redaction
@@ -89,8 +90,6 @@ def resolve(reference: str, *, vault: Path | None = None) -> Secret:
 
 def operators_vault() -> Path:
     """Return the directory of the vault on an operator's machine."""
-    from bzzz_core.config.profile import home  # noqa: PLC0415  it reads documents, as we do
-
     return home() / "secrets"
 
 

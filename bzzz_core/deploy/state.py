@@ -25,14 +25,8 @@ from pathlib import Path
 from typing import Final
 
 from bzzz_core.config import secrets as secret_references
-from bzzz_core.config.profile import (
-    ClusterProfile,
-    ProfileHost,
-    SshAccess,
-    cluster_directory,
-    profile_path,
-    save_profile,
-)
+from bzzz_core.config.profile import ClusterProfile, ProfileHost, SshAccess, save_profile
+from bzzz_core.config.profile_places import cluster_directory, profile_path
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sources import dump

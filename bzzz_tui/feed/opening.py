@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 
 from bzzz_core.clock import utc_now
+from bzzz_core.config.profile_places import known_profiles, profile_path
 from bzzz_core.errors import ConfigError
 from bzzz_core.ports import Clock
 from bzzz_tui.feed.rotation import Pace, Rotation
@@ -146,7 +147,7 @@ def sources_of(target: Target) -> Sequence[Source]:
 
 
 def _profile(target: Target) -> ClusterProfile:
-    from bzzz_core.config.profile import known_profiles, load_profile, profile_path  # noqa: PLC0415
+    from bzzz_core.config.profile import load_profile  # noqa: PLC0415
 
     if target.profile is not None:
         return load_profile(target.profile)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bzzz_core.config.profile_places import known_profiles
 from bzzz_core.errors import ConfigError
 from bzzz_tui.action_kinds import Argument
 from bzzz_tui.app_base import end_service
@@ -213,8 +214,6 @@ class Shell:
     @staticmethod
     def contexts() -> Sequence[str]:
         """Return the names of the clusters that have a profile here."""
-        from bzzz_core.config.profile import known_profiles  # noqa: PLC0415  slow to load
-
         return known_profiles()
 
     def set(self, words: str) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from bzzz_core.config.profile import home
+from bzzz_core.config.profile_places import home
 from bzzz_core.errors import ConfigError
 from screens.setup.draft import HOSTS_MAX, Draft, HostDraft
 

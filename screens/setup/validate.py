@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from bzzz_core.clock import utc_now
-from bzzz_core.config.profile import cluster_directory
+from bzzz_core.config.profile_places import cluster_directory
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.parts import Line
 from bzzz_tui.widgets.columns import Column, Placed

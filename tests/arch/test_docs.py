@@ -15,9 +15,9 @@ import click
 import pytest
 
 from bzzz_core import errors
+from bzzz_core.commands.exit_codes import EXIT_CODES
 from tests.arch.tree import ROOT
 
-EXIT_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130)
 OPTIONS_OF_MANY = {"--config", "--set", "--theme", "--ascii"}
 """docs/commands.md says these once for all commands that take them."""
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")

@@ -14,7 +14,8 @@ from bzzz_core.api.event_documents import Beat, Delta, Message
 from bzzz_core.api.event_documents import Snapshot as Whole
 from bzzz_core.api.event_stream import Follow
 from bzzz_core.clock import SystemClock
-from bzzz_core.config.profile import ClusterProfile, ProfileHost, profile_path, save_profile
+from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
+from bzzz_core.config.profile_places import profile_path
 from bzzz_core.errors import ConfigError, NotOffered, TransportError
 from bzzz_tui.feed.opening import Target, sources_of
 from bzzz_tui.feed.rotation import Pace, Rotation

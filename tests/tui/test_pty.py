@@ -2,111 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
-import pty
 import re
-import select
-import signal
-import struct
-import subprocess
-import sys
-import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.bench.measuring.monitor import TRUECOLOR, beside_an_agent, first_frame_ms, quiet
 from tests.fakes import statuses
-from tests.fakes.status_server import StatusServer, write_demo_state
+from tests.fakes.pty_terminal import PtyTerminal
+from tests.fakes.status_server import StatusServer
 
 FIRST_FRAME_CPU_MS_MAX = 400
 IDLE_BYTES_S_MAX = 200
 NOISE = 3.0
-TRUECOLOR = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-
-
-class Terminal:
-    """A pseudo-terminal with the program in it."""
-
-    def __init__(self, *arguments: str, size: tuple[int, int] = (80, 24), **env: str) -> None:
-        """Start the program."""
-        self.output = bytearray()
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        cleared = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in {"NO_COLOR", "COLORTERM", "SSH_CONNECTION"}
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bzzz_tui.cli", *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**cleared, "LANG": "C.UTF-8", **env},
-            start_new_session=True,
-        )
-        os.close(slave)
-
-    def read(self, seconds: float) -> bytes:
-        """Return what is sent within a time."""
-        begin = len(self.output)
-        end_s = time.monotonic() + seconds
-        while (left_s := end_s - time.monotonic()) > 0:
-            if not select.select([self.master], [], [], left_s)[0]:
-                break
-            try:
-                self.output += os.read(self.master, 65_536)
-            except OSError:
-                break
-        return bytes(self.output[begin:])
-
-    def until(self, words: bytes, seconds: float = 30) -> None:
-        """Read until something was sent."""
-        end_s = time.monotonic() + seconds
-        while words not in self.output:
-            assert time.monotonic() < end_s, f"never sent {words!r}: {bytes(self.output[-500:])!r}"
-            self.read(0.1)
-
-    def press(self, keys: bytes) -> None:
-        """Type."""
-        os.write(self.master, keys)
-
-    def cpu_ms(self) -> float:
-        """Return the CPU time the program used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return 1_000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def vanish(self) -> None:
-        """Be gone, without a word to the program."""
-        os.close(self.master)
-        self.master = -1
-
-    def close(self) -> None:
-        """End the program."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        if self.master >= 0:
-            os.close(self.master)
 
 
 def on_a_terminal(directory: Path, body: Callable[[StatusServer], None]) -> None:
     """Serve a status while `body` runs the program in a terminal."""
-
-    async def run() -> None:
-        async with StatusServer(statuses.status()) as server:
-            write_demo_state(directory, {"bzzz-1": server.url})
-            await asyncio.to_thread(body, server)
-
-    asyncio.run(run())
+    beside_an_agent(directory, statuses.status(), body)
 
 
-def monitor(directory: Path, *more: str, **env: str) -> Terminal:
-    return Terminal("monitor", "--demo-state", str(directory), *more, **env)
+def monitor(directory: Path, *more: str, **env: str) -> PtyTerminal:
+    return PtyTerminal("monitor", "--demo-state", str(directory), *more, **env)
 
 
 def test_the_monitor_fills_a_real_terminal_and_gives_it_back(tmp_path: Path) -> None:
@@ -153,45 +71,20 @@ def test_it_ends_with_its_terminal(tmp_path: Path, keys: bytes) -> None:
     on_a_terminal(tmp_path, body)
 
 
-def test_a_quiet_cluster_costs_few_bytes(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    def body(_server: StatusServer) -> None:
-        terminal = monitor(tmp_path, **TRUECOLOR)
-        try:
-            terminal.until(b"healthy")
-            terminal.read(2.5)
-            seconds = 6.0
-            cpu_ms = terminal.cpu_ms()
-            rate = len(terminal.read(seconds)) / seconds
-            cpu = (terminal.cpu_ms() - cpu_ms) / seconds
-            record_property("idle_bytes_per_s", rate)
-            print(f"idle: {rate:.0f} bytes/s, {cpu:.1f} ms CPU/s")  # noqa: T201  a figure
-            assert rate <= IDLE_BYTES_S_MAX * NOISE
-        finally:
-            terminal.close()
-
-    on_a_terminal(tmp_path, body)
+def test_a_quiet_cluster_costs_few_bytes(record_property: Callable[[str, object], None]) -> None:
+    found = quiet(seconds=6.0)
+    record_property("idle_bytes_per_s", found.bytes_s)
+    print(f"idle: {found.bytes_s:.0f} bytes/s, {found.cpu_ms_s:.1f} ms CPU/s")  # noqa: T201  a figure
+    assert found.bytes_s <= IDLE_BYTES_S_MAX * NOISE
 
 
 def test_the_first_frame_stays_within_its_cpu_budget(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    record_property: Callable[[str, object], None],
 ) -> None:
-    def body(_server: StatusServer) -> None:
-        spent = []
-        for _ in range(3):
-            terminal = monitor(tmp_path, **TRUECOLOR)
-            try:
-                while b"events" not in terminal.output:
-                    terminal.read(0.005)
-                spent.append(terminal.cpu_ms())
-            finally:
-                terminal.close()
-        record_property("first_frame_cpu_ms", min(spent))
-        print(f"first frame: {min(spent):.0f} ms CPU")  # noqa: T201  a measured figure
-        assert min(spent) <= FIRST_FRAME_CPU_MS_MAX * NOISE
-
-    on_a_terminal(tmp_path, body)
+    spent_ms = first_frame_ms()
+    record_property("first_frame_cpu_ms", spent_ms)
+    print(f"first frame: {spent_ms:.0f} ms CPU")  # noqa: T201  a measured figure
+    assert spent_ms <= FIRST_FRAME_CPU_MS_MAX * NOISE
 
 
 ATTRIBUTES = {*range(10), *range(21, 30), 39, 49}
@@ -247,13 +140,33 @@ def test_over_ssh_the_mouse_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_wizard_opens_on_a_real_terminal(tmp_path: Path) -> None:
-    terminal = Terminal("setup", XDG_CONFIG_HOME=str(tmp_path), **TRUECOLOR)
+    terminal = PtyTerminal("setup", XDG_CONFIG_HOME=str(tmp_path), **TRUECOLOR)
     try:
         terminal.until(b"System Detection")
         terminal.until(b"nothing is changed until step 6")
         terminal.press(b"10.0.0.1\r")
         terminal.until(b"bzzz-1")
         terminal.press(b"\x03")
+        assert terminal.process.wait(timeout=20) == 0
+    finally:
+        terminal.close()
+
+
+def test_the_manual_page_is_shown_on_a_terminal_and_printed_elsewhere(tmp_path: Path) -> None:
+    """By the system's `man`, which gets the page as a file; without one it says what else helps."""
+    terminal = PtyTerminal("man", PATH=str(tmp_path), **TRUECOLOR)
+    try:
+        terminal.until(b"there is no `man` here; try: bzzz-tui --help")
+        assert terminal.process.wait(timeout=20) == 1
+    finally:
+        terminal.close()
+    viewer = tmp_path / "man"
+    viewer.write_text('#!/bin/sh\necho "shown: $1"; IFS= read -r line < "$1"; echo "$line"\n')
+    viewer.chmod(0o755)
+    terminal = PtyTerminal("man", PATH=str(tmp_path), **TRUECOLOR)
+    try:
+        terminal.until(b"/bzzz-tui.1")
+        terminal.until(b"Made by: bzzz-tui man")
         assert terminal.process.wait(timeout=20) == 0
     finally:
         terminal.close()

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from bzzz_core.config.profile import ClusterProfile, ProfileHost, profile_path, save_profile
+from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
+from bzzz_core.config.profile_places import profile_path
 from bzzz_core.errors import ConfigError, RequestTimeout
 from bzzz_core.model import MemberState
 from bzzz_tui.monitor.changes import drain

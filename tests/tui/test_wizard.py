@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
-from bzzz_core.config.profile import ClusterProfile, ProfileHost, profile_path, save_profile
+from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
+from bzzz_core.config.profile_places import profile_path
 from bzzz_core.config.sources import load_answers
 from bzzz_tui.widgets.form import Choice
 from bzzz_tui.widgets.step_rail import StepRail, StepState

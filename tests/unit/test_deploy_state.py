@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bzzz_core.config.profile import known_profiles, load_profile, profile_path
+from bzzz_core.config.profile import load_profile
+from bzzz_core.config.profile_places import known_profiles, profile_path
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.state import ClusterState, secret_content
