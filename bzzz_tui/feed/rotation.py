@@ -289,14 +289,18 @@ async def _in_time(answer: Awaitable[T], limit_ms: int) -> T:
     Raises:
         TimeoutError: It did not come.
     """
-    waiting = asyncio.ensure_future(answer)
-    try:
-        for _ in range(_LOOKS):
-            await asyncio.wait({waiting}, timeout=limit_ms / _LOOKS / 1_000)
-            if waiting.done():
-                return waiting.result()
-    finally:
-        if not waiting.done():
+    with plainly():
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(_come(answer))
+            for _ in range(_LOOKS):
+                await asyncio.wait((waiting,), timeout=limit_ms / _LOOKS / 1_000)
+                if waiting.done():
+                    break
             waiting.cancel()
-            await asyncio.wait({waiting})
-    raise TimeoutError
+    if waiting.cancelled():
+        raise TimeoutError
+    return waiting.result()
+
+
+async def _come(answer: Awaitable[T]) -> T:
+    return await answer

@@ -9,7 +9,7 @@ from bzzz_core.config.schema import AgentConfig
 from bzzz_core.enrolment.registry import EnrolledNode, Registry, node_id_of
 from bzzz_core.growth.steward import GLANCE_MS, IDLE_MS, NOT_LEADING_MS, Steward
 from bzzz_core.model import ClusterId, NodeId, Voter, VoterSet
-from tests.fakes.virtual_time import VirtualClock, run
+from tests.fakes.virtual_time import VirtualClock, pass_s, run
 
 KEYS = [number.to_bytes(32, "big") for number in range(3)]
 NODES = tuple(
@@ -57,7 +57,7 @@ def looks(after_ms: int, change: str) -> list[int]:
 
     async def story() -> None:
         running = asyncio.create_task(steward.run())
-        await asyncio.sleep(GLANCE_MS * 1.5 / 1000)
+        await pass_s(GLANCE_MS * 1.5 / 1000)
         match change:
             case "somebody died":
                 cluster.dead.add(NODES[1].id)
@@ -69,9 +69,9 @@ def looks(after_ms: int, change: str) -> list[int]:
                 cluster.committed = VoterSet(cluster.committed.voters[:1])
             case "deposed and back":
                 cluster.leads = False
-                await asyncio.sleep(NOT_LEADING_MS * 1.2 / 1000)
+                await pass_s(NOT_LEADING_MS * 1.2 / 1000)
                 cluster.leads = True
-        await asyncio.sleep(after_ms / 1000)
+        await pass_s(after_ms / 1000)
         running.cancel()
 
     run(story())
