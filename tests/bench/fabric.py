@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
@@ -31,6 +29,7 @@ from tests.bench.dht import measure_dht
 from tests.bench.fabric_raw import compare
 from tests.bench.failover import measure_failover
 from tests.bench.lane import measure_lane
+from tests.bench.measuring.figures import machine
 from tests.bench.test_membership_cost import cost
 from tests.fakes.broker_cluster import BrokerCluster
 
@@ -103,10 +102,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each failover")
     parser.add_argument("--only", action="append", choices=list(sections(0)))
     given = parser.parse_args()
-    document: dict[str, object] = {
-        "version": __version__,
-        "machine": {"cores": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()},
-    }
+    document: dict[str, object] = {"version": __version__, "machine": machine()}
     logs.set_up(level="error", node="bench")  # stdout is for the document alone.
     for name, measure in sections(given.rounds).items():
         if given.only is None or name in given.only:
