@@ -19,6 +19,7 @@ from bzzz_core.api.event_documents import Beat
 from bzzz_core.api.events.board import Board
 from bzzz_core.api.events.reading import EventsQuery, Frame, Reader, Speaker
 from bzzz_core.api.events.sampling import StatusSampler
+from tests.fakes.sights import take
 
 _STEP_S: Final = 0.01
 TOKEN = "token-of-the-fake"  # noqa: S105  a fake's token is no secret
@@ -112,7 +113,7 @@ class StatusServer:
         silent_s = query.beat_ms / 1_000
         while not writer.is_closing():
             if not self.paused:
-                self._sampler.take(self.status)
+                take(self._sampler, self.status)
                 frame = reader.state()
                 if frame is None and silent_s >= query.beat_ms / 1_000:
                     frame = reader.beat()
