@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from typing import Any, Final
 from bzzz_core import __version__, data_directory
 from bzzz_core.api import enrolment as enrolment_api
 from bzzz_core.api.documents import Status
+from bzzz_core.api.events.sampling import Sight
 from bzzz_core.api.operations import Offer
 from bzzz_core.backbone import Backbone
 from bzzz_core.broker_process import broker_notes, broker_unit
@@ -41,6 +42,7 @@ from bzzz_core.halt.operations import unless_halted
 from bzzz_core.hash_table import HashTable
 from bzzz_core.leader_operations import LeaderOperations, guarded
 from bzzz_core.membership.discovery.announce import Announcer, seed_of
+from bzzz_core.membership.member import Member
 from bzzz_core.model import ClusterId
 from bzzz_core.observing import Observing
 from bzzz_core.ports import Clock
@@ -53,7 +55,7 @@ from bzzz_core.shutdown.last_resort import LastResort
 from bzzz_core.shutdown.plan import Phase
 from bzzz_core.shutdown.request import StopRequest
 from bzzz_core.shutdown.service import Lifecycle
-from bzzz_core.status import Attachment, Moment, compose
+from bzzz_core.status import Attachment, Moment, compose, sight_of
 from bzzz_core.telemetry import log_keeping, logs
 from bzzz_core.telemetry.audit_desk import AuditDesk
 from bzzz_core.telemetry.notify import notify
@@ -154,6 +156,7 @@ class Agent:
             config=lambda: self._config,
             clock=clock,
             status=self.status,
+            sight=self.sight,
             audit=self._audit,
             addresses=addresses,
             backbone=backbone,
@@ -207,16 +210,25 @@ class Agent:
 
     def status(self) -> Status:
         """Return this node's view of itself and the cluster."""
+        return self._status_of(self._backbone.membership.members(), self._clock.now_ms())
+
+    def sight(self) -> Sight:
+        """Return the same; a member's document is made when somebody wants it."""
+        now_ms = self._clock.now_ms()
+        head = self._status_of((), now_ms)
+        return sight_of(self._config, head, self._backbone.membership.seen(), now_ms=now_ms)
+
+    def _status_of(self, members: Iterable[Member], now_ms: int) -> Status:
         backbone, placed = self._backbone, self._duties.placement.led_by
         fabric, leadership = backbone.fabric, backbone.leadership
         return compose(
             self._config,
             voters=leadership.voters,
             view=leadership.view(),
-            members=backbone.membership.members(),
+            members=members,
             attachment=Attachment(fabric.state, fabric.server_name, placed.get("control")),
             moment=Moment(
-                now_ms=self._clock.now_ms(),
+                now_ms=now_ms,
                 uptime_ms=backbone.myself.uptime_ms,
                 at=utc_now(),
                 leader_since_at=leadership.since_at,

@@ -25,6 +25,7 @@ from bzzz_core.api.event_documents import (
 )
 from bzzz_core.api.events.hub import Events
 from bzzz_core.api.events.reading import Speaker
+from bzzz_core.api.events.sampling import Sight
 from bzzz_core.api.events.streaming import operation as event_stream
 from bzzz_core.api.http import build_app
 from bzzz_core.api.limits import Hosts
@@ -60,6 +61,7 @@ class Observing:
         config: Callable[[], AgentConfig],
         clock: Clock,
         status: Callable[[], Status],
+        sight: Callable[[], Sight],
         audit: AuditDesk,
         addresses: frozenset[str],
         backbone: Backbone,
@@ -73,6 +75,7 @@ class Observing:
             config: Gives the configuration in force.
             clock: For ages and intervals.
             status: Gives the agent's present view of itself and the cluster.
+            sight: Gives it without making documents that nobody wants.
             audit: Where acts are written down.
             addresses: Of this machine's interfaces.
             backbone: What speaks with the other nodes.
@@ -83,16 +86,12 @@ class Observing:
         self._config = config
         self._clock = clock
         self._status = status
+        self._sight = sight
         self._audit = audit
         self.events = self._build_events(config())
         """Where parts put what they know (`events.board`)."""
         self._keys = Keys.of(config())
-        self._doorkeeper = Doorkeeper(
-            self._keys,
-            clock=clock,
-            audit=audit.note,
-            rate_per_s=lambda: self._config().security.api_requests_per_s,
-        )
+        self._doorkeeper = self._build_doorkeeper()
         self._stop = EmergencyStop(backbone, config=config, audit=audit.note, clock=clock)
         self._measuring = Measuring(
             backbone,
@@ -124,6 +123,14 @@ class Observing:
         )
         """Every check; a part that comes later adds its own (`health.checks.add`)."""
         self._connect()
+
+    def _build_doorkeeper(self) -> Doorkeeper:
+        return Doorkeeper(
+            self._keys,
+            clock=self._clock,
+            audit=self._audit.note,
+            rate_per_s=lambda: self._config().security.api_requests_per_s,
+        )
 
     def _connect(self) -> None:
         """Let figures be of all parts, and events of whatever changes."""
@@ -166,7 +173,7 @@ class Observing:
         )
         return Events(
             speaker=speaker,
-            status=self._status,
+            sight=self._sight,
             log=logs.book().ring,
             clock=self._clock,
             now=utc_now,

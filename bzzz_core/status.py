@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from bzzz_core import __version__
 from bzzz_core.api.documents import ClusterRef, FabricStatus, MemberStatus, Status
+from bzzz_core.api.events.sampling import Sight
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.election.machine import View
@@ -44,7 +46,7 @@ def compose(
     *,
     voters: VoterSet,
     view: View | None,
-    members: tuple[Member, ...],
+    members: Iterable[Member],
     attachment: Attachment,
     moment: Moment,
     alarms: tuple[str, ...] = (),
@@ -84,6 +86,26 @@ def compose(
             voters=len(voters.voters),
             quorum=voters.majority,
         ),
+    )
+
+
+def sight_of(config: AgentConfig, head: Status, members: Iterable[Member], *, now_ms: int) -> Sight:
+    """Return a status of which a member's document is made only when somebody wants it.
+
+    Args:
+        config: The configuration in force.
+        head: The document without members.
+        members: The roster; may be walked later than now, and must not change until then.
+        now_ms: When, on the clock that times silence.
+    """
+    nodes = {NodeId(node.id): node for node in config.cluster.nodes}
+    return Sight(
+        head=head,
+        # When somebody was heard last is not in it: a mark is another one when something is new.
+        members=(
+            (one.node, (nodes[one.node], one.state, one.beat, one.rtt_ms), one) for one in members
+        ),
+        document=lambda one: _member(nodes[one.node], one, now_ms),
     )
 
 

@@ -35,7 +35,7 @@ digest costs the same whatever the number of members; only sleeping and listing 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -123,7 +123,13 @@ class Roster:
 
     def members(self) -> tuple[Member, ...]:
         """Return the roster ordered by node id."""
-        return tuple(self._seen(self._members[node]) for node in sorted(self._members))
+        shown = self._shown()
+        return tuple(shown(self._members[node]) for node in sorted(self._members))
+
+    def seen(self) -> Iterator[Member]:
+        """Return what yields the roster as it is now, in no order, however long that takes."""
+        shown = self._shown()
+        return (shown(member) for member in tuple(self._members.values()))
 
     def next_ms(self) -> int:
         """Return when the next tick is due at the latest."""
@@ -313,13 +319,21 @@ class Roster:
             if member.state is alive and node != self._me
         ]
 
-    def _seen(self, member: Member) -> Member:
-        """Return a member as an edge shows it: vouched for by the leader, or not known."""
-        if not self._edge or member.node == self._me or member.state is not MemberState.ALIVE:
-            return member
-        if self._deaf:
-            return replace(member, state=MemberState.SUSPECT)
-        return replace(member, heard_ms=max(member.heard_ms, self._told_ms))
+    def _shown(self) -> Callable[[Member], Member]:
+        """Return what shows members as of now: on an edge vouched for by the leader, or not known.
+
+        What comes later changes nothing of it.
+        """
+        me, deaf, told_ms = self._me, self._deaf, self._told_ms
+
+        def shown(member: Member) -> Member:
+            if member.node == me or member.state is not MemberState.ALIVE:
+                return member
+            if deaf:
+                return replace(member, state=MemberState.SUSPECT)
+            return replace(member, heard_ms=max(member.heard_ms, told_ms))
+
+        return shown if self._edge else _as_it_is
 
     # ---- keeping
 
@@ -363,5 +377,10 @@ class Roster:
             return []
         moved = self._keep(replace(member, state=state), now_ms)
         self.news.note(moved)
-        before, after = self._seen(member).state, self._seen(moved).state
+        shown = self._shown()
+        before, after = shown(member).state, shown(moved).state
         return [Changed(member.node, before, after)] if before is not after else []
+
+
+def _as_it_is(member: Member) -> Member:
+    return member

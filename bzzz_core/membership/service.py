@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 from bzzz_core.errors import BzzzError, TransportError
@@ -138,6 +138,10 @@ class MembershipService:
     def members(self) -> tuple[Member, ...]:
         """Return the roster ordered by node id."""
         return self._roster.members()
+
+    def seen(self) -> Iterator[Member]:
+        """Return what yields the roster as it is now, in no order; see `Roster.seen`."""
+        return self._roster.seen()
 
     def is_alive(self, node: NodeId) -> bool:
         """Return whether a node is surely there: heard lately, not suspect, not on its way out."""

@@ -13,6 +13,7 @@ from bzzz_core.api.documents import Status
 from bzzz_core.api.event_documents import LogLevel, LogLine
 from bzzz_core.api.events.hub import Events
 from bzzz_core.api.events.reading import Speaker
+from bzzz_core.api.events.sampling import Sight
 from bzzz_core.api.events.streaming import operation
 from bzzz_core.api.http import build_app
 from bzzz_core.api.server import ApiServer
@@ -21,6 +22,7 @@ from bzzz_core.config.secrets import Secret
 from bzzz_core.model import NodeId
 from bzzz_core.telemetry.log_ring import LogRing
 from tests.fakes import statuses
+from tests.fakes.sights import sight_of
 
 TOKEN = Secret("open sesame")
 SPEAKER = Speaker(node="bzzz-1", node_id=NodeId("n1"), version="0.1.0", epoch="epoch-1")
@@ -41,7 +43,7 @@ class EventAgent:
     def __post_init__(self) -> None:
         """Build its events."""
         self.events = Events(
-            speaker=SPEAKER, status=self._look, log=self.ring, clock=SystemClock(), now=lambda: "t"
+            speaker=SPEAKER, sight=self._look, log=self.ring, clock=SystemClock(), now=lambda: "t"
         )
 
     @property
@@ -49,9 +51,9 @@ class EventAgent:
         """Return where it serves."""
         return f"http://127.0.0.1:{self.port}"
 
-    def _look(self) -> Status:
+    def _look(self) -> Sight:
         self.looked += 1
-        return self.status
+        return sight_of(self.status)
 
     def write(self, text: str, level: LogLevel = "info", component: str = "agent") -> None:
         """Write a line into its log."""

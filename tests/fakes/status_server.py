@@ -19,6 +19,7 @@ from bzzz_core.api.event_documents import Beat
 from bzzz_core.api.events.board import Board
 from bzzz_core.api.events.reading import EventsQuery, Frame, Reader, Speaker
 from bzzz_core.api.events.sampling import StatusSampler
+from tests.fakes.sights import take
 
 _STEP_S: Final = 0.01
 TOKEN = "token-of-the-fake"  # noqa: S105  a fake's token is no secret
@@ -131,7 +132,7 @@ class StatusServer:
         """Take in the document, if it is another one; to compare a large one takes its time."""
         if self.status is not self._sampled:
             self._sampled = self.status
-            self._sampler.take(self.status)
+            take(self._sampler, self.status)
 
     def _answer(self, head: bytes) -> bytes:
         allowed, found = _allowed(head), head.startswith(b"GET /v1/status ")

@@ -9,6 +9,7 @@ from bzzz_core.api.events.board import Board
 from bzzz_core.api.events.sampling import StatusSampler, differs
 from bzzz_core.model import Gpu, MemberState
 from tests.fakes import statuses
+from tests.fakes.sights import take
 
 
 class Doc(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ def test_time_passing_is_no_change_of_a_status() -> None:
     board = Board(changed=Told())
     sampler = StatusSampler(board)
     status = statuses.status()
-    sampler.take(status)
+    take(sampler, status)
     before = board.revision
     later = msgspec.structs.replace(
         status,
@@ -118,7 +119,7 @@ def test_time_passing_is_no_change_of_a_status() -> None:
             for m in status.members
         ),
     )
-    assert not sampler.take(later)
+    assert not take(sampler, later)
     assert board.revision == before
     held = board.everything(["status"])["status"]["self"]
     assert held.uptime_s == later.uptime_s  # type: ignore[attr-defined]
@@ -128,10 +129,10 @@ def test_a_member_that_goes_is_gone_from_the_board() -> None:
     board = Board(changed=Told())
     sampler = StatusSampler(board)
     status = statuses.status()
-    sampler.take(status)
-    sampler.take(msgspec.structs.replace(status, members=status.members[:2]))
+    take(sampler, status)
+    take(sampler, msgspec.structs.replace(status, members=status.members[:2]))
     assert len(board.keys("members")) == 2
-    assert sampler.take(status)
+    assert take(sampler, status)
     assert len(board.keys("members")) == 3
 
 
@@ -176,5 +177,5 @@ def test_small_steps_add_up_to_a_change() -> None:
     rises = []
     for tenth in range(12):
         member = statuses.member(1, cpu=12.0 + tenth / 10)
-        rises.append(sampler.take(statuses.status((member,), leader=1)))
+        rises.append(take(sampler, statuses.status((member,), leader=1)))
     assert rises == [True, *[False] * 5, True, *[False] * 5]

@@ -11,16 +11,18 @@ import msgspec
 import pytest
 from starlette.requests import Request
 
-from bzzz_core.api.documents import Status
+from bzzz_core.api.documents import MemberStatus, Status
 from bzzz_core.api.event_documents import Beat, Bye, Delta, Lines, LogLine, Message, Snapshot
 from bzzz_core.api.events.hub import READERS_MAX, READERS_OF_ONE_MAX, Events
 from bzzz_core.api.events.reading import EventsQuery, Reader, Speaker, position_of
+from bzzz_core.api.events.sampling import STEP, Sight
 from bzzz_core.api.events.streaming import WRITE_S_MAX, operation
 from bzzz_core.api.operations import ADMIN
 from bzzz_core.errors import CapacityExceeded, RequestInvalid
-from bzzz_core.model import NodeId
+from bzzz_core.model import MemberState, NodeId
 from bzzz_core.telemetry.log_ring import LogRing
 from tests.fakes import statuses
+from tests.fakes.sights import sight_of
 from tests.fakes.virtual_time import VirtualClock, pass_s, run
 
 SPEAKER = Speaker(node="bzzz-1", node_id=NodeId("n1"), version="0.1.0", epoch="e")
@@ -35,16 +37,16 @@ class Agent:
         self.ring = LogRing()
         self.events = Events(
             speaker=SPEAKER,
-            status=self._look,
+            sight=self._look,
             log=self.ring,
             clock=VirtualClock(),
             now=lambda: "t",
         )
         self.heard: list[tuple[float, Message]] = []
 
-    def _look(self) -> Status:
+    def _look(self) -> Sight:
         self.looked.append(asyncio.get_running_loop().time())
-        return self.status
+        return sight_of(self.status)
 
     async def read(self, query: EventsQuery) -> None:
         """Read until the end."""
@@ -102,6 +104,107 @@ def test_with_readers_however_many_it_looks_once_a_second() -> None:
 
     agent = on_agent(story)
     assert 10 <= len(agent.looked) <= 12
+
+
+def test_others_run_while_a_large_cluster_is_looked_at() -> None:
+    turns: list[int] = []
+
+    async def story(agent: Agent, group: asyncio.TaskGroup) -> None:
+        agent.status = statuses.status(tuple(statuses.member(n) for n in range(5_000)))
+        reading = group.create_task(agent.read(EventsQuery()))
+        turns.append(0)
+        while not agent.heard:
+            turns[0] += bool(agent.looked)
+            await asyncio.sleep(0)
+        reading.cancel()
+
+    on_agent(story)
+    assert turns[0] >= 5_000 * 20 // STEP
+
+
+def test_readers_that_come_together_look_once() -> None:
+    async def story(agent: Agent, group: asyncio.TaskGroup) -> None:
+        agent.status = statuses.status(tuple(statuses.member(n) for n in range(5_000)))
+        for _ in range(8):
+            group.create_task(agent.read(EventsQuery()))
+        while len(agent.times_of(Snapshot)) < 8:
+            await pass_s(0.001)
+        assert len(agent.looked) <= 2
+        wholes = [message for _, message in agent.heard if isinstance(message, Snapshot)]
+        assert all(len(whole.documents["members"]) == 5_000 for whole in wholes)
+
+    on_agent(story)
+
+
+class Silent(Agent):
+    """An agent whose only member was heard when it started, and never again."""
+
+    def _look(self) -> Sight:
+        now_ms = VirtualClock().now_ms()
+        self.looked.append(now_ms / 1_000)
+        member = statuses.member(1)
+        head = msgspec.structs.replace(self.status, members=())
+
+        def document(source: MemberStatus) -> MemberStatus:
+            return msgspec.structs.replace(source, heard_ms_ago=now_ms)
+
+        return Sight(head=head, members=[(member.node_id, "as ever", member)], document=document)
+
+    def ages_s(self) -> list[tuple[float, float]]:
+        """Return when which age was told."""
+        found = []
+        for at_s, message in self.heard:
+            told = {}
+            if isinstance(message, Snapshot):
+                told = message.documents["members"]
+            elif isinstance(message, Delta):
+                told = message.changed.get("members", {})
+            for raw in told.values():
+                age_ms = msgspec.json.decode(raw, type=MemberStatus).heard_ms_ago
+                assert age_ms is not None
+                found.append((at_s, age_ms / 1_000))
+        return found
+
+
+def test_whoever_comes_later_is_told_how_long_ago_a_silent_member_was_heard() -> None:
+    agent = Silent()
+
+    async def story() -> None:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(agent.events.run())
+            reading = [group.create_task(agent.read(EventsQuery()))]
+            await pass_s(60)
+            reading.append(group.create_task(agent.read(EventsQuery())))
+            await pass_s(1)
+            running.cancel()
+            for each in reading:
+                each.cancel()
+
+    run(story())
+    assert agent.ages_s() == [(0.0, 0.0), (60.0, pytest.approx(60.0, abs=1.1))]
+
+
+def test_a_reader_that_is_brought_up_to_date_rarely_is_told_ages_of_now() -> None:
+    agent = Silent()
+    board = agent.events.board
+
+    async def story() -> None:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(agent.events.run())
+            reading = group.create_task(agent.read(EventsQuery(every_ms=30_000)))
+            await pass_s(1)
+            # Something of it counted as a change soon after the reader was told everything.
+            other = statuses.member(1, MemberState.SUSPECT)
+            board.put("members", other.node_id, other)
+            await pass_s(32)
+            running.cancel()
+            reading.cancel()
+
+    run(story())
+    (_, whole), (at_s, age_s) = agent.ages_s()
+    assert whole == 0
+    assert at_s >= 30
+    assert age_s == pytest.approx(at_s, abs=1.1)
 
 
 def test_beats_come_when_nothing_else_did() -> None:

@@ -323,6 +323,27 @@ def test_the_leader_vouches_for_a_member_with_each_digest() -> None:
     assert member(edge).heard_ms == 60_000
 
 
+@pytest.mark.parametrize("edge", [False, True])
+def test_whoever_takes_long_to_walk_the_roster_sees_it_as_it_was(edge: bool) -> None:  # noqa: FBT001
+    """A large one is walked in steps; half of it from before and half from after is no roster."""
+    of, leader = roster(edge=edge), roster()
+    for node in (PEER, OTHER):
+        told = Told(node, ALIVE, 100, beat(node))
+        leader.handle(PageHeard((told,)), 1_000)
+        of.handle(PageHeard((told,)), 1_000)
+    of.handle(DigestHeard(digest_of(leader)), 1_200)
+    before = of.members()
+    walk = of.seen()
+    seen = [next(walk)]
+    of.handle(Heard(beat(PEER, number=2)), 1_300)
+    of.handle(DigestHeard(digest_of(leader, Told(OTHER, DEAD, 9_000, beat(OTHER)))), 1_400)
+    tick_until(of, 20_000, since_ms=1_500)
+    of.handle(Enrolled((ME,), edge=not edge), 20_100)
+    seen += walk
+    assert sorted(seen, key=lambda one: one.node) == list(before)
+    assert [one.node for one in of.seen()] == [ME]
+
+
 def test_two_rosters_fit_when_they_agree_on_states_and_starts() -> None:
     one, two = roster(), roster()
     for each in (one, two):

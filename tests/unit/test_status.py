@@ -1,7 +1,9 @@
 """A status says what is known and says so when nothing is."""
 
+import msgspec
 import pytest
 
+from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.sources import load_agent_config
 from bzzz_core.demo.layout import lay_out
@@ -11,7 +13,7 @@ from bzzz_core.enrolled import voter_set
 from bzzz_core.membership.beat import Beat
 from bzzz_core.membership.member import Member
 from bzzz_core.model import FabricState, MemberState, NodeId, Revision, Sample, Term
-from bzzz_core.status import Attachment, Moment, compose, not_ready
+from bzzz_core.status import Attachment, Moment, compose, not_ready, sight_of
 
 MOMENT = Moment(now_ms=10_000, uptime_ms=6_000, at="now", leader_since_at="then")
 CONNECTED = Attachment(FabricState.CONNECTED, "broker-1", None)
@@ -97,6 +99,77 @@ def test_a_member_shows_its_newest_report_and_its_age(config: AgentConfig) -> No
     shown = status.members[0]
     assert shown.name == node.name, "a node's name is what the cluster enrolled, not what it says"
     assert (shown.heard_ms_ago, shown.cpu_percent, shown.memory_used_bytes) == (600, 12.5, None)
+
+
+def test_a_sight_makes_the_same_documents_as_the_whole_status(config: AgentConfig) -> None:
+    members = tuple(
+        Member(NodeId(node.id), MemberState.ALIVE, _beat(node.id), 9_000 + number, rtt_ms=0.5)
+        for number, node in enumerate(config.cluster.nodes)
+    )
+
+    def composed(some: tuple[Member, ...]) -> Status:
+        return compose(
+            config,
+            voters=voter_set(config),
+            view=None,
+            members=some,
+            attachment=CONNECTED,
+            moment=MOMENT,
+        )
+
+    sight = sight_of(config, composed(()), iter(members), now_ms=MOMENT.now_ms)
+    seen = [(node, sight.document(source)) for node, _, source in sight.members]
+    assert seen == [(document.node_id, document) for document in composed(members).members]
+    assert not sight.head.members
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"heard_ms": 9_900}, False),
+        ({"changed_ms": 1}, False),
+        ({"state": MemberState.SUSPECT}, True),
+        ({"rtt_ms": 7.0}, True),
+        ({"beat": None}, True),
+    ],
+)
+def test_a_mark_is_another_when_a_document_is_but_for_its_age(
+    config: AgentConfig, change: dict[str, object], *, differs: bool
+) -> None:
+    """On an edge every member is heard anew with each digest."""
+    node = NodeId(config.cluster.nodes[0].id)
+    member = Member(node, MemberState.ALIVE, _beat(node), 9_000)
+    changed = msgspec.structs.replace(member, **change)
+
+    def mark(one: Member) -> object:
+        head = compose(
+            config,
+            voters=voter_set(config),
+            view=None,
+            members=(),
+            attachment=CONNECTED,
+            moment=MOMENT,
+        )
+        ((_, found, _),) = sight_of(config, head, [one], now_ms=10_000).members
+        return found
+
+    assert (mark(member) != mark(changed)) is differs
+    newer = msgspec.structs.replace(member, beat=_beat(node, number=2))
+    assert mark(newer) != mark(member)
+
+
+def _beat(node: str, number: int = 1) -> Beat:
+    return Beat(
+        node=NodeId(node),
+        name="n",
+        address="x",
+        version="1",
+        incarnation=1,
+        number=number,
+        uptime_s=3,
+        voter=True,
+        sample=Sample(cpu_percent=12.5),
+    )
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,25 @@ class Board:
         found = self._collections.get(collection)
         return frozenset(found.rows) if found else frozenset()
 
+    def renew(self, collection: str, key: str, document: msgspec.Struct) -> None:
+        """Hold a younger form of a document that is there; nobody is told."""
+        found = self._collections.get(collection)
+        row = found.rows.get(key) if found else None
+        if row is not None:
+            row.document = document
+
+    def due(self, collection: str, revision: int | None) -> tuple[str, ...]:
+        """Return the ids of the documents that whoever stands at a revision has to be told.
+
+        All of them, if that is no longer known, or None.
+        """
+        found = self._collections.get(collection)
+        if found is None:
+            return ()
+        if revision is None or not self._floor <= revision <= self.revision:
+            return tuple(found.rows)
+        return tuple(_newer(found, revision))
+
     def everything(self, topics: Iterable[str]) -> Told:
         """Return all documents of those of these collections that there are."""
         return {

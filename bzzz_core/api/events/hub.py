@@ -2,23 +2,23 @@
 
 The status is looked at once a second as long as somebody reads, and not at all otherwise; what the
 other parts of the agent know they put on the board when it changes. An election hurries the next
-look, so that nobody waits a second to see who leads.
+look, so that nobody waits a second to see who leads. A look goes in steps, and heartbeats between
+them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from bzzz_core.api.documents import Status
-from bzzz_core.api.event_documents import LogLine
+from bzzz_core.api.event_documents import MEMBERS, LogLine
 from bzzz_core.api.events.board import Board
 from bzzz_core.api.events.reading import EventsQuery, Frame, LogSource, Reader, Speaker
-from bzzz_core.api.events.sampling import StatusSampler
+from bzzz_core.api.events.sampling import Sight, StatusSampler
 from bzzz_core.errors import CapacityExceeded
 from bzzz_core.ports import Clock
 
@@ -50,7 +50,7 @@ class Events:
         self,
         *,
         speaker: Speaker,
-        status: Callable[[], Status],
+        sight: Callable[[], Sight],
         log: LogSource | None,
         clock: Clock,
         now: Callable[[], str],
@@ -59,19 +59,20 @@ class Events:
 
         Args:
             speaker: Who tells; its epoch is drawn anew at every start.
-            status: Gives the agent's view of itself and the cluster.
+            sight: Gives the agent's view of itself and the cluster as it is now.
             log: The newest lines of the log.
             clock: For beats and looks.
             now: Gives UTC, for people.
         """
         self.board = Board(changed=self._on_change)
         self._speaker = speaker
-        self._status = status
+        self._sight = sight
         self._sampler = StatusSampler(self.board)
         self._log = log
         self._clock = clock
         self._now = now
-        self._sampled_ms: int | None = None
+        self._looking = asyncio.Lock()
+        self._looked_ms: int | None = None
         self._readers: dict[Reader, _Place] = {}
         self._tokens: Counter[str] = Counter()
         """How many read with each."""
@@ -95,7 +96,7 @@ class Events:
         try:
             while True:
                 await self._watched.wait()
-                self._sample()
+                await self._look()
                 await self._clock.sleep_ms(_HURRY_MS)
                 await _within(_SAMPLE_MS - _HURRY_MS, self._hurried)
                 self._hurried.clear()
@@ -161,10 +162,12 @@ class Events:
     async def frames(self, reader: Reader) -> AsyncGenerator[Frame, None]:
         """Yield what a reader has to be told, until the agent stops; the last one says so."""
         if reader.wants_state:
-            self._sample(within_ms=_FRESH_MS)
+            await self._look(within_ms=_FRESH_MS)
         news = self._readers[reader].news
         beat_ms = state_ms = self._clock.now_ms()
         while not self._ended:
+            if self._clock.now_ms() >= state_ms:
+                await _in_steps(self._sampler.freshen(reader.due(MEMBERS)))
             now_ms = self._clock.now_ms()
             news.clear()
             sent = 0
@@ -185,12 +188,13 @@ class Events:
             await _within(due_ms - self._clock.now_ms(), news)
         yield reader.bye("stopping", "the agent stops")
 
-    def _sample(self, within_ms: int = 0) -> None:
+    async def _look(self, within_ms: int = 0) -> None:
         """Look at the status, unless the last look is younger than `within_ms`."""
-        now_ms = self._clock.now_ms()
-        if self._sampled_ms is None or now_ms - self._sampled_ms >= within_ms:
-            self._sampled_ms = now_ms
-            self._sampler.take(self._status())
+        async with self._looking:
+            now_ms = self._clock.now_ms()
+            if self._looked_ms is None or now_ms - self._looked_ms >= within_ms:
+                await _in_steps(self._sampler.look(self._sight()))
+                self._looked_ms = now_ms
 
     def _on_change(self) -> None:
         for place in self._readers.values():
@@ -209,6 +213,12 @@ class Events:
 
 def _nothing() -> None:
     """Undo nothing."""
+
+
+async def _in_steps(steps: Iterator[None]) -> None:
+    """Take all steps, and let others run between them."""
+    for _ in steps:
+        await asyncio.sleep(0)
 
 
 async def _within(duration_ms: int, event: asyncio.Event) -> None:

@@ -185,6 +185,12 @@ class Reader:
         """Return whether the board changed since the reader was last brought up to date."""
         return self._seen != self._board.revision
 
+    def due(self, topic: str) -> tuple[str, ...]:
+        """Return the ids of a collection's documents that `state` would tell now."""
+        if topic not in self._topics or not (self._seen is None or self.behind):
+            return ()
+        return self._board.due(topic, self._seen)
+
     def state(self) -> Frame | None:
         """Return what the reader has to know of the collections; None: nothing new."""
         if self._told is None or self._seen is None:

@@ -1,21 +1,37 @@
-"""What of a node's status counts as a change. Pure.
+"""What of a node's status counts as a change, and finding it at the cost of what changed. Pure.
 
 Some values differ every second for everybody, and say nothing: the time, how long a node runs, how
 many milliseconds ago a living one was heard. Others move all the time by less than anybody is
 shown. Both are told with the next real change, and to whoever gets everything; a reader adds the
 time that passed by itself. So a quiet cluster is quiet on the wire.
+
+Of 10,000 members only those say anything new that were heard or judged since the last look: some
+250 a second, however many there are. A `Sight` has a *mark* of each, which is another one then, and
+documents are made for those alone. The others are only walked past, and whoever is told of one
+later, in a document that was made earlier, gets it made anew (`freshen`): how long ago somebody was
+heard is right when it is told.
+
+Looking goes in steps, and whoever looks lets others run between them. Nothing is put on the board
+before the last one, so that nobody ever sees half of a look.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
 from bzzz_core.api.documents import MemberStatus, Status
 from bzzz_core.api.event_documents import MEMBERS, SELF, STATUS
 from bzzz_core.api.events.board import Board
+from bzzz_core.model import NodeId
 
+STEP: Final = 2_000
+"""Work of one step, in members that are walked past: 1 to 2 ms on a slow machine."""
+_MADE: Final = 20
+"""A document that is made and compared costs as much as so many that are walked past."""
 _MEMORY_BITS: Final = 26
 """64 MiB: a tenth of a GiB, as memory is written."""
 _RTT_SHARE: Final = 1.5
@@ -24,34 +40,107 @@ _RTT_MS_MIN: Final = 1.0
 """... if it is different by this much, for on one machine it is all noise."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A node's status as it is at one moment."""
+
+    head: Status
+    """All but the members."""
+    members: Iterable[tuple[NodeId, object, Any]]
+    """Id, mark and source of each. Equal marks: but for what time alone changes, the documents
+    are equal, too."""
+    document: Callable[[Any], MemberStatus]
+    """Makes a member's document from its source."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was seen of one member."""
+
+    mark: object
+    source: Any
+    told: MemberStatus
+    """As it was when it last counted as changed."""
+    coarse: tuple[object, ...]
+    """What is compared of that."""
+    made: int
+    """In which look its document on the board was made."""
+    seen: int
+    """In which look it was there."""
+
+
 class StatusSampler:
-    """Puts a node's status on the board, in two collections."""
+    """Puts a node's status on the board, in two collections. Looks must not overlap."""
 
     def __init__(self, board: Board) -> None:
         """Put nothing yet."""
         self._board = board
-        self._told: dict[str, tuple[MemberStatus, tuple[object, ...]]] = {}
-        """Members as they were when they last counted as changed, and what is compared of them."""
+        self._known: dict[str, _Known] = {}
+        self._looks = 0
+        self._document: Callable[[Any], MemberStatus] | None = None
+        """Of the last look."""
 
-    def take(self, status: Status) -> bool:
-        """Put a status; return whether anything counts as a change."""
-        head = msgspec.structs.replace(status, members=())
+    def look(self, sight: Sight) -> Iterator[None]:
+        """Yield between steps; after the last one what is seen is on the board."""
+        look, work = self._looks + 1, 0
+        found: dict[NodeId, tuple[MemberStatus, _Known]] = {}
+        passed = 0
+        for node, mark, source in sight.members:
+            known = self._known.get(node)
+            if known is not None and known.mark == mark:
+                known.source, known.seen = source, look
+                passed += 1
+                work += 1
+            else:
+                document = sight.document(source)
+                found[node] = document, _compared(document, known, mark, source, look)
+                work += _MADE
+            if work >= STEP:
+                work = 0
+                yield
+        self._looks, self._document = look, sight.document
+        self._put(sight.head, found, passed)
+
+    def freshen(self, members: Iterable[str]) -> Iterator[None]:
+        """Make documents that an earlier look made as of the last one; yield between steps."""
+        work = 0
+        for node in members:
+            known = self._known.get(node)
+            if known is None or self._document is None or known.made == self._looks:
+                work += 1
+            else:
+                self._board.renew(MEMBERS, node, self._document(known.source))
+                known.made = self._looks
+                work += _MADE
+            if work >= STEP:
+                work = 0
+                yield
+
+    def _put(
+        self, head: Status, found: dict[NodeId, tuple[MemberStatus, _Known]], passed: int
+    ) -> None:
         sign = msgspec.structs.replace(head, at="", uptime_s=0)
-        changed = self._board.put(STATUS, SELF, head, sign=sign)
-        rows = [(member.node_id, member, self._sign(member)) for member in status.members]
-        gone = self._told.keys() - {member.node_id for member in status.members}
+        self._board.put(STATUS, SELF, head, sign=sign)
+        self._known.update((node, known) for node, (_, known) in found.items())
+        gone: list[str] = []
+        if passed + len(found) != len(self._known):
+            gone = [node for node, known in self._known.items() if known.seen != self._looks]
         for node in gone:
-            del self._told[node]
-        return self._board.update(MEMBERS, rows, gone) or changed
+            del self._known[node]
+        # Its sign is the document of when it last counted as changed.
+        rows = ((node, document, known.told) for node, (document, known) in found.items())
+        self._board.update(MEMBERS, rows, gone)
 
-    def _sign(self, member: MemberStatus) -> object:
-        """Return what stands for the member: its document of when it last counted as changed."""
-        coarse = _coarse(member)
-        told, was = self._told.get(member.node_id, (None, ()))
-        if told is None or coarse != was or _moved_on(told, member):
-            self._told[member.node_id] = member, coarse
-            return member
-        return told
+
+def _compared(
+    document: MemberStatus, before: _Known | None, mark: object, source: Any, look: int
+) -> _Known:
+    """Return what is known of a member that looks different, or only is."""
+    told, coarse = document, _coarse(document)
+    same = before is not None and coarse == before.coarse
+    if before is not None and same and not _moved_on(before.told, document):
+        told = before.told
+    return _Known(mark, source, told, coarse, look, look)
 
 
 def differs(told: MemberStatus, now: MemberStatus) -> bool:
