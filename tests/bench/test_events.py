@@ -45,7 +45,8 @@ def test_what_a_look_costs_and_how_long_nobody_else_runs(edge: bool) -> None:  #
     print(
         f"\n{count} members, {BEATS_A_SECOND_MAX} beats a second,"
         f" {'edge' if edge else 'voter'}: a look {median(whole[1:]):.1f} ms, its longest step"
-        f" {median(longest[1:]):.1f} ms; the first look {sum(first):.0f} ms, longest {max(first):.1f}"
+        f" {median(longest[1:]):.1f} ms; the first look {sum(first):.0f} ms,"
+        f" longest {max(first):.1f}"
     )
     assert median(longest[1:]) <= STEP_MS_MAX * NOISE
 
