@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from bzzz_core.api.documents import Status
-from tests.bench.measuring.events import cluster
 from tests.fakes import processes, statuses
 from tests.fakes.pty_terminal import PtyTerminal
 from tests.fakes.status_server import StatusServer, write_demo_state
@@ -63,6 +65,21 @@ def quiet(*, seconds: float) -> Watched:
     return found[0]
 
 
+def _each_second(count: int) -> Iterator[Status]:
+    """Yield a status for each second: a tenth of the members with another load, all heard."""
+    members = [statuses.member(number) for number in range(count)]
+    for second in itertools.count():
+        for number in range(count):
+            member = members[number]
+            cpu = member.cpu_percent
+            if number % 10 == second % 10:
+                cpu = 30.0 + second % 70
+            members[number] = msgspec.structs.replace(
+                member, cpu_percent=cpu, heard_ms_ago=100 + second, uptime_s=1_000 + second
+            )
+        yield statuses.status(tuple(members))
+
+
 def busy(count: int, *, seconds: float, sort: str = "") -> Watched:
     """Watch all nodes of a cluster of `count`, of which a tenth change each second.
 
@@ -72,7 +89,7 @@ def busy(count: int, *, seconds: float, sort: str = "") -> Watched:
         sort: What the operator has sorted them by, as `cpu desc`; empty: nothing.
     """
     found: list[Watched] = []
-    seconds_of_it = cluster(count)
+    seconds_of_it = _each_second(count)
 
     def body(directory: Path, server: StatusServer) -> None:
         over = threading.Event()
