@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import nullcontext
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Scope
@@ -47,9 +47,16 @@ opening; else a caller that sends a byte now and then holds one of the few conne
 _SOCKET_BYTES_MAX: Final = 4_096
 """Of a message that comes over a WebSocket; nobody has much to say there."""
 _ABORT: Final = "bzzz.abort"
+_PIECES: Final = "bzzz.pieces"
+PIECE_BYTES: Final = 65_536
+"""As much as is buffered before a writer waits, and as much of a message as goes out at once."""
 _UNREAD_S_MAX: Final = 10.0
 """How long a connection that was closed may go on holding an answer that nobody reads."""
 _LOOK_MS: Final = 10_000
+
+
+Pieces: TypeAlias = Callable[[bytes, float], Awaitable[None]]
+"""Sends a text, and gives each piece so many seconds."""
 
 
 class ApiServer:
@@ -118,6 +125,8 @@ class ApiServer:
         # Connections inherit it. asyncio sets it only where a socket says that it speaks TCP, which
         # this one does not; without, each answer waits 40 ms for the caller's kernel.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Else the kernel takes megabytes, and says nothing for as long as a third of them lasts.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE_BYTES)
         try:
             with told(self._place, self._told_in) if self._told_in else nullcontext():
                 await self._server.serve(sockets=[listener])
@@ -204,6 +213,12 @@ def abort_of(scope: Scope) -> Callable[[], None] | None:
     return abort
 
 
+def pieces_of(scope: Scope) -> Pieces | None:
+    """Return what sends a text over the WebSocket of a request in pieces; see `_Socket`."""
+    pieces: Pieces | None = scope.get("extensions", {}).get(_PIECES)
+    return pieces
+
+
 def outside_host(config: AgentConfig) -> str | None:
     """Return the address besides loopback at which the API is to listen; None: no other.
 
@@ -287,6 +302,8 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # TLS would buffer eight times as much, and a reader would be slow for eight times as long.
+        transport.set_write_buffer_limits(PIECE_BYTES)
         self._make_room()
         self._expect_head()
 
@@ -328,13 +345,39 @@ class _Connection(H11Protocol):
 
 
 class _Socket(WebSocketsSansIOProtocol):
-    """A WebSocket whose application can cut it."""
+    """A WebSocket whose application can cut it, and send what is large in pieces.
+
+    A message that is written in one piece lies in memory until it is taken, and all that can be
+    seen of a slow reader is that the next one has to wait. In fragments (RFC 6455, section 5.4)
+    each waits for the one before, and a ping need not wait for all of them.
+    """
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         scope = getattr(self, "scope", None)  # There is none if the handshake was wrong.
         if scope is not None:
             _offer_abort(scope, self.transport)
+            cast("Any", scope)["extensions"][_PIECES] = self._send_text
+
+    async def _send_text(self, text: bytes, piece_s_max: float) -> None:
+        """Send a text, and wait so long at most until each piece can go out.
+
+        Raises:
+            TimeoutError: One could not; nothing more can be sent.
+            OSError: The connection is closed, or was given up within a message.
+        """
+        for begin in range(0, len(text), PIECE_BYTES):
+            async with asyncio.timeout(piece_s_max):
+                await self.writable.wait()
+            over = self.disconnected or self.close_sent or self.transport.is_closing()
+            if over or (begin == 0 and self.conn.expect_continuation_frame):
+                raise ConnectionResetError("nothing can be sent any more")
+            piece, last = text[begin : begin + PIECE_BYTES], begin + PIECE_BYTES >= len(text)
+            if begin == 0:
+                self.conn.send_text(piece, fin=last)
+            else:
+                self.conn.send_continuation(piece, fin=last)
+            self.transport.write(b"".join(self.conn.data_to_send()))
 
 
 def _offer_abort(scope: Any, transport: asyncio.Transport) -> None:

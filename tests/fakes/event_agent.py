@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from bzzz_core.clock import SystemClock
 from bzzz_core.config.secrets import Secret
 from bzzz_core.model import NodeId
 from bzzz_core.telemetry.log_ring import LogRing
+from bzzz_core.trust.secrets_directory import SecretsDirectory
+from bzzz_core.trust.tls import pinned_context, server_context
 from tests.fakes import statuses
 from tests.fakes.sights import sight_of
 
@@ -37,6 +40,8 @@ class EventAgent:
     """How often its status was asked for."""
     ring: LogRing = field(default_factory=LogRing)
     port: int = 0
+    pinned: ssl.SSLContext | None = None
+    """For callers, if it speaks TLS."""
     withdrawn: bool = False
     """Whether its token is no longer taken of whoever reads already."""
 
@@ -65,9 +70,13 @@ class EventAgent:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[EventAgent]:
-    """Serve until the block ends, then end as an agent does."""
+async def serving(secrets: SecretsDirectory | None = None) -> AsyncIterator[EventAgent]:
+    """Serve until the block ends, then end as an agent does; with `secrets` by TLS."""
     agent = EventAgent()
+    context = None
+    if secrets is not None:
+        context = server_context(secrets)
+        agent.pinned = pinned_context(secrets.node_ca.read_text())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         agent.port = probe.getsockname()[1]
@@ -77,7 +86,13 @@ async def serving() -> AsyncIterator[EventAgent]:
         not_ready=lambda: (),
         operations=(operation(agent.events, still=lambda *_who: not agent.withdrawn),),
     )
-    server = ApiServer(app, host="127.0.0.1", port=agent.port, farewell=agent.events.farewell)
+    server = ApiServer(
+        app,
+        host="127.0.0.1",
+        port=agent.port,
+        context=context,
+        farewell=agent.events.farewell,
+    )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(server.run()), group.create_task(agent.events.run())]
         await until(lambda: server.started)
@@ -95,11 +110,13 @@ async def until(holds: Callable[[], bool], seconds: float = 20) -> None:
             await asyncio.sleep(0.01)
 
 
-def on_agent(check: Callable[[EventAgent], Awaitable[None]]) -> None:
-    """Run a check on an agent that serves."""
+def on_agent(
+    check: Callable[[EventAgent], Awaitable[None]], *, secrets: SecretsDirectory | None = None
+) -> None:
+    """Run a check on an agent that serves; with `secrets` by TLS."""
 
     async def run() -> None:
-        async with asyncio.timeout(60), serving() as agent:
+        async with asyncio.timeout(60), serving(secrets) as agent:
             await check(agent)
 
     asyncio.run(run())

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Self
 
 import httpx
 import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
+from websockets.uri import parse_uri
 
 from bzzz_core.api.client import ApiClient
 from bzzz_core.api.documents import Status
@@ -29,8 +36,12 @@ from bzzz_core.api.event_stream import Follow
 from bzzz_core.api.events import streaming
 from bzzz_core.api.events.hub import READERS_OF_ONE_MAX
 from bzzz_core.config.secrets import Secret
+from bzzz_core.config.sources import load_agent_config
 from bzzz_core.errors import BzzzError, PermissionDenied, RequestInvalid
+from bzzz_core.trust.secrets_directory import SecretsDirectory
+from bzzz_core.trust.tls import EVERY_NODE
 from tests.fakes import statuses
+from tests.fakes.api_node import founded
 from tests.fakes.event_agent import TOKEN, EventAgent, on_agent, serving, until
 
 pytestmark = pytest.mark.integration
@@ -410,6 +421,92 @@ def test_a_reader_that_takes_nothing_is_cut_off(
             await writer.wait_closed()
 
     on_agent(check)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_thin_line_takes_a_large_message_over_a_websocket_in_its_own_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, tls: bool
+) -> None:
+    """What counts is that it takes something, not how long all of it takes."""
+    monkeypatch.setattr(streaming, "WRITE_S_MAX", 0.5)
+
+    async def check(agent: EventAgent) -> None:
+        members = tuple(statuses.member(number) for number in range(20_000))
+        agent.status = statuses.status(members)
+        async with Trickle(agent) as line:
+            began_s = asyncio.get_running_loop().time()
+            async with asyncio.TaskGroup() as group:
+                taking = group.create_task(line.text())
+                await until(lambda: line.taken > 100_000)
+                # Something more has to be told while the first message is on its way.
+                agent.events.board.put("alerts", "a", alert("a"))
+            first = msgspec.json.decode(taking.result(), type=Message)
+            took_s = asyncio.get_running_loop().time() - began_s
+            assert isinstance(first, Snapshot)
+            assert len(first.documents["members"]) == 20_000
+            assert took_s > 3 * streaming.WRITE_S_MAX, "or this shows nothing"
+            second = msgspec.json.decode(await line.text(), type=Message)
+            assert isinstance(second, Delta), second
+        await until(lambda: not agent.events.readers)
+
+    on_agent(check, secrets=secrets_of(tmp_path) if tls else None)
+
+
+def secrets_of(directory: Path) -> SecretsDirectory:
+    config = load_agent_config(founded(directory), {})
+    return SecretsDirectory(Path(config.security.directory))
+
+
+class Trickle:
+    """A WebSocket that takes so much a second, and leaves little to the kernel."""
+
+    BYTES_A_SECOND = 3_000_000
+
+    def __init__(self, agent: EventAgent) -> None:
+        self.taken = 0
+        """Bytes, all in all."""
+        self._events: deque[Event] = deque()
+        self._agent = agent
+        place = parse_uri(f"ws://localhost:{agent.port}/v1/events")
+        self._protocol = ClientProtocol(place, max_size=None)
+
+    async def __aenter__(self) -> Self:
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        plain.setblocking(False)  # noqa: FBT003
+        await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", self._agent.port))
+        context = self._agent.pinned
+        name = EVERY_NODE if context else None
+        self._reader, self._writer = await asyncio.open_connection(
+            sock=plain, ssl=context, server_hostname=name, limit=65_536
+        )
+        request = self._protocol.connect()
+        request.headers.update(HEADERS)
+        self._protocol.send_request(request)
+        self._writer.write(b"".join(self._protocol.data_to_send()))
+        return self
+
+    async def __aexit__(self, *_told: object) -> None:
+        self._writer.close()
+
+    async def text(self) -> bytes:
+        """Return the next message."""
+        found = b""
+        async with asyncio.timeout(60):
+            while True:
+                self._events.extend(self._protocol.events_received())
+                while self._events:
+                    event = self._events.popleft()
+                    if isinstance(event, Frame) and event.opcode in {Opcode.TEXT, Opcode.CONT}:
+                        found += event.data
+                        if event.fin:
+                            return found
+                data = await self._reader.read(65_536)
+                assert data, "the line was cut"
+                self.taken += len(data)
+                self._protocol.receive_data(data)
+                self._writer.write(b"".join(self._protocol.data_to_send()))
+                await asyncio.sleep(len(data) / self.BYTES_A_SECOND)
 
 
 def test_an_agent_that_is_not_there_is_a_failure_of_ours() -> None:

@@ -28,16 +28,14 @@ from bzzz_core.api.events.hub import Events
 from bzzz_core.api.events.reading import EventsQuery, Frame, Reader, position_of
 from bzzz_core.api.gate import refuse_websocket
 from bzzz_core.api.operations import Call, Caller, StreamOperation
-from bzzz_core.api.server import abort_of
+from bzzz_core.api.server import PIECE_BYTES, abort_of, pieces_of
 from bzzz_core.errors import BzzzError
 
 PATH: Final = "/v1/events"
 WRITE_S_MAX: Final = 10.0
-"""A reader that does not take the next 64 KiB in this time is dropped; over a WebSocket, where a
-message goes out in one piece, the next message."""
+"""A reader that does not take the next 64 KiB in this time is dropped, however long it takes for
+all of a message."""
 _BYE_S_MAX: Final = 1.0
-_CHUNK_BYTES: Final = 65_536
-"""As much as asyncio buffers before a writer waits."""
 _SAID_SOMETHING: Final = 1008
 _GOING_AWAY: Final = 1001
 _HEADERS: Final = {**HEADERS, "x-accel-buffering": "no"}
@@ -111,9 +109,9 @@ class _EventStream(Response):
         async def write_frame(frame: Frame) -> None:
             head = f"id: {frame.id}\n".encode() if frame.id else b""
             data = b"%sdata: %s\n\n" % (head, frame.body)
-            for begin in range(0, len(data), _CHUNK_BYTES):
+            for begin in range(0, len(data), PIECE_BYTES):
                 async with asyncio.timeout(WRITE_S_MAX):
-                    await write(data[begin : begin + _CHUNK_BYTES])
+                    await write(data[begin : begin + PIECE_BYTES])
 
         async def left() -> None:
             while (await receive())["type"] != "http.disconnect":
@@ -140,8 +138,9 @@ async def _talk(
     events: Events, socket: WebSocket, caller: Caller, still: Callable[[], bool]
 ) -> None:
     async def write_frame(frame: Frame) -> None:
-        async with asyncio.timeout(WRITE_S_MAX):
-            await socket.send_text(frame.body.decode())
+        pieces = pieces_of(socket.scope)
+        assert pieces is not None, "our own server offers it"
+        await pieces(frame.body, WRITE_S_MAX)
 
     async def left() -> None:
         message = await socket.receive()
