@@ -58,7 +58,7 @@ NFT = "== nft\ntable inet filter {\n\tchain input {\n\t\ttype filter hook input 
             Firewall(backend="nftables", active=True),
         ),
         (
-            "accept;\n\t\tjump late\n\t}\n\tchain late {\n\t\ttcp dport { 22, 80 } accept\n\t\tdrop\n}",
+            "accept;\n\t\tjump b\n\t}\n\tchain b {\n\t\ttcp dport { 22, 80 } accept\n\t\tdrop\n}",
             Firewall(backend="nftables", active=True, ssh_allowed=True),
         ),
         (
@@ -66,7 +66,7 @@ NFT = "== nft\ntable inet filter {\n\tchain input {\n\t\ttype filter hook input 
             Firewall(backend="none", active=False, ssh_allowed=True),
         ),
         (
-            "accept;\n\t}\n\tchain f {\n\t\ttype filter hook forward priority 0; policy drop;\n\t}\n}",
+            "accept;\n\t}\n\tchain f {\n\t\ttype filter hook forward priority 0; policy drop;\n}",
             Firewall(backend="none", active=False, ssh_allowed=True),
         ),
     ],
