@@ -108,8 +108,7 @@ def _ai_servers(host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
             yield _warning(
                 "ai",
                 host,
-                f"{server.program} listens on {server.address or '*'}:{server.port} and asks"
-                " nobody for a password",
+                f"{server.program} listens on {server.place} and asks nobody for a password",
                 "let it listen on 127.0.0.1 alone (OLLAMA_HOST), or close the port",
             )
 

@@ -64,6 +64,12 @@ class AiServer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """There."""
 
     @property
+    def place(self) -> str:
+        """Return address and port as they are written together."""
+        address = self.address or "*"
+        return f"{f'[{address}]' if ':' in address else address}:{self.port}"
+
+    @property
     def exposed(self) -> bool:
         """Return whether others than the host itself reach it. It asks nobody for a password."""
         if self.port is None:
