@@ -120,6 +120,43 @@ def test_what_outlives_its_end_does_not_keep_the_output_open(tmp_path: Path) -> 
     assert split_sections(output.decode(), WORD)["nvidia"][1].count("== query 15") == 1
 
 
+def test_no_tool_keeps_the_output_open_and_no_file_stays(tmp_path: Path) -> None:
+    """Any may hang, as `df` does on a dead file server."""
+    left = tmp_path / "pid"
+    fake(
+        tmp_path,
+        "lscpu",
+        f"setsid sleep {HUNG_S} & echo $! > {left}\nexec sleep {HUNG_S}",
+    )
+    fake(tmp_path, "mktemp", f"mkdir {tmp_path}/room && echo {tmp_path}/room")
+    begun = time.monotonic()
+    output = run(tmp_path, "hardware.sh", change={"seconds=10": "seconds=0.5"})
+    took_s = time.monotonic() - begun
+    os.kill(int(left.read_text()), signal.SIGKILL)
+    assert took_s < HUNG_S / 3
+    assert not (tmp_path / "room").exists()
+    found = split_sections(output.decode(), WORD)
+    assert [found[name][0] for name in ("cpu", "memory")] == [124, 0]
+
+
+def test_without_a_place_for_files_the_output_comes_directly(tmp_path: Path) -> None:
+    """A full disk is among the things to be found."""
+    fake(tmp_path, "mktemp", "exit 1")
+    assert parse(run(tmp_path, "hardware.sh"), WORD).cpu is not None
+
+
+def test_a_tool_that_never_ends_speaking_is_stopped(tmp_path: Path) -> None:
+    fake(
+        tmp_path,
+        "lscpu",
+        "while echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do :; done",
+    )
+    output = run(tmp_path, "hardware.sh")
+    assert len(output) < 500_000
+    assert split_sections(output.decode(), WORD)["cpu"][0] == 1, "ended long before its limit"
+    assert parse(output, WORD).memory is not None
+
+
 def test_a_tool_is_asked_only_what_has_an_answer(tmp_path: Path) -> None:
     """Each question wakes every card: one card has no topology, an undivided one no parts."""
     log = tmp_path / "log"
