@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 
 import msgspec
 import pytest
@@ -188,3 +190,63 @@ def test_values_are_bounded() -> None:
     assert len(facts.cpu.model or "") == 200
     assert facts.devices is None, "nobody has so many"
     assert len(facts.podman or "") == 40
+
+
+WHERE = (
+    *("cpu", "cgroup", "memory", "block", "link", "ip", "route", "resolver", "proxy", "firewall"),
+    *("time", "system", "gpu", "nvidia", "amd", "docker", "podman", "ai", "owner", "listen"),
+)
+HEADS = {
+    "cpu": "== lscpu\n",
+    "route": "== 4\n10.0.0.0/8 ",
+    "nvidia": "tool=present\n== query 0\n",
+    "docker": "== info\n",
+    "firewall": "== ufw\nStatus: active\n",
+    "ai": "== server\nport=1\nversion=",
+}
+FLOOD = 400_000
+"""Characters; the probe cuts sections at that."""
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(
+            " ",
+            "\n",
+            "\t\n",
+            "CUDA",
+            "nexthop ",
+            "tcp dport {",
+            "http://",
+            "[",
+            "{",
+            "== ",
+            "=",
+            ",",
+        ),
+        *(
+            "policy ",
+            "ALLOW ",
+            "0-1,",
+            'users:(("',
+            "/a",
+            f"@@{WORD} begin x\n",
+            "GPU 0: ",
+            "Radeon ",
+        ),
+    ],
+)
+def test_no_flood_takes_longer_than_it_is_long(token: str) -> None:
+    """An expression that looks again and again at the same text would stop the wizard."""
+    flood = token * (FLOOD // len(token))
+    output = b"".join(section(name, HEADS.get(name, "") + flood) for name in WHERE)
+    output += section("firewall", f"== nft\ntable a b {{\nchain c {{\n{flood}\n}}\n}}")
+    begun = time.process_time()
+    with contextlib.suppress(ProbeUnreadable):
+        parse(output, WORD)
+    assert time.process_time() - begun < FLOOD_S_MAX
+
+
+FLOOD_S_MAX = 5.0
+"""Of our processor, for 21 flooded sections. Looking twice at each character would take hours."""

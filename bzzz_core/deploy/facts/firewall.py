@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from bzzz_core.deploy.facts.sections import lines_of, parts
+from bzzz_core.deploy.facts.sections import parts, short_lines
 
 NONE: Final = "none"
 LINES_MAX: Final = 2_000
@@ -86,7 +86,7 @@ def _ufw_allows(text: str, ports: Collection[int]) -> bool | None:
     names = {str(port) for port in ports} | {f"{port}/tcp" for port in ports}
     names |= {"OpenSSH", "SSH"} if 22 in ports else set()  # noqa: PLR2004
     doubtful = False
-    for line in text.splitlines():
+    for line in short_lines(text):
         rule = re.match(r"(.+?)(?: \(v6\))?\s+(ALLOW|LIMIT|DENY|REJECT)(?: IN)?\s+(\S+)", line)
         if rule is None:
             continue
@@ -121,7 +121,7 @@ def _nft(text: str) -> dict[str, _Chain]:
     chains: dict[str, _Chain] = {}
     table = ""
     chain: _Chain | None = None
-    for raw in lines_of(text):
+    for raw in short_lines(text):
         line = raw.strip()
         if opened := re.match(r"table (\S+ \S+) \{", line):
             table = opened[1]
@@ -143,7 +143,7 @@ def _nft(text: str) -> dict[str, _Chain]:
 
 def _iptables(text: str) -> dict[str, _Chain]:
     chains: dict[str, _Chain] = {}
-    for line in lines_of(text):
+    for line in short_lines(text):
         first, name, *rest = line.split()
         chain = chains.setdefault(name, _Chain())
         if first == "-P":

@@ -31,6 +31,7 @@ from bzzz_core.deploy.facts.sections import (
     number,
     pairs,
     parts,
+    short_lines,
     word,
 )
 
@@ -90,7 +91,7 @@ def _driver(said: str, answers: dict[str, Answer]) -> GpuDriver:
     module = re.search(r"\b(\d{3,4}\.\d{1,4}(?:\.\d{1,4})?)\b", facts.get("module", ""))
     printed = "\n".join(answer.text for answer in answers.values())
     library = re.search(r"NVML library version:\s*([0-9.]{1,20})", printed)
-    cuda = re.search(r"CUDA[A-Za-z ]* Version\s*:\s*([0-9.]{1,10})", printed)
+    cuda = re.search(r"CUDA[A-Za-z ]{0,20} Version\s*:\s*([0-9.]{1,10})", printed)
     return GpuDriver(
         vendor="nvidia",
         module=module[1] if module else "",
@@ -187,7 +188,7 @@ def _mig(answer: Answer | None) -> dict[str, tuple[MigInstance, ...]] | None:
         return None
     found: dict[str, tuple[MigInstance, ...]] = {}
     card = ""
-    for line in lines_of(answer.text):
+    for line in short_lines(answer.text):
         if whole := re.match(r"GPU \d+: .*\(UUID: (GPU-[0-9A-Fa-f-]{8,60})\)", line):
             card = whole[1]
             found[card] = ()
@@ -202,7 +203,7 @@ def _links(answer: Answer | None, slots: Sequence[str]) -> tuple[GpuLink, ...] |
         return ()
     if answer is None or answer.status != 0:
         return None
-    lines = [_ESCAPE.sub("", line) for line in lines_of(answer.text)]
+    lines = [_ESCAPE.sub("", line) for line in short_lines(answer.text)]
     header = next((line.split() for line in lines if line.split()[:1] == ["GPU0"]), [])
     columns = [name for name in header if re.fullmatch(r"GPU\d{1,3}", name)]
     if len(columns) != len(slots):

@@ -13,6 +13,8 @@ from bzzz_core.deploy.facts.sections import lines_of, number, parts, word
 ROUTES_MAX: Final = 1_000
 """Of each family that the probe prints; a router may have a million."""
 _ANYWHERE: Final = {"4": "0.0.0.0/0", "6": "::/0"}
+WAYS_MAX: Final = 64
+"""That one route may take."""
 _NO_WAY: Final = frozenset(
     {"unreachable", "blackhole", "prohibit", "throw", "broadcast", "multicast", "anycast", "local"}
 )
@@ -123,8 +125,9 @@ def _servers(text: str) -> tuple[str, ...]:
 
 def _routes(line: str, family: str) -> list[Route]:
     """Return the route in a line, one for each way it may take; none if it leads nowhere."""
-    first, *ways = re.split(r"\s*\\?\s*\bnexthop\b", line)
-    words = first.replace("\\", " ").split()
+    told = " ".join(line.replace("\\", " ").split())
+    first, *ways = told.split(" nexthop ")[:WAYS_MAX]
+    words = first.split()
     if words and words[0] == "unicast":
         del words[0]
     if not words or words[0] in _NO_WAY:

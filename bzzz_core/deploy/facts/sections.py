@@ -3,7 +3,8 @@
 Sections stand between marks that hold a random word, so nothing a host prints can pass for one. A
 section that failed, is missing or cut off is "not known". Inside a section, lines `== NAME` divide
 what several tools printed. Every reader is bounded, and what does not fit raises `ValueError`
-inside, which `guarded` turns into None.
+inside, which `guarded` turns into None. No expression may look at the same text again and again:
+a line of 400,000 spaces must not stop whoever reads it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ T = TypeVar("T")
 ITEMS_MAX: Final = 10_000
 WORD_MAX: Final = 200
 """Characters of one name, model, address ...; longer ones are cut."""
+LINE_MAX: Final = 500
+"""Characters of a line in a form for people, as a rule of a packet filter."""
 NUMBER_MAX: Final = 10**18
 _MALFORMED: Final = (ValueError, IndexError, KeyError, TypeError, msgspec.MsgspecError)
 Sections = dict[str, tuple[int, str]]
@@ -28,9 +31,16 @@ TIMED_OUT: Final = frozenset({124, 137, 143})
 
 def split_sections(text: str, word: str) -> Sections:
     """Return status and text of each complete section."""
-    ends = rf"^@@{re.escape(word)} begin (\S+)\n(.*?)\n?^@@{re.escape(word)} end \1 (\d+)$"
-    found = re.finditer(ends, text, re.MULTILINE | re.DOTALL)
-    return {match[1]: (int(match[3][:4]), match[2]) for match in found}
+    marks = rf"^@@{re.escape(word)} (?:begin (\S+)|end (\S+) ([0-9]{{1,4}}))$"
+    found: Sections = {}
+    name, start = "", 0
+    for mark in re.finditer(marks, text, re.MULTILINE):
+        if mark[1]:
+            name, start = mark[1], mark.end() + 1
+        elif mark[2] == name:
+            found[name] = (int(mark[3]), text[start : max(start, mark.start() - 1)])
+            name = ""
+    return found
 
 
 def text_of(sections: Sections, name: str) -> str | None:
@@ -58,6 +68,15 @@ def guarded(read: Callable[[str], T], text: str) -> T | None:
         return None
     except RecursionError:
         return None  # a document nested without end
+
+
+def short_lines(text: str) -> list[str]:
+    """Return the lines that are not empty, each cut to what a person's tool would print.
+
+    Raises:
+        ValueError: There are too many.
+    """
+    return [line[:LINE_MAX] for line in lines_of(text)]
 
 
 def lines_of(text: str) -> list[str]:
@@ -121,7 +140,7 @@ def document(text: str) -> Any:
     Raises:
         ValueError: There is none, or it is damaged.
     """
-    begins = re.search(r"^\s*[\[{]", text, re.MULTILINE)
+    begins = re.search(r"^[ \t]*[\[{]", text, re.MULTILINE)
     if begins is None:
         raise ValueError("no document")
     return msgspec.json.decode(text[begins.start() :])
