@@ -1,6 +1,6 @@
 """Where everything lies on a host. One place, so that no path is spelled twice.
 
-`facts/probe.sh` names the same paths; `tests/unit/test_deploy_facts.py` holds the two together.
+The scripts in `facts` name the same paths; `tests/unit/test_deploy_facts.py` holds them together.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy import layout
+from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, Listener
 from bzzz_core.deploy.goal import (
@@ -60,6 +61,7 @@ def check(
             for rule in _HOST_RULES:
                 found.extend(rule(spec, host, facts[host.name]))
             found.extend(_other_cluster(host, facts[host.name], known))
+            found.extend(advise(host, facts[host.name]))
     for rule_of_all in (_duplicates, _two_hosts, _voters, _identities):
         found.extend(rule_of_all(spec, facts))
     return tuple(found)

@@ -89,9 +89,16 @@ class Lines(Toned):
 class Paragraph(Toned):
     """Sentences, each with its meaning, wrapped to the width there is."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        """Start empty."""
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+        indent: int = 0,
+    ) -> None:
+        """Start empty; what a sentence continues on stands `indent` columns to the right."""
         super().__init__(id=id, classes=classes)
+        self._indent = " " * indent
         self._sentences: tuple[Part, ...] = ()
 
     @property
@@ -119,5 +126,5 @@ class Paragraph(Toned):
         return [
             (line, tone)
             for words, tone in self._sentences
-            for line in textwrap.wrap(words, max(1, width)) or [""]
+            for line in textwrap.wrap(words, max(1, width), subsequent_indent=self._indent) or [""]
         ]

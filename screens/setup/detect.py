@@ -10,14 +10,16 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
+from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.parts import Part
 from bzzz_tui.widgets.columns import Column
 from bzzz_tui.widgets.step_rail import StepState
-from bzzz_tui.widgets.toned import Lines
+from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone, clean
 from screens.setup.draft import HOSTS_MAX, HostDraft, Problem, parse_hosts, write_host
 from screens.setup.engine import LookState
+from screens.setup.host_details import LABEL, details
 from screens.setup.host_table import DETECTION
 from screens.setup.hosts_step import HostsStep
 from screens.setup.step import PushButton
@@ -33,7 +35,7 @@ class DetectStep(HostsStep):
     SCOPES: ClassVar[tuple[Scope, ...]] = (Scope.HOSTS, Scope.TABLE)
 
     def compose_above(self) -> Iterable[Widget]:
-        """Lay out the entry of hosts and the table."""
+        """Lay out the entry of hosts, the table, and what the host under the cursor is."""
         yield Lines(id="hosts-title")
         entry = Input(placeholder="10.0.0.11 10.0.0.12 bzzz-3=admin@10.0.0.13:2222", compact=True)
         entry.id = "host-entry"
@@ -41,6 +43,7 @@ class DetectStep(HostsStep):
         yield entry
         yield Lines(id="hosts-help")
         yield from self.compose_table()
+        yield Paragraph(id="host-facts", indent=LABEL)
 
     def compose_below(self) -> Iterable[Widget]:
         """Offer the look."""
@@ -56,6 +59,13 @@ class DetectStep(HostsStep):
         """Show the hosts; the entry gets the focus."""
         self.refreshed()
         self.begin_with(self.query_one("#host-entry", Input))
+
+    def paint_facts(self, facts: HostFacts | None) -> None:
+        """Show what was found on a host, a kind of fact a line."""
+        lines = [] if facts is None else details(facts, self.context.glyphs)
+        paragraph = self.query_one("#host-facts", Paragraph)
+        paragraph.show(*lines)
+        paragraph.display = bool(lines)
 
     def state(self) -> StepState:
         """Say whether all hosts were seen and are fit."""

@@ -114,7 +114,10 @@ def _clock(facts: HostFacts) -> str | None:
 
 
 def _gpus(facts: HostFacts) -> str | None:
-    return None if facts.gpus is None else str(len(facts.gpus))
+    """Count what can compute; the screen of a server's remote console cannot."""
+    if facts.gpus is None:
+        return None
+    return str(sum(card.computes for card in facts.gpus))
 
 
 def _fingerprint(host: HostDraft, look: Look, width: int, glyphs: Glyphs) -> Line:

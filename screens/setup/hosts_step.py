@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.widgets.columns import Column
 from bzzz_tui.widgets.live_table import LiveTable
@@ -17,7 +18,7 @@ from bzzz_tui.widgets.toned import Paragraph
 from bzzz_tui.wording import clean
 from screens.setup.context import Context
 from screens.setup.draft import HostDraft
-from screens.setup.engine import LookState
+from screens.setup.engine import Look, LookState
 from screens.setup.host_table import HostRows, place, state_part
 from screens.setup.step import StepView
 from screens.setup.steps import StepSpec
@@ -72,13 +73,17 @@ class HostsStep(StepView):
     def _paint_words(self) -> None:
         host = self.host_under_cursor()
         paragraph = self.query_one(".host-words", Paragraph)
+        look = Look() if host is None else self.context.look(host)
+        self.paint_facts(look.facts)
         if host is None:
             paragraph.show()
             return
-        look = self.context.look(host)
         text, tone = state_part(look, self.context.glyphs)
         words = f" {self.context.glyphs.dot} {clean(look.words)}" if look.words else ""
         paragraph.show((f"{host.name} {place(host)} {text}{words}", tone))
+
+    def paint_facts(self, facts: HostFacts | None) -> None:
+        """Show what is known of the host under the cursor; a step that shows none does nothing."""
 
     def host_under_cursor(self) -> HostDraft | None:
         """Return the host under the cursor."""

@@ -10,6 +10,7 @@ import msgspec
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy import layout
+from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.host import (
     Account,
     Certificate,
@@ -78,6 +79,7 @@ def fresh(number: int = 1) -> HostFacts:
         disks=(Disk("/opt", 40_000_000_000, 1_000_000, "/"),),
         addresses=("127.0.0.1", f"10.0.0.{number}"),
         listeners=(),
+        firewall=Firewall(backend="none", active=False, ssh_allowed=True),
         gpus=(),
         account=(),
         current="",

@@ -9,7 +9,13 @@ from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
+from bzzz_core.deploy.facts.firewall import Firewall
+from bzzz_core.deploy.facts.gpus import CardState, Gpu, GpuDriver
+from bzzz_core.deploy.facts.hardware import BlockDevice, Cpu, Memory, NumaNode
 from bzzz_core.deploy.facts.host import Clock, Disk, HostFacts
+from bzzz_core.deploy.facts.network import Interface, InterfaceKind
+from bzzz_core.deploy.facts.routes import Resolver, Route, Routing
+from bzzz_core.deploy.facts.system import System, TimeSource
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 from screens.setup.engine import Confirm, Emit, Look, LookState
 
@@ -117,7 +123,49 @@ def facts() -> HostFacts:
         clock=Clock(3, 1),
         disks=(Disk("/opt", 91 << 30, 1_000_000, "/"),),
         addresses=("10.20.0.11",),
-        gpus=(),
+        cpu=Cpu(
+            model="AMD EPYC 7313P",
+            sockets=1,
+            cores=8,
+            threads=8,
+            nodes=(NumaNode(0, "0-7"),),
+            flags=("avx2",),
+            allowed="0-7",
+            quota_milli=0,
+        ),
+        memory=Memory(swap_total_bytes=2 << 30, swap_free_bytes=2 << 30, limit_bytes=0),
+        devices=(BlockDevice(name="nvme0n1", kind="disk", size_bytes=960 << 30, rotating=False),),
+        interfaces=(
+            Interface(
+                name="eno1",
+                kind=InterfaceKind.PHYSICAL,
+                state="up",
+                carrier=True,
+                speed_mbps=10_000,
+                addresses=("10.20.0.11/24",),
+            ),
+        ),
+        routing=Routing(
+            routes=(Route(destination="0.0.0.0/0", gateway="10.20.0.1", interface="eno1"),)
+        ),
+        resolver=Resolver(servers=("10.20.0.2",)),
+        firewall=Firewall(backend="none", active=False, ssh_allowed=True),
+        time_source=TimeSource(synchronised=True, service="chronyd"),
+        system=System(virtualisation="kvm", selinux="", package_lock="", reboot_required=False),
+        gpus=(
+            Gpu(
+                slot="0000:01:00.0",
+                vendor="nvidia",
+                driver="nvidia",
+                state=CardState.WORKING,
+                name="NVIDIA L4",
+                memory_total_bytes=23_034 << 20,
+            ),
+        ),
+        gpu_drivers=(GpuDriver(vendor="nvidia", module="550.54.15", platform="12.4"),),
+        docker=(),
+        podman="",
+        ai_servers=(),
         host_key_sha256=FINGERPRINT,
     )
 

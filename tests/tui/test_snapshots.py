@@ -15,6 +15,7 @@ from bzzz_core.api.documents import Status
 from bzzz_core.model import Gpu, MemberState
 from bzzz_tui.recording.format import load
 from bzzz_tui.store import Link, LinkPhase
+from bzzz_tui.widgets.step_rail import StepRail
 from screens.app import BzzzApp
 from screens.monitor.asking import AskingView
 from screens.setup.engine import LookState
@@ -272,6 +273,17 @@ async def _one(pilot: Pilot[int], wizard: Wizard) -> None:
     await settle(pilot, _seen(wizard, *[LookState.KEY_UNKNOWN] * 3))
 
 
+async def _known(pilot: Pilot[int], wizard: Wizard) -> None:
+    """Return to the first step after every key was trusted: now it says what the hosts are."""
+    await to_step(pilot, wizard, 3)
+    await settle(pilot, _seen(wizard, *[LookState.KEY_UNKNOWN] * 3))
+    await pilot.press("T")
+    await settle(pilot, _seen(wizard, *[LookState.READY] * 3))
+    wizard.query_one(StepRail).focus()
+    await pilot.press("1")
+    await settle(pilot, lambda: wizard.here == 1)
+
+
 async def _trusted(pilot: Pilot[int], wizard: Wizard) -> None:
     await to_step(pilot, wizard, 3)
     await settle(pilot, _seen(wizard, *[LookState.KEY_UNKNOWN] * 3))
@@ -326,6 +338,7 @@ async def _checked(pilot: Pilot[int], wizard: Wizard) -> None:
 
 SCENES = {
     "1-detect": _one,
+    "1-detect-known": _known,
     "2-network": _at(2),
     "3-security": _trusted,
     "4-ai-refused": _ai,

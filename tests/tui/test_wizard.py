@@ -276,6 +276,23 @@ def test_an_unknown_host_key_waits_for_explicit_trust(wizard_app, engine: FakeEn
     drive(app, body)
 
 
+def test_the_first_step_shows_what_the_host_under_the_cursor_is(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        facts = wizard.query_one("#host-facts", Paragraph)
+        assert facts.text == "", "nothing was seen yet"
+        wizard.context.draft.hosts = tuple(
+            msgspec.structs.replace(host, host_key_sha256=FINGERPRINT)
+            for host in wizard.context.draft.hosts
+        )
+        wizard.step.action_probe()  # type: ignore[attr-defined]
+        await settle(pilot, lambda: "NVIDIA L4" in facts.text)
+        assert "10.20.0.11/24" in facts.text
+
+    drive(app, body)
+
+
 def test_a_fingerprint_can_be_read_whole_at_80_columns(wizard_app) -> None:  # noqa: ANN001
     app = wizard_app()
 

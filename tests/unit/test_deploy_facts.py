@@ -93,13 +93,14 @@ def test_owners_of_ports() -> None:
 
 
 def test_cards_by_vendor() -> None:
-    said = "0000:01:00.0 0x10de 0x2330 0x030200 nvidia\n0000:02:00.0 0x1a03 0x2000 0x030000 "
+    said = (
+        "0000:01:00.0 0x10de 0x2330 0x030200 numa=1 driver=nvidia\n"
+        "0000:02:00.0 0x1a03 0x2000 0x030000 numa=-1"
+    )
     facts = parse(ROOT + output(gpu=said), WORD)
     assert facts.gpus is not None
-    assert [(gpu.vendor, gpu.driver) for gpu in facts.gpus] == [
-        ("nvidia", "nvidia"),
-        ("0x1a03", None),
-    ]
+    found = [(gpu.vendor, gpu.driver, gpu.numa, gpu.computes) for gpu in facts.gpus]
+    assert found == [("nvidia", "nvidia", 1, True), ("0x1a03", None, None, False)]
 
 
 def test_what_a_service_was_started_with() -> None:

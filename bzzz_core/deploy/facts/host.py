@@ -1,8 +1,9 @@
 """`HostFacts`: what one probe learned of one host. Values only.
 
 Three states: a value, "it is not there" (an empty tuple, `Kind.ABSENT`), and None, "not known".
-Unknown is never taken for absent: a plan made on a guess would repeat or skip work. The JSON form
-of these classes is the form of the fixtures in `tests/unit/deploy_facts/`.
+Unknown is never taken for absent: a plan made on a guess would repeat or skip work. Values that
+nothing is planned from stand beside their readers, in the other files of this package. The JSON
+form of these classes is the form of the files in `tests/unit/deploy_facts/`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,15 @@ from __future__ import annotations
 from enum import StrEnum
 
 import msgspec
+
+from bzzz_core.deploy.facts.ai_servers import AiServer
+from bzzz_core.deploy.facts.containers import Docker
+from bzzz_core.deploy.facts.firewall import Firewall
+from bzzz_core.deploy.facts.gpus import Gpu, GpuDriver
+from bzzz_core.deploy.facts.hardware import BlockDevice, Cpu, Memory
+from bzzz_core.deploy.facts.network import Interface, only_private
+from bzzz_core.deploy.facts.routes import Proxy, Resolver, Routing
+from bzzz_core.deploy.facts.system import System, TimeSource
 
 
 class Kind(StrEnum):
@@ -72,16 +82,6 @@ class Listener(msgspec.Struct, frozen=True, omit_defaults=True):
     """The systemd unit the process belongs to."""
     uid: int | None = None
     """Its user. Known even where a container hides other users' processes from root."""
-
-
-class PciGpu(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A graphics or compute card on the PCI bus. Its memory is the agent's to find out."""
-
-    slot: str
-    vendor: str
-    """"nvidia", "amd", "intel", or the number."""
-    device: str
-    driver: str | None = None
 
 
 class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -181,7 +181,25 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     disks: tuple[Disk, ...] | None = None
     addresses: tuple[str, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
-    gpus: tuple[PciGpu, ...] | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    devices: tuple[BlockDevice, ...] | None = None
+    interfaces: tuple[Interface, ...] | None = None
+    routing: Routing | None = None
+    resolver: Resolver | None = None
+    proxies: tuple[Proxy, ...] | None = None
+    firewall: Firewall | None = None
+    time_source: TimeSource | None = None
+    system: System | None = None
+    gpus: tuple[Gpu, ...] | None = None
+    """Every card, also those that cannot be used."""
+    gpu_drivers: tuple[GpuDriver, ...] | None = None
+    """One entry for each vendor that has a card, a driver or a tool here."""
+    docker: tuple[Docker, ...] | None = None
+    """One entry, or none if it is not installed."""
+    podman: str | None = None
+    """Its version; "" if it is not installed."""
+    ai_servers: tuple[AiServer, ...] | None = None
     account: tuple[Account, ...] | None = None
     """One entry, or none if there is no such user."""
     current: str | None = None
@@ -205,3 +223,8 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """Return what is at a managed path, perhaps unknown."""
         unknown = PathFact(Kind.UNKNOWN)
         return unknown if self.paths is None else self.paths.get(path, unknown)
+
+    @property
+    def behind_nat(self) -> bool | None:
+        """Return whether only translation leads to the world: no address is public."""
+        return None if self.addresses is None else only_private(self.addresses)

@@ -1,0 +1,72 @@
+# Reads what setup must know of a host; changes nothing. POSIX sh, no Python, no jq.
+#
+# $1 is a random word that marks our lines, $2 the data and $3 the log directory of BZZZ.
+# Every section runs in a shell of its own under a time limit and reports how it ended, so that a
+# hanging tool or a missing file costs one section and never the probe. A section that prints
+# nothing has found nothing; a section that fails is *unknown*, which is not the same.
+# Section bodies stand in single quotes, so they contain none. The files beside this one hold them.
+
+LC_ALL=C
+export LC_ALL
+# Vendors install their tools beside the usual places.
+PATH=$PATH:/opt/rocm/bin:/usr/lib/wsl/lib
+export PATH
+word=$1
+data=$2
+logs=$3
+seconds=10
+begun=$(date +%s)
+
+# What a section prints goes to a file first. A process that hangs in the kernel, as `df` does on a
+# dead file server, outlives its killing; it would keep our own output open for as long as it lives,
+# and nobody would learn anything. Memory before a disk, which may be full: that too is to be found.
+room=$(mktemp -d /dev/shm/bzzz-probe-XXXXXXXX 2>/dev/null || mktemp -d 2>/dev/null)
+export room
+trap '[ -n "$room" ] && rm -rf -- "$room"' EXIT
+trap 'exit 124' TERM HUP
+
+# Every body begins with these:
+# `show KEY FILE` prints the first line of a file, if the kernel lets it be read. `held LABEL SECONDS
+# TOOL...` runs a tool that is known to hang, prints how it ended and what it said, and leaves that
+# in $kept. No file that a section writes grows beyond 4 MB.
+prelude='
+ulimit -f 4000
+show() {
+  [ -r "$2" ] || return 0
+  text=
+  { read -r text || [ -n "$text" ]; } < "$2" && echo "$1=$text"
+  return 0
+}
+held() {
+  label=$1
+  most=$2
+  shift 2
+  [ -n "$room" ] || exit 1
+  kept=$room/$label
+  timeout -k 1 "$most" "$@" >"$kept" 2>&1 </dev/null
+  status=$?
+  echo "== $label $status"
+  head -n 500 "$kept"
+}
+'
+
+# After 45 seconds what is left is skipped: the command as a whole has a limit too, and half of the
+# facts are better than none. What a section prints is cut, for the output as a whole is.
+section() {
+  name=$1
+  body=$2
+  shift 2
+  printf '@@%s begin %s\n' "$word" "$name"
+  if [ "$(($(date +%s) - begun))" -ge 45 ]; then
+    status=125
+  elif [ -n "$room" ]; then
+    timeout -k 2 "$seconds" sh -c "$prelude$body" "$name" "$@" </dev/null >"$room/said" 2>/dev/null
+    status=$?
+    head -c 400000 "$room/said"
+    rm -f "$room/said"
+  else
+    timeout -k 2 "$seconds" sh -c "$prelude$body" "$name" "$@" </dev/null 2>/dev/null
+    status=$?
+  fi
+  printf '\n@@%s end %s %s\n' "$word" "$name" "$status"
+}

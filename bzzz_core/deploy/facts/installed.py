@@ -1,0 +1,189 @@
+"""What an existing BZZZ left on a host: account, releases, files, certificates, running services.
+
+What only root may see is "not known" for everybody else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from bzzz_core.config.sources import parse_untrusted
+from bzzz_core.deploy import layout
+from bzzz_core.deploy.facts.host import (
+    Account,
+    Certificate,
+    Enrolled,
+    EnrolledVoter,
+    HostFacts,
+    Kind,
+    PathFact,
+    Unit,
+)
+from bzzz_core.deploy.facts.sections import (
+    Sections,
+    digits,
+    each,
+    number,
+    pairs_list,
+    read_lines,
+    text_of,
+)
+from bzzz_core.errors import ConfigError, TrustError
+from bzzz_core.trust.certificate import describe, requested_key_sha256
+
+_ABSENT: Final = 44
+"""Exit status of a `content:` section when there is no such file."""
+_CERTIFICATES: Final = {
+    layout.NODE_CERTIFICATE: "node_csr",
+    layout.ROUTE_CERTIFICATE: "route_csr",
+    layout.SYSTEM_CERTIFICATE: "system_csr",
+    layout.NODE_ISSUER: "",
+    layout.FABRIC_ISSUER: "",
+}
+"""File -> the field of `Enrolled` with the request it answers; an issuer answers none."""
+
+
+def with_installed(facts: HostFacts, sections: Sections) -> HostFacts:
+    """Return the facts with those about an existing BZZZ."""
+    release = pairs_list(text_of(sections, "release"))
+    found = msgspec.structs.replace(
+        facts,
+        account=read_lines(sections, "account", lambda lines: each(lines, _account)),
+        current=_current(release),
+        releases=None if release is None else tuple(v for k, v in release if k == "release"),
+        units=_units(sections),
+    )
+    if facts.uid != 0:
+        return found
+    config_text = _content(sections, layout.AGENT_CONFIG)
+    cluster_id, voters = _cluster(config_text)
+    enrolled = _enrolled(sections)
+    return msgspec.structs.replace(
+        found,
+        paths=read_lines(sections, "files", _paths),
+        config_text=config_text,
+        cluster_id=cluster_id,
+        voters=voters,
+        enrolled=enrolled,
+        certificates=_certificates(sections, enrolled),
+    )
+
+
+def _account(line: str) -> Account:
+    words = line.split(":")
+    return Account(uid=digits(words[2]), home=words[5], shell=words[6])
+
+
+def _current(release: list[tuple[str, str]] | None) -> str | None:
+    if release is None:
+        return None
+    target = next((value for key, value in release if key == "current"), "")
+    return target.rstrip("/").rpartition("/")[2]
+
+
+def _paths(lines: list[str]) -> dict[str, PathFact]:
+    found = {}
+    for line in lines:
+        kind, mode, owner, group, sha256, path = line.split(" ", maxsplit=5)
+        found[path] = PathFact(
+            kind=Kind(kind),
+            mode=None if mode == "-" else mode,
+            owner=None if owner == "-" else owner,
+            group=None if group == "-" else group,
+            sha256=sha256 if re.fullmatch(r"[0-9a-f]{64}", sha256) else None,
+        )
+    return found
+
+
+def _content(sections: Sections, path: str) -> str | None:
+    """Return the content of a file; "" if there is none, None if that is not known."""
+    status, text = sections.get(f"content:{path}", (1, ""))
+    if status == _ABSENT:
+        return ""
+    return text if status == 0 else None
+
+
+def _cluster(config_text: str | None) -> tuple[str | None, tuple[EnrolledVoter, ...] | None]:
+    if config_text is None:
+        return None, None
+    if not config_text.strip():
+        return "", ()
+    try:
+        document = parse_untrusted(config_text)
+        cluster = document["cluster"]
+        voters = tuple(
+            EnrolledVoter(str(node["name"]), str(node["id"]), str(node["public_key"]))
+            for node in cluster["nodes"]
+            if node["voter"]
+        )
+        return str(cluster["id"]), voters
+    except (ConfigError, KeyError, TypeError, ValueError):
+        return None, None  # something is there, and we do not know whose
+
+
+def _enrolled(sections: Sections) -> tuple[Enrolled, ...] | None:
+    text = _content(sections, layout.ENROLMENT)
+    if text is None:
+        return None
+    if not text:
+        return ()
+    try:
+        return (msgspec.json.decode(text, type=Enrolled),)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+
+
+def _certificates(
+    sections: Sections, enrolled: tuple[Enrolled, ...] | None
+) -> dict[str, Certificate | None] | None:
+    found: dict[str, Certificate | None] = {}
+    for path, field in _CERTIFICATES.items():
+        request = getattr(enrolled[0], field) if enrolled and field else ""
+        text = _content(sections, path)
+        if text is None:
+            return None
+        found[path] = _certificate(text, request) if text.strip() else None
+    return found
+
+
+def _certificate(pem: str, request: str) -> Certificate | None:
+    try:
+        said = describe(pem)
+    except TrustError:
+        return None  # damaged: as good as none, it will be issued anew
+    try:
+        matches_key = requested_key_sha256(request) == said.key_sha256
+    except TrustError:
+        matches_key = False
+    return Certificate(
+        sha256=said.sha256,
+        not_before_s=said.not_before_s,
+        not_after_s=said.not_after_s,
+        names=said.names,
+        matches_key=matches_key,
+        root_key_id=said.root_key_id,
+    )
+
+
+def _units(sections: Sections) -> dict[str, Unit] | None:
+    found = {}
+    for name in (layout.FABRIC, layout.AGENT):
+        said_in_order = pairs_list(text_of(sections, f"unit:{name}"))
+        if said_in_order is None:
+            return None
+        said = dict(said_in_order)
+        inputs = (value.split(maxsplit=1) for key, value in said_in_order if key == "input")
+        release = re.fullmatch(rf"{re.escape(layout.RELEASES)}/([^/]+)/site", said.get("cwd", ""))
+        found[name] = Unit(
+            loaded=said.get("LoadState") == "loaded",
+            active=said.get("ActiveState", "unknown"),
+            enabled=said.get("UnitFileState") == "enabled",
+            restarts=number(said.get("NRestarts")),
+            needs_reload=said.get("NeedDaemonReload") == "yes",
+            release=release[1] if release else None,
+            inputs={pair[1]: pair[0] for pair in inputs if len(pair) == 2},  # noqa: PLR2004
+        )
+    return found

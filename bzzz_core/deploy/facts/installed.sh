@@ -1,0 +1,74 @@
+# What an existing BZZZ left here.
+
+section account '
+getent passwd bzzz || [ $? -eq 2 ]
+'
+
+# Newest first. A directory without a manifest is not a release.
+section release '
+echo "current=$(readlink /opt/bzzz/current || true)"
+ls -1t /opt/bzzz/releases 2>/dev/null | while read -r name; do
+  [ -f "/opt/bzzz/releases/$name/manifest.json" ] && echo "release=$name"
+done
+true
+'
+
+# Private keys are looked at, never read. A place we may not look into is "unknown".
+section files '
+look() {
+  if [ -L "$1" ]; then echo "link - - - - $1"
+  elif [ -d "$1" ]; then echo "directory $(stat -c "%a %U %G" -- "$1") - $1"
+  elif [ -f "$1" ]; then
+    case $1 in
+      *.key) sum=- ;;
+      *) sum=$(sha256sum < "$1") && sum=${sum%% *} || sum=- ;;
+    esac
+    echo "file $(stat -c "%a %U %G" -- "$1") $sum $1"
+  elif [ -e "$1" ]; then echo "other - - - - $1"
+  elif [ -x "${1%/*}" ] || [ ! -e "${1%/*}" ]; then echo "absent - - - - $1"
+  else echo "unknown - - - - $1"
+  fi
+}
+for path in /opt/bzzz /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
+  /etc/bzzz/agent.yaml /etc/bzzz/node.json \
+  /etc/systemd/system/bzzz-fabric.service /etc/systemd/system/bzzz-agent.service \
+  /etc/bzzz/secrets/identity.key /etc/bzzz/secrets/node.key /etc/bzzz/secrets/route.key \
+  /etc/bzzz/secrets/system.key /etc/bzzz/secrets/system.pem \
+  /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem \
+  /etc/bzzz/secrets/node.pem /etc/bzzz/secrets/node-ca.pem \
+  /etc/bzzz/secrets/route.pem /etc/bzzz/secrets/fabric-ca.pem /etc/bzzz/secrets/api-token \
+  /etc/bzzz/secrets/ai-api-key
+do look "$path"; done
+' "$data" "$logs"
+
+# Public parts only: requests, certificates, and a configuration that holds references to secrets.
+# Of an issuer its certificate alone: the sealed key behind it stays where it is.
+for path in /etc/bzzz/agent.yaml /etc/bzzz/node.json /etc/bzzz/secrets/node.pem \
+  /etc/bzzz/secrets/route.pem /etc/bzzz/secrets/system.pem \
+  /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem
+do
+  section "content:$path" '
+if [ -f "$1" ]; then sed "/^-----BEGIN BZZZ SEALED KEY-----/,\$d" "$1"
+elif [ -x "${1%/*}" ] || [ ! -e "${1%/*}" ]; then exit 44
+else exit 1
+fi
+' "$path"
+done
+
+for unit in bzzz-fabric bzzz-agent; do
+  section "unit:$unit" '
+systemctl show -p LoadState -p ActiveState -p SubState -p UnitFileState -p MainPID -p NRestarts \
+  -p NeedDaemonReload "$1.service" || exit 1
+# Written by the unit as it starts: where it starts, then what it starts with. A container may hide
+# /proc/PID/cwd even from root.
+if [ -f "/run/$1/inputs" ]; then
+  while read -r first path; do
+    case $first in
+      /*) echo "cwd=$first" ;;
+      *) echo "input=$first $path" ;;
+    esac
+  done < "/run/$1/inputs"
+fi
+true
+' "$unit"
+done

@@ -1,0 +1,267 @@
+"""The probe's script: that every shell can read it, and that no tool on a host can hold it up."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bzzz_core.deploy.facts import parse as parser
+from bzzz_core.deploy.facts.gpus import CardState
+from bzzz_core.deploy.facts.parse import SCRIPTS, parse, probe_script
+from bzzz_core.deploy.facts.sections import split_sections
+from bzzz_core.deploy.remote import Sudo, command_line
+from tests.fakes.probe_outputs import WORD, section
+
+PLACE = Path(parser.__file__).parent
+SHELLS = [
+    shlex.split(words)
+    for words in ("dash", "bash --posix", "busybox sh")
+    if shutil.which(words.split()[0])
+]
+HUNG_S = 30
+"""How long a hanging tool would hang; no test waits for it."""
+
+
+def names(shells: list[str]) -> str:
+    return shells[0]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=names)
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_file_is_posix_sh(name: str, shell: list[str]) -> None:
+    done = subprocess.run([*shell, "-n", PLACE / name], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=names)
+def test_each_section_is_posix_sh(shell: list[str]) -> None:
+    """For the shell that reads the file a section is a text; its errors would show on a host."""
+    frame = (PLACE / "frame.sh").read_text()
+    prelude = frame[frame.index("prelude='") : frame.index("# After 45 seconds")]
+    check = f'section() {{ {shlex.join(shell)} -n -c "$prelude$2" || echo "$1"; echo read; }}\n'
+    rest = "".join((PLACE / name).read_text() for name in SCRIPTS if name != "frame.sh")
+    done = subprocess.run(
+        [*shell, "-c", prelude + check + rest], check=True, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == {"read"}
+    assert done.stdout.count("read") > 20
+
+
+def test_the_command_fits_into_one_argument() -> None:
+    """Linux allows 128 KiB for one; quoting for `sudo`, `env` and `sh` makes the text longer."""
+    line = command_line(probe_script(), "word", mark="mark", timeout_s=90, sudo=Sudo.FREE)
+    assert len(line) < 64 * 1024
+
+
+def fake(place: Path, name: str, body: str) -> None:
+    path = place / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+def run(place: Path, *files: str, change: dict[str, str] | None = None) -> bytes:
+    """Return what files of the script print where the tools of `place` come first."""
+    script = "".join((PLACE / name).read_text() for name in ("frame.sh", *files))
+    for old, new in (change or {}).items():
+        assert old in script
+        script = script.replace(old, new)
+    path = f"{place}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", script, "probe", WORD, "/var/lib/bzzz", "/var/log/bzzz"],
+        check=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PATH": path},
+        timeout=HUNG_S - 5,
+    )
+    assert done.stderr == b""
+    return done.stdout
+
+
+CARD = section("gpu", "0000:01:00.0 0x10de 0x2230 0x030000 numa=0 driver=nvidia")
+
+
+def with_card(output: bytes) -> bytes:
+    """Return the output with a card in the machine, which the one of the test lacks."""
+    return re.sub(rb"@@w0rd begin gpu\n.*?end gpu \d+\n", CARD, output, flags=re.DOTALL)
+
+
+def test_a_hanging_tool_costs_its_limit_and_is_named(tmp_path: Path) -> None:
+    fake(tmp_path, "nvidia-smi", f"trap '' TERM; exec sleep {HUNG_S}")
+    output = run(tmp_path, "gpus.sh", change={"held query 15": "held query 0.2"})
+    facts = parse(with_card(output), WORD)
+    assert facts.gpus is not None
+    assert [card.state for card in facts.gpus] == [CardState.HUNG]
+
+
+def test_what_outlives_its_end_does_not_keep_the_output_open(tmp_path: Path) -> None:
+    """A process that hangs in the kernel cannot be killed; here one that left its group."""
+    left = tmp_path / "pid"
+    fake(
+        tmp_path,
+        "nvidia-smi",
+        f"setsid sleep {HUNG_S} & echo $! > {left}\necho Unable to determine the device handle\n"
+        "exit 15",
+    )
+    begun = time.monotonic()
+    output = run(tmp_path, "gpus.sh")
+    took_s = time.monotonic() - begun
+    os.kill(int(left.read_text()), signal.SIGKILL)
+    assert took_s < HUNG_S / 3
+    assert split_sections(output.decode(), WORD)["nvidia"][1].count("== query 15") == 1
+
+
+def test_no_tool_keeps_the_output_open_and_no_file_stays(tmp_path: Path) -> None:
+    """Any may hang, as `df` does on a dead file server."""
+    left = tmp_path / "pid"
+    fake(
+        tmp_path,
+        "lscpu",
+        f"setsid sleep {HUNG_S} & echo $! > {left}\nexec sleep {HUNG_S}",
+    )
+    fake(tmp_path, "mktemp", f"mkdir {tmp_path}/room && echo {tmp_path}/room")
+    begun = time.monotonic()
+    output = run(tmp_path, "hardware.sh", change={"seconds=10": "seconds=0.5"})
+    took_s = time.monotonic() - begun
+    os.kill(int(left.read_text()), signal.SIGKILL)
+    assert took_s < HUNG_S / 3
+    assert not (tmp_path / "room").exists()
+    found = split_sections(output.decode(), WORD)
+    assert [found[name][0] for name in ("cpu", "memory")] == [124, 0]
+
+
+def test_without_a_place_for_files_the_output_comes_directly(tmp_path: Path) -> None:
+    """A full disk is among the things to be found."""
+    fake(tmp_path, "mktemp", "exit 1")
+    assert parse(run(tmp_path, "hardware.sh"), WORD).cpu is not None
+
+
+def test_a_tool_that_never_ends_speaking_is_stopped(tmp_path: Path) -> None:
+    fake(
+        tmp_path,
+        "lscpu",
+        "while echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; do :; done",
+    )
+    output = run(tmp_path, "hardware.sh")
+    assert len(output) < 500_000
+    assert split_sections(output.decode(), WORD)["cpu"][0] == 1, "ended long before its limit"
+    assert parse(output, WORD).memory is not None
+
+
+def test_a_tool_is_asked_only_what_has_an_answer(tmp_path: Path) -> None:
+    """Each question wakes every card: one card has no topology, an undivided one no parts."""
+    log = tmp_path / "log"
+    row = "GPU-1, NVIDIA RTX A4000, 00000000:01:00.0, 16376, 1, 550.54.15, 8.6, [N/A]"
+    fake(
+        tmp_path,
+        "nvidia-smi",
+        f'echo "$1" >> {log}\n'
+        f'case $1 in --query*) echo "{row}" ;; *) echo "CUDA Version : 12.4" ;; esac',
+    )
+    facts = parse(with_card(run(tmp_path, "gpus.sh")), WORD)
+    asked = [line.partition("=")[0] for line in log.read_text().splitlines()]
+    assert asked == ["--query-gpu", "--version"]
+    assert facts.gpus is not None
+    assert (facts.gpus[0].state, facts.gpus[0].memory_total_bytes) == (
+        CardState.WORKING,
+        16_376 << 20,
+    )
+
+
+def test_late_sections_are_skipped_and_unknown(tmp_path: Path) -> None:
+    """The whole command has a limit, at which it would leave nothing at all."""
+    fake(tmp_path, "date", f"n=$(cat {tmp_path}/n); echo $((n + 50)) | tee {tmp_path}/n")
+    (tmp_path / "n").write_text("0")
+    output = run(tmp_path, "containers.sh")
+    ends = {name: status for name, (status, _) in split_sections(output.decode(), WORD).items()}
+    assert ends == {"docker": 125, "podman": 125, "ai": 125}
+    assert parse(output, WORD).docker is None
+
+
+OLLAMA = 'LISTEN 0 4096 {} *:* users:(("ollama",pid=1,fd=3))'
+
+
+def test_a_model_server_is_asked_over_loopback(tmp_path: Path) -> None:
+    fake(tmp_path, "ss", f"echo '{OLLAMA.format('*:11434')}'")
+    fake(
+        tmp_path,
+        "curl",
+        "for url; do :; done\ncase $url in\n"
+        """http://127.0.0.1:11434/api/version) echo '{"version":"0.5.7"}' ;;\n"""
+        """*/api/tags) printf '{"models":[{"name":"a:1","size":5,"digest":"d"}]}\\n' ;;\n"""
+        "*) exit 22 ;;\nesac",
+    )
+    facts = parse(run(tmp_path, "containers.sh"), WORD)
+    assert facts.ai_servers is not None
+    (server,) = (one for one in facts.ai_servers if one.port)
+    assert (server.program, server.version, server.exposed) == ("ollama", "0.5.7", True)
+    assert server.models is not None
+    assert server.models[0].name == "a:1"
+    assert server.loaded is None, "that question failed"
+
+
+def test_a_model_server_that_nobody_can_ask_is_known_by_its_port(tmp_path: Path) -> None:
+    fake(tmp_path, "ss", f"echo '{OLLAMA.format('127.0.0.1:9999')}'")
+    fake(tmp_path, "curl", "exit 7")
+    facts = parse(run(tmp_path, "containers.sh"), WORD)
+    (server,) = (one for one in facts.ai_servers or () if one.port)
+    assert (server.port, server.version, server.models) == (9999, None, None)
+    assert not server.exposed
+
+
+def test_the_login_of_a_proxy_stays_on_the_host(tmp_path: Path) -> None:
+    file = tmp_path / "environment"
+    file.write_text(
+        "# http_proxy=http://old.test:1\n"
+        'https_proxy="http://somebody:se/cr@t@proxy.test:3128"\n'
+        'Acquire::http::Proxy "http://u:se/cr@t@apt.test:3142/";\nNO_PROXY=localhost\n'
+    )
+    output = run(tmp_path, "network.sh", change={"/etc/environment": str(file)})
+    assert b"cr@t" not in output
+    found = [one.url for one in parse(output, WORD).proxies or () if one.source == str(file)]
+    assert found == ["http://proxy.test:3128", "http://apt.test:3142/"]
+
+
+def test_rules_that_cannot_be_read_are_not_no_rules(tmp_path: Path) -> None:
+    fake(tmp_path, "id", "echo 0")
+    fake(tmp_path, "nft", "exit 1")
+    fake(tmp_path, "iptables", "exit 4")
+    assert parse(run(tmp_path, "system.sh"), WORD).firewall is None
+    fake(tmp_path, "nft", "exit 0")
+    fake(tmp_path, "iptables", "echo -P INPUT ACCEPT")
+    firewall = parse(run(tmp_path, "system.sh"), WORD).firewall
+    assert firewall is not None
+    assert (firewall.backend, firewall.active) == ("none", False)
+
+
+def test_an_old_lsblk_is_asked_for_what_it_knows(tmp_path: Path) -> None:
+    fake(
+        tmp_path,
+        "lsblk",
+        "case $* in *MOUNTPOINTS*) echo 'lsblk: unknown column: MOUNTPOINTS' >&2; exit 1 ;; esac\n"
+        """echo '{"blockdevices": [{"name":"vda", "size":"5", "mountpoint":"/"}]}'""",
+    )
+    devices = parse(run(tmp_path, "hardware.sh"), WORD).devices
+    assert devices is not None
+    assert [(one.name, one.size_bytes, one.mounts) for one in devices] == [("vda", 5, ("/",))]
+
+
+def test_an_ip_without_json_is_read_as_text(tmp_path: Path) -> None:
+    fake(
+        tmp_path,
+        "ip",
+        "case $* in *-j*) exit 255 ;; *addr*) echo '1: lo    inet 127.0.0.1/8 scope host' ;; esac",
+    )
+    found = {
+        one.name: one.addresses for one in parse(run(tmp_path, "network.sh"), WORD).interfaces or ()
+    }
+    assert found["lo"] == ("127.0.0.1/8",)
