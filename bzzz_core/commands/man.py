@@ -25,9 +25,8 @@ Output is for people; where a command takes `--json` it prints the same as data,
 on standard output. What went wrong is one line on standard error, and an exit status that says
 whether anything was done.
 
-On hosts there is no program of this name on the path: call the release that is in force as
-`sudo -u bzzz env PYTHONPATH=/opt/bzzz/current/site python3 -s -m bzzz_core.cli`, in a script of
-that name if you use it often.""",
+On hosts that setup has installed, `/usr/local/bin/bzzz-agent` starts the release that is in force.
+""",
     examples=(
         ("bzzz-agent status", "How this node and the cluster are."),
         ("bzzz-agent health --wait 60", "Wait until this node is ready, for a minute at most."),

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from bzzz_core.config.schema import HostSpec
+from bzzz_core.deploy import layout
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.gpus import CardState, Gpu
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.phases import install_command
 
 
 def advise(host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
@@ -113,11 +115,22 @@ def _ai_servers(host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
             )
 
 
+def _command(host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    if install_command.foreign(facts):
+        yield _warning(
+            "command",
+            host,
+            f"{layout.COMMAND} is there though BZZZ never was; it is left as it is",
+            "move it away and run setup again, if the command is to be the cluster's",
+        )
+
+
 _RULES: Final[tuple[Callable[[HostSpec, HostFacts], Iterator[Finding]], ...]] = (
     _firewall,
     _time,
     _cards,
     _ai_servers,
+    _command,
 )
 
 

@@ -33,6 +33,7 @@ FABRIC: Final = "bzzz-fabric"
 AGENT: Final = "bzzz-agent"
 FABRIC_UNIT: Final = f"{UNITS}/{FABRIC}.service"
 AGENT_UNIT: Final = f"{UNITS}/{AGENT}.service"
+COMMAND: Final = "/usr/local/bin/bzzz-agent"
 
 
 def release_path(version: str) -> str:

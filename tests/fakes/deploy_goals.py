@@ -26,6 +26,7 @@ from bzzz_core.deploy.facts.host import (
 )
 from bzzz_core.deploy.goal import Goal, Known, ReleaseRef, Root, agent_config, node_address
 from bzzz_core.deploy.phases.create_account import directories
+from bzzz_core.deploy.phases.install_command import text as command_text
 from bzzz_core.deploy.plan import build_goals
 from bzzz_core.deploy.units import inputs_of, unit_text
 from bzzz_core.model import NodeId
@@ -141,6 +142,7 @@ def _reached(goal: Goal) -> HostFacts:
         **{d.path: PathFact(Kind.DIRECTORY, d.mode, d.owner, d.group) for d in directories(goal)},
         layout.API_TOKEN: PathFact(Kind.FILE, "600", "bzzz", "bzzz", TOKEN_SHA256),
         layout.AGENT_CONFIG: PathFact(Kind.FILE, "640", "root", "bzzz", _sha256(text)),
+        layout.COMMAND: PathFact(Kind.FILE, "755", "root", "root", _sha256(command_text(goal))),
         **{
             f"{layout.UNITS}/{unit}.service": PathFact(
                 Kind.FILE, "644", "root", "root", _sha256(unit_text(unit, goal))
@@ -213,6 +215,7 @@ _PATHS = (
     layout.ENROLMENT,
     layout.FABRIC_UNIT,
     layout.AGENT_UNIT,
+    layout.COMMAND,
     layout.IDENTITY_KEY,
     layout.NODE_KEY,
     layout.ROUTE_KEY,

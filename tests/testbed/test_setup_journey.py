@@ -122,10 +122,7 @@ def test_setup_again_changes_nothing(operator: Operator, installed: list[dict[st
 
 @pytest.mark.usefixtures("installed")
 def test_every_node_names_the_same_leader(operator: Operator) -> None:
-    ask = (
-        "cd /opt/bzzz/current/site && runuser -u bzzz -- python3 -s -m bzzz_core.cli status"
-        " --config /etc/bzzz/agent.yaml --json"
-    )
+    ask = "cd /tmp && runuser -u bzzz -- bzzz-agent status --json"
     views = [json.loads(operator.on(host.name, ask)) for host in operator.bed.hosts()]
     assert len({(view["leader"], view["term"]) for view in views}) == 1
     for view in views:

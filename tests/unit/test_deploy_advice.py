@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bzzz_core.deploy import layout
 from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.parse import parse
@@ -56,6 +57,7 @@ def facts(**patch: Any) -> HostFacts:
             "gpu",
             "2 cards: no driver",
         ),
+        ({"paths": {layout.COMMAND: {"kind": "file"}}}, "command", "left as it is"),
         ({"ai_servers": [{**SERVER, "address": "*"}]}, "ai", "ollama listens on *:11434"),
     ],
 )

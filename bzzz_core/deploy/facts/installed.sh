@@ -37,7 +37,7 @@ for path in /opt/bzzz /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
   /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem \
   /etc/bzzz/secrets/node.pem /etc/bzzz/secrets/node-ca.pem \
   /etc/bzzz/secrets/route.pem /etc/bzzz/secrets/fabric-ca.pem /etc/bzzz/secrets/api-token \
-  /etc/bzzz/secrets/ai-api-key
+  /etc/bzzz/secrets/ai-api-key /usr/local/bin/bzzz-agent
 do look "$path"; done
 ' "$data" "$logs"
 

@@ -17,6 +17,7 @@ from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.phases import (
     create_account,
     create_identity,
+    install_command,
     install_units,
     issue_certificates,
     prune_releases,
@@ -89,6 +90,7 @@ STAGE: Final = (
     _phase(write_secrets),
     _phase(write_config),
     _phase(install_units),
+    _phase(install_command),
 )
 """Still without effect on what runs, but these need to know all nodes."""
 
