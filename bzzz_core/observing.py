@@ -141,7 +141,7 @@ class Observing:
         measuring.alerts.subscribe(self._show_alerts)
         self._show_alerts(())
         self.health.checks.subscribe(self._show_check)
-        self.halt.subscribe(self._show_halt)
+        self.halt.watch(self._show_halt)
         board.put(HALT, SELF, self.halt.document())
 
     @property
@@ -157,7 +157,7 @@ class Observing:
     def _show_alerts(self, alerts: tuple[AlertDocument, ...]) -> None:
         self.events.board.replace(ALERTS, {alert.id: alert for alert in alerts})
 
-    async def _show_halt(self, halt: HaltDocument) -> None:
+    def _show_halt(self, halt: HaltDocument) -> None:
         self.events.board.put(HALT, SELF, halt)
 
     def _show_check(self, check: CheckDocument) -> None:

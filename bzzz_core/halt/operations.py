@@ -152,11 +152,11 @@ class HaltApi:
         started_ms, actor = self._clock.now_ms(), call.actor(wish.by)
         self._halt.stop_here(by=actor, reason=wish.reason)
         if wish.local:
-            await self._halt.settle()
+            await self._halt.insist()
             return self._alone(started_ms, "only this node was to stop")
         async with asyncio.TaskGroup() as both:
             # Work that does not end here must not keep the others from hearing of the stop.
-            both.create_task(self._halt.settle(), name="halt-here")
+            both.create_task(self._halt.insist(), name="halt-here")
             deciding = both.create_task(
                 self._why_undecided(
                     Wish(halted=True, by=actor, reason=wish.reason, request=secrets.token_hex(16))
@@ -215,7 +215,7 @@ class HaltApi:
     async def _gather(self, started_ms: int) -> HaltAnswer:
         """Wait until everybody has followed who can, or the time is over."""
         number = self._halt.decision.number
-        followed: set[str] = {self._me}
+        followed: set[str] = set()
         while True:
             try:
                 answer = await self._halt.fetch(followers=True)
@@ -223,6 +223,7 @@ class HaltApi:
                 answer = None  # A leader that ended meanwhile; its successor hears them anew.
             if answer is not None and answer.number == number:
                 followed |= set(answer.followers)
+            followed |= self._mine()
             waits = [
                 node
                 for node, _, state in self._members()
@@ -234,7 +235,11 @@ class HaltApi:
             await self._clock.sleep_ms(min(_LOOK_MS, left_ms))
 
     def _alone(self, started_ms: int, note: str) -> HaltAnswer:
-        return self._answer(started_ms, {self._me}, note, cluster=False)
+        return self._answer(started_ms, self._mine(), note, cluster=False)
+
+    def _mine(self) -> set[str]:
+        """Return this node, if its work has done as it was told."""
+        return {self._me} if self._halt.obeyed else set()
 
     def _answer(
         self, started_ms: int, followed: set[str], *notes: str, cluster: bool

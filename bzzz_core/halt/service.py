@@ -40,6 +40,7 @@ within which a stop has to be everywhere."""
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 Subscriber = Callable[[HaltDocument], Awaitable[None]]
+Watcher = Callable[[HaltDocument], None]
 
 
 class Halt:
@@ -84,10 +85,13 @@ class Halt:
         self._kept = self._settled = file.load()
         self._highest = self._kept.decision.number
         self._unsaved = ""
-        self._workers_heard = False
-        self._subscribers: list[Subscriber] = []
+        self._told_halted = False
+        self._obeyed: dict[Subscriber, bool] = {}
+        """Whether each subscriber has stopped, by what it last returned from."""
+        self._watchers: list[Watcher] = []
         self._heard = asyncio.Event()
         self._settling = asyncio.Lock()
+        self._telling = asyncio.Lock()
         self.counters: Counter[str] = Counter()
         """What happened so far: stops, resumes, unanswered, not_kept, not_stopped."""
 
@@ -119,9 +123,14 @@ class Halt:
         """Have `subscriber` called with each change, and once at the start of `run` if halted.
 
         It returns once the work has stopped, or may go on; after `STOP_MS_MAX` it is cancelled.
-        What it fails with (a `BzzzError`) is logged.
+        What it fails with (a `BzzzError`) is logged. Either way it is called again, every `POLL_MS`
+        and when somebody asks for the stop again, and this node has not followed until it returns.
         """
-        self._subscribers.append(subscriber)
+        self._obeyed[subscriber] = False
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have `watcher` told of every change as it happens, of its reason too; to show it."""
+        self._watchers.append(watcher)
 
     def document(self) -> HaltDocument:
         """Return what this node knows."""
@@ -144,6 +153,11 @@ class Halt:
             revision=decision.number,
             node=self._name_of(decision.node) if decision.node else "",
         )
+
+    @property
+    def obeyed(self) -> bool:
+        """Return whether all who work here have stopped, or may go on, as this node is."""
+        return all(stopped is self.halted for stopped in self._obeyed.values())
 
     @property
     def trouble(self) -> str:
@@ -204,7 +218,7 @@ class Halt:
             both.create_task(self._now_and_then(), name="halt-poll")
             if self.halted:
                 self._log.warning("work is halted", reason=self.document().reason)
-                await self._tell()
+                await self._tell_again()
             while True:
                 await self._heard.wait()
                 self._heard.clear()
@@ -226,11 +240,12 @@ class Halt:
         while True:
             self._heard.set()
             await self._clock.sleep_ms(POLL_MS)
+            await self._tell_again()
 
     async def _fetch_once(self, *, followers: bool) -> Answer:
         kept = self._kept
         # A node that has something left to do, or stays stopped by itself, has not followed.
-        done = kept is self._settled and kept.halted == kept.decision.halted
+        done = kept is self._settled and kept.halted == kept.decision.halted and self.obeyed
         number = kept.decision.number if done else -1
         question = msgspec.msgpack.encode(Known(number, followers))
         try:
@@ -274,6 +289,8 @@ class Halt:
             number=found.revision,
             this_node_alone=found.local,
         )
+        for watcher in self._watchers:
+            watcher(found)
 
     async def settle(self) -> None:
         """Let whoever works here know, and keep it for the next start; both are tried once."""
@@ -281,7 +298,7 @@ class Halt:
             kept = self._kept
             if kept is self._settled and not self._unsaved:
                 return
-            if kept.halted != self._workers_heard:
+            if kept.halted != self._told_halted:
                 await self._tell()
             try:
                 await asyncio.to_thread(self._file.store, kept)
@@ -292,12 +309,24 @@ class Halt:
                 self._log.error("halt not kept", reason=str(exc))
             self._settled = kept
 
+    async def insist(self) -> None:
+        """Tell everybody here who was told in vain once more, and settle."""
+        if self._told_halted is self.halted:
+            await self._tell_again()
+        await self.settle()
+
+    async def _tell_again(self) -> None:
+        if not self.obeyed and not self._telling.locked():  # Who is being told has time left.
+            await self._tell()
+
     async def _tell(self) -> None:
+        """Tell those who do not do as this node does; each has its time for it."""
         found = self.document()
-        self._workers_heard = found.halted
-        async with asyncio.TaskGroup() as group:
-            for subscriber in self._subscribers:
-                group.create_task(self._tell_one(subscriber, found), name="halt-subscriber")
+        self._told_halted = found.halted
+        async with self._telling, asyncio.TaskGroup() as group:
+            for subscriber, stopped in self._obeyed.items():
+                if stopped is not found.halted:
+                    group.create_task(self._tell_one(subscriber, found), name="halt-subscriber")
 
     async def _tell_one(self, subscriber: Subscriber, found: HaltDocument) -> None:
         try:
@@ -306,3 +335,5 @@ class Halt:
         except (BzzzError, TimeoutError) as exc:
             self.counters["not_stopped"] += 1
             self._log.error("work did not stop", reason=str(exc) or type(exc).__name__)
+        else:
+            self._obeyed[subscriber] = found.halted

@@ -399,6 +399,44 @@ def test_work_that_hangs_where_the_stop_was_asked_for_is_waited_for_once(
     run(cluster.run(story))
 
 
+def test_work_that_did_not_stop_is_no_node_that_followed_and_is_told_again(
+    cluster: HaltCluster,
+) -> None:
+    told: list[bool] = []
+
+    async def failing_at_first(found: HaltDocument) -> None:
+        told.append(found.halted)
+        if len(told) <= 2:
+            raise QuorumUnavailable("cannot give its claims back")
+
+    async def story() -> None:
+        cluster["b"].halt.subscribe(failing_at_first)
+        answer = await cluster["a"].call("POST")
+        assert answer.missing == (NotYet("b", "alive"),)
+        assert len(told) == 1, "what failed just now is not asked again at once"
+        answer = await cluster["b"].call("POST")
+        assert (len(told), answer.missing) == (2, (NotYet("b", "alive"),)), "somebody insists"
+        await pass_s(POLL_MS / 1000 + 1)
+        assert told == [True] * 3
+        assert not (await cluster["a"].call("POST")).missing
+        await cluster["a"].call("DELETE")
+        assert told == [True, True, True, False]
+
+    run(cluster.run(story))
+
+
+def test_whoever_shows_it_hears_of_each_change_and_of_who_decided(cluster: HaltCluster) -> None:
+    shown: list[tuple[bool, bool]] = []
+
+    async def story() -> None:
+        cluster["b"].halt.watch(lambda found: shown.append((found.halted, found.local)))
+        await cluster["b"].call("POST")
+        await cluster["b"].call("DELETE")
+
+    run(cluster.run(story))
+    assert (shown[0], shown[-2], shown[-1]) == ((True, True), (True, False), (False, False))
+
+
 def test_who_works_learns_at_the_start_that_it_must_not(cluster: HaltCluster) -> None:
     heard: list[bool] = []
 
