@@ -1,6 +1,7 @@
 """What one run takes of tests that are too many for every run: the part that its commit chooses.
 
-`scripts/test --full` takes all. Commits are as good as dice, so every part has its turn.
+`scripts/test --full` takes all. Commits are as good as dice, so every part has its turn. Where
+there is no commit (an archive, a repository of somebody else's) everything is taken.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ T = TypeVar("T")
 
 
 def head() -> str:
-    """Return the commit of the tree, 40 zeros if this is no repository."""
+    """Return the commit of the tree; empty if that cannot be known."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, check=True, text=True
         )
     except (OSError, subprocess.CalledProcessError):
-        return "0" * 40
+        return ""
     return done.stdout.strip()
 
 
@@ -31,11 +32,15 @@ def shard_of(commit: str, shards: int) -> int:
 
 
 def part_of(everything: Sequence[T], commit: str, shards: int) -> list[T]:
-    """Return what a commit's run takes of it."""
+    """Return what a commit's run takes of it; all of it without a commit."""
+    if not commit:
+        return list(everything)
     shard = shard_of(commit, shards)
     return [one for place, one in enumerate(everything) if place % shards == shard]
 
 
 def in_words(commit: str, shards: int) -> str:
     """Return which part that is, for people."""
+    if not commit:
+        return "no commit to choose by: all"
     return f"commit {commit[:8]}, part {shard_of(commit, shards) + 1} of {shards}"

@@ -60,6 +60,7 @@ class Handshakes:
                 task = group.create_task(self._secure(connection), name="api-handshake")
                 self._under_way[task] = None
                 task.add_done_callback(self._ended)
+                await asyncio.sleep(0)  # Whoever waits in the queue must not hold up the others.
 
     def _make_room(self) -> None:
         if len(self._under_way) >= UNDER_WAY_MAX:
@@ -81,3 +82,6 @@ class Handshakes:
             )
         except OSError as exc:  # Every failure of TLS is one, and so is the end of its time.
             self._log.debug("a handshake failed", reason=str(exc))
+        except asyncio.CancelledError:
+            connection.close()
+            raise

@@ -55,7 +55,7 @@ _UNREAD_S_MAX: Final = 10.0
 _LOOK_MS: Final = 10_000
 
 
-Pieces: TypeAlias = Callable[[bytes, float], Awaitable[None]]
+Pieces: TypeAlias = Callable[[bytes, float, Callable[[], None]], Awaitable[None]]
 """Sends a text, and gives each piece so many seconds."""
 
 
@@ -359,14 +359,20 @@ class _Socket(WebSocketsSansIOProtocol):
             _offer_abort(scope, self.transport)
             cast("Any", scope)["extensions"][_PIECES] = self._send_text
 
-    async def _send_text(self, text: bytes, piece_s_max: float) -> None:
+    async def _send_text(
+        self, text: bytes, piece_s_max: float, before_each: Callable[[], None]
+    ) -> None:
         """Send a text, and wait so long at most until each piece can go out.
+
+        `before_each` is asked before each piece but the first; what it raises ends the sending.
 
         Raises:
             TimeoutError: One could not; nothing more can be sent.
             OSError: The connection is closed, or was given up within a message.
         """
         for begin in range(0, len(text), PIECE_BYTES):
+            if begin:
+                before_each()
             async with asyncio.timeout(piece_s_max):
                 await self.writable.wait()
             over = self.disconnected or self.close_sent or self.transport.is_closing()

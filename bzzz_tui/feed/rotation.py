@@ -303,4 +303,7 @@ async def _in_time(answer: Awaitable[T], limit_ms: int) -> T:
 
 
 async def _come(answer: Awaitable[T]) -> T:
-    return await answer
+    try:
+        return await answer
+    except TimeoutError as exc:
+        raise TransportError("it took too long") from exc

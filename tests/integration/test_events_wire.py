@@ -452,6 +452,35 @@ def test_a_thin_line_takes_a_large_message_over_a_websocket_in_its_own_time(
     on_agent(check, secrets=secrets_of(tmp_path) if tls else None)
 
 
+def test_a_token_withdrawn_within_a_long_message_ends_it_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "WRITE_S_MAX", 5.0)
+
+    async def check(agent: EventAgent) -> None:
+        members = tuple(statuses.member(number) for number in range(20_000))
+        agent.status = statuses.status(members)
+        async with Trickle(agent) as line:
+            async with asyncio.TaskGroup() as group:
+                taking = group.create_task(cut_off(line))
+                await until(lambda: line.taken > 100_000)
+                agent.withdrawn = True
+            assert taking.result(), "all of it came"
+            assert line.taken < 5_000_000, "of 8 MB"
+        await until(lambda: not agent.events.readers)
+
+    on_agent(check)
+
+
+async def cut_off(line: Trickle) -> bool:
+    """Take a message; return whether the line was cut within it."""
+    try:
+        await line.text()
+    except (AssertionError, ConnectionError):
+        return True
+    return False
+
+
 def secrets_of(directory: Path) -> SecretsDirectory:
     config = load_agent_config(founded(directory), {})
     return SecretsDirectory(Path(config.security.directory))

@@ -13,3 +13,7 @@ def test_the_parts_are_the_whole_and_share_nothing(count: int, shards: int) -> N
     commits = [f"{number:08x}" for number in range(shards)]
     parts = [part_of(range(count), commit, shards) for commit in commits]
     assert sorted(one for part in parts for one in part) == list(range(count))
+
+
+def test_without_a_commit_nothing_is_left_out() -> None:
+    assert part_of(range(7), "", 3) == list(range(7))

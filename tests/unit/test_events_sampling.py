@@ -190,3 +190,16 @@ def test_what_is_due_is_what_differs_or_everything_if_that_is_not_known() -> Non
     assert board.due("nothing", None) == ()
     board.renew(MEMBERS, "nobody", statuses.member(9))
     assert "nobody" not in board.keys(MEMBERS)
+
+
+def test_a_look_that_was_broken_off_vouches_for_nobody() -> None:
+    """Its reader left; a member that is gone since then is gone with the next look."""
+    cluster = Cluster(3 * STEP)
+    cluster.look()
+    broken = cluster.sampler.look(cluster.sight())
+    next(broken)
+    broken.close()
+    gone = statuses.node_id(0)
+    del cluster.members[gone]
+    cluster.look()
+    assert gone not in cluster.board.keys(MEMBERS)

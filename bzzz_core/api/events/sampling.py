@@ -76,13 +76,17 @@ class StatusSampler:
         """Put nothing yet."""
         self._board = board
         self._known: dict[str, _Known] = {}
+        self._begun = 0
+        """Looks that were begun."""
         self._looks = 0
+        """The last one that was finished."""
         self._document: Callable[[Any], MemberStatus] | None = None
         """Of the last look."""
 
     def look(self, sight: Sight) -> Iterator[None]:
         """Yield between steps; after the last one what is seen is on the board."""
-        look, work = self._looks + 1, 0
+        self._begun += 1  # A look that is broken off must not vouch for anybody in the next one.
+        look, work = self._begun, 0
         found: dict[NodeId, tuple[MemberStatus, _Known]] = {}
         passed = 0
         for node, mark, source in sight.members:

@@ -4,8 +4,9 @@ Every write is awaited with a deadline. A reader that takes nothing for that lon
 last message if one still goes out, and then its connection is cut (`api.server.ABORT`), for what it
 did not read would otherwise stay in memory for as long as it likes. A reader has nothing to say:
 what comes over a WebSocket ends it. One whose token is withdrawn is told nothing more: that is
-looked at before each message, and there is one at least each 30 s. Browsers show pages of anybody,
-so a WebSocket that names another origin than this host is refused before anything else is looked
+looked at before each piece of a message, and there is one at least each 30 s. Who is cut off within
+a message hears no reason: it would have to wait for the rest. Browsers show pages of anybody, so a
+WebSocket that names another origin than this host is refused before anything else is looked
 at.
 """
 
@@ -84,6 +85,10 @@ def _asked(request: HTTPConnection) -> EventsQuery:
     return query
 
 
+class _Withdrawn(OSError):
+    """A reader's token was withdrawn while it was told something."""
+
+
 class _EventStream(Response):
     """Server-sent events, for as long as the reader stays."""
 
@@ -110,6 +115,8 @@ class _EventStream(Response):
             head = f"id: {frame.id}\n".encode() if frame.id else b""
             data = b"%sdata: %s\n\n" % (head, frame.body)
             for begin in range(0, len(data), PIECE_BYTES):
+                if begin and not self._still():
+                    raise _Withdrawn
                 async with asyncio.timeout(WRITE_S_MAX):
                     await write(data[begin : begin + PIECE_BYTES])
 
@@ -137,10 +144,7 @@ class _EventStream(Response):
 async def _talk(
     events: Events, socket: WebSocket, caller: Caller, still: Callable[[], bool]
 ) -> None:
-    async def write_frame(frame: Frame) -> None:
-        pieces = pieces_of(socket.scope)
-        assert pieces is not None, "our own server offers it"
-        await pieces(frame.body, WRITE_S_MAX)
+    write_frame = _writer_of(socket, still)
 
     async def left() -> None:
         message = await socket.receive()
@@ -165,6 +169,19 @@ async def _talk(
         return  # It went while it was written to.
     finally:
         events.close(reader)
+
+
+def _writer_of(socket: WebSocket, still: Callable[[], bool]) -> Write:
+    def on() -> None:
+        if not still():
+            raise _Withdrawn
+
+    async def write_frame(frame: Frame) -> None:
+        pieces = pieces_of(socket.scope)
+        assert pieces is not None, "our own server offers it"
+        await pieces(frame.body, WRITE_S_MAX, on)
+
+    return write_frame
 
 
 def _opened(events: Events, query: EventsQuery, caller: Caller) -> Reader:
@@ -218,6 +235,10 @@ async def _write_all(
                 await write(frame if welcome else reader.bye("unauthorized", words))
             except TimeoutError:
                 await _drop(reader, write, abort)
+                return False
+            except _Withdrawn:
+                if abort is not None:
+                    abort()
                 return False
             except (WebSocketDisconnect, OSError):
                 return False
