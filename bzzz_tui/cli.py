@@ -11,14 +11,14 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
 from bzzz_core import __version__
 from bzzz_core.commands.program import Program
 from bzzz_core.errors import BzzzError, ConfigError
-from bzzz_tui import suggestions
+from bzzz_tui import generating, suggestions
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -110,6 +110,7 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask before applying.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
 @click.option("--name", help="Name of the cluster, instead of the answers file's.")
+@generating.generating
 @_THEME
 @_ASCII
 @_reports_errors
@@ -120,10 +121,17 @@ def setup(
     yes: bool,
     as_json: bool,
     name: str | None,
+    kind: str | None,
     theme: str | None,
     ascii_only: bool,
+    **options: Any,
 ) -> int:
     """Install a cluster on your hosts: the wizard, or headless with --answers and a mode."""
+    if kind is not None:
+        if answers is None or mode is not None or yes or as_json or name is not None:
+            raise ConfigError("--generate needs --answers FILE, and no other mode beside it")
+        return generating.generate(answers, kind, options)
+    generating.refuse_without_kind(options)
     if mode is not None:
         if answers is None:
             raise ConfigError(f"--{mode} needs --answers FILE")

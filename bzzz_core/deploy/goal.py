@@ -163,7 +163,14 @@ def agent_config(goal: Goal) -> str | None:
     """Return the text of the host's agent.yaml, or None while it cannot be known."""
     if goal.nodes is None or goal.known.cluster_id is None:
         return None
-    config = resolve(goal.spec, goal.host, cluster_id=goal.known.cluster_id, nodes=goal.nodes)
+    return config_text(goal.spec, goal.host, cluster_id=goal.known.cluster_id, nodes=goal.nodes)
+
+
+def config_text(
+    spec: ClusterSpec, host: HostSpec, *, cluster_id: str, nodes: tuple[NodeEntry, ...]
+) -> str:
+    """Return the text of a host's agent.yaml."""
+    config = resolve(spec, host, cluster_id=cluster_id, nodes=nodes)
     endpoint = config.ai.endpoint
     if endpoint.api_key is not None:
         # The reference of the answers points to the operator's machine; on the host it is a file.

@@ -117,7 +117,7 @@ class ClusterState:
             ConfigError: A file is damaged, or a secret that the answers refer to is missing.
             TrustError: A certificate of an authority is damaged or open to others.
         """
-        cluster_id = self._cluster_id()
+        cluster_id = self.cluster_id()
         profile = profile_path(self._name, self._base)
         return Known(
             cluster_id=cluster_id,
@@ -138,11 +138,11 @@ class ClusterState:
         """
         private_files.private_directory(self._directory)
         passphrase = self._passphrase(spec)
-        if self._cluster_id() is None:
+        if self.cluster_id() is None:
             self._create("cluster-id", secrets.token_hex(16))
         if not (self._directory / "api-token").exists():
             self._create("api-token", secrets.token_urlsafe(_TOKEN_BYTES))
-        cluster_id = self._cluster_id()
+        cluster_id = self.cluster_id()
         assert cluster_id is not None, "it was made above"
         return OpenCluster(
             cluster_id=cluster_id,
@@ -219,7 +219,12 @@ class ClusterState:
             found[AI_KEY] = secret_references.resolve(spec.ai.endpoint.api_key)
         return found
 
-    def _cluster_id(self) -> str | None:
+    def cluster_id(self) -> str | None:
+        """Return the cluster's id; None: it was not set up from here.
+
+        Raises:
+            ConfigError: The file is damaged.
+        """
         path = self._directory / "cluster-id"
         try:
             text = path.read_text(encoding="ascii").strip()

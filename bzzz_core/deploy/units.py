@@ -22,8 +22,10 @@ later features need, PrivateDevices would hide graphics cards and is used only w
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
+from bzzz_core.config.sections import Paths
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.health.checks.process import OWN_BYTES_MAX
@@ -32,8 +34,33 @@ from bzzz_core.shutdown.plan import ORDER, budget_ms
 WATCHDOG_S: Final = 60
 """Longer than an end takes, and than a busy machine keeps an agent waiting; short for a hung one,
 which others have long replaced where it led."""
-_STOP_S: Final = {layout.AGENT: -(-budget_ms(ORDER) // 1_000) + 3, layout.FABRIC: 20}
-"""The broker is given 10 s and its companion, if there is one, the same."""
+STOP_S: Final = {layout.AGENT: -(-budget_ms(ORDER) // 1_000) + 3, layout.FABRIC: 20}
+"""How long each may take to end; the broker has 10 s, and so has its companion, if there is one."""
+FABRIC_BYTES_MAX: Final = 1 << 30
+FABRIC_HEAP: Final = "768MiB"
+"""`GOMEMLIMIT` of the broker: from here on it collects garbage rather than grow into its limit."""
+FABRIC_FILES_MAX: Final = 65_536
+TASKS_MAX: Final = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnHost:
+    """What a unit's text depends on."""
+
+    python: str
+    """Path of the interpreter."""
+    paths: Paths
+    private_devices: bool
+    """Whether devices are hidden; only where there is no graphics card."""
+
+    @classmethod
+    def of(cls, goal: Goal) -> Self:
+        """Return what is known of a host that was looked at."""
+        return cls(
+            python=goal.python.path,
+            paths=goal.spec.resources.paths,
+            private_devices=goal.facts.gpus == (),
+        )
 
 
 def inputs_of(unit: str) -> tuple[str, ...]:
@@ -48,10 +75,15 @@ def inputs_of(unit: str) -> tuple[str, ...]:
 
 def unit_text(unit: str, goal: Goal) -> str:
     """Return the unit's file."""
-    return _fabric(goal) if unit == layout.FABRIC else _agent(goal)
+    return text_on(unit, OnHost.of(goal))
 
 
-def _fabric(goal: Goal) -> str:
+def text_on(unit: str, host: OnHost) -> str:
+    """Return the unit's file for a host of which only this is known."""
+    return _fabric(host) if unit == layout.FABRIC else _agent(host)
+
+
+def _fabric(host: OnHost) -> str:
     return f"""\
 # Written by bzzz-tui setup; changes are overwritten. Use a drop-in instead.
 [Unit]
@@ -62,17 +94,17 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-{_command(layout.FABRIC, "fabric run", goal)}
-MemoryMax=1G
-Environment=GOMEMLIMIT=768MiB
-LimitNOFILE=65536
-{_hardening(goal)}
+{_command(layout.FABRIC, "fabric run", host)}
+MemoryMax={FABRIC_BYTES_MAX >> 30}G
+Environment=GOMEMLIMIT={FABRIC_HEAP}
+LimitNOFILE={FABRIC_FILES_MAX}
+{_hardening(host)}
 [Install]
 WantedBy=multi-user.target
 """
 
 
-def _agent(goal: Goal) -> str:
+def _agent(host: OnHost) -> str:
     return f"""\
 # Written by bzzz-tui setup; changes are overwritten. Use a drop-in instead.
 [Unit]
@@ -83,17 +115,17 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-{_command(layout.AGENT, "run", goal)}
+{_command(layout.AGENT, "run", host)}
 WatchdogSec={WATCHDOG_S}
 MemoryMax={OWN_BYTES_MAX >> 20}M
 MemoryDenyWriteExecute=yes
-{_hardening(goal)}
+{_hardening(host)}
 [Install]
 WantedBy=multi-user.target
 """
 
 
-def _command(unit: str, words: str, goal: Goal) -> str:
+def _command(unit: str, words: str, host: OnHost) -> str:
     inputs = " ".join(inputs_of(unit))
     return f"""\
 User={layout.USER}
@@ -104,19 +136,19 @@ RuntimeDirectoryMode=0755
 UMask=0027
 SyslogIdentifier={unit}
 ExecStartPre=/bin/sh -c '{{ pwd -P; sha256sum {inputs}; }} >/run/{unit}/inputs'
-ExecStart={goal.python.path} -s -m bzzz_core.cli {words} --config {layout.AGENT_CONFIG}
+ExecStart={host.python} -s -m bzzz_core.cli {words} --config {layout.AGENT_CONFIG}
 Restart=on-failure
 RestartPreventExitStatus=7
 RestartSec=1
 TimeoutStartSec=infinity
-TimeoutStopSec={_STOP_S[unit]}
+TimeoutStopSec={STOP_S[unit]}
 KillMode=mixed
-TasksMax=512"""
+TasksMax={TASKS_MAX}"""
 
 
-def _hardening(goal: Goal) -> str:
-    paths = goal.spec.resources.paths
-    private_devices = "PrivateDevices=yes\n" if goal.facts.gpus == () else ""
+def _hardening(host: OnHost) -> str:
+    paths = host.paths
+    private_devices = "PrivateDevices=yes\n" if host.private_devices else ""
     return f"""\
 NoNewPrivileges=yes
 ProtectSystem=strict
