@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bzzz_core.deploy.facts import parse as parser
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.parse import parse
 from bzzz_core.errors import ProbeUnreadable
@@ -128,6 +130,52 @@ def test_a_damaged_output_is_facts_or_unreadable(output: bytes) -> None:
     except ProbeUnreadable:
         return
     msgspec.json.encode(facts)
+
+
+BLANKS = st.sampled_from(
+    [b"\x1b[0m", b"\x1b[4;31m", b"\x1b[m\x1b[0m", b" \x1b[0m ", b"\t", b"\x0c", b""]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(OUTPUTS), st.lists(st.tuples(st.integers(0, 10**6), BLANKS), max_size=40))
+def test_colours_and_blank_lines_anywhere_do_no_harm(
+    output: bytes, put: list[tuple[int, bytes]]
+) -> None:
+    """Tools colour what they print; a line may hold nothing but the end of a colour."""
+    lines = output.split(b"\n")
+    for at, blank in put:
+        lines.insert(at % len(lines), blank)
+    msgspec.json.encode(parse(b"\n".join(lines), WORD))
+
+
+def test_a_line_of_colour_alone_hides_no_link_between_cards() -> None:
+    output = recorded("nvidia_nvswitch")
+    coloured = re.sub(rb"(?m)^GPU1\b", b"\x1b[0m\nGPU1", output)
+    assert coloured != output
+    assert parse(coloured, WORD).gpu_drivers == parse(output, WORD).gpu_drivers
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyError, AttributeError, OverflowError])
+@pytest.mark.parametrize(
+    "room",
+    [
+        name
+        for name in vars(parser)
+        if name.startswith(("read_", "with_", "_ssh_")) and name not in {"read_text", "read_lines"}
+    ],
+)
+def test_a_room_that_stumbles_costs_its_own_facts_alone(
+    room: str, fault: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a host makes a reader do, the other readers still say what they found."""
+
+    def stumble(*_: object) -> None:
+        raise fault("a host printed something new")
+
+    monkeypatch.setattr(parser, room, stumble)
+    facts = parse(recorded("server"), WORD)
+    assert facts != HostFacts()
 
 
 KEYS = st.sampled_from(

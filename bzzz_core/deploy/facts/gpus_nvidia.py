@@ -203,7 +203,8 @@ def _links(answer: Answer | None, slots: Sequence[str]) -> tuple[GpuLink, ...] |
         return ()
     if answer is None or answer.status != 0:
         return None
-    lines = [_ESCAPE.sub("", line) for line in short_lines(answer.text)]
+    # A line may hold the end of a colour and nothing else.
+    lines = [line for raw in short_lines(answer.text) if (line := _ESCAPE.sub("", raw)).strip()]
     header = next((line.split() for line in lines if line.split()[:1] == ["GPU0"]), [])
     columns = [name for name in header if re.fullmatch(r"GPU\d{1,3}", name)]
     if len(columns) != len(slots):

@@ -2,8 +2,8 @@
 
 The rooms beside this file each read a few sections: `machine` and `installed` what a plan rests on,
 the others what a person wants to know before trusting a host with work. A section that failed, is
-missing, cut off or malformed leaves its facts None ("not known"); only an output without a single
-section is an error.
+missing, cut off or malformed leaves its facts None ("not known"), and so does a room that stumbles
+over what it reads; only an output without a single section is an error.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bzzz_core.deploy.facts.network import read_interfaces
 from bzzz_core.deploy.facts.routes import read_proxies, read_resolver, read_routing
 from bzzz_core.deploy.facts.sections import (
     Sections,
+    attempt,
     pairs,
     read_lines,
     read_text,
@@ -64,21 +65,22 @@ def parse(output: bytes, word: str) -> HostFacts:
     sections = split_sections(output.decode("utf-8", errors="replace"), word)
     if not sections:
         raise ProbeUnreadable("the probe printed no section; is /bin/sh on the host a POSIX shell?")
-    facts = with_installed(read_machine(sections), sections)
+    machine = attempt(lambda: read_machine(sections)) or HostFacts()
+    facts = attempt(lambda: with_installed(machine, sections)) or machine
     gpus, drivers = _gpus(sections)
-    ssh_ports = _ssh_ports(sections, facts.listeners)
+    ssh_ports = attempt(lambda: _ssh_ports(sections, facts.listeners)) or set()
     return msgspec.structs.replace(
         facts,
-        cpu=read_cpu(sections),
-        memory=read_memory(sections),
+        cpu=attempt(lambda: read_cpu(sections)),
+        memory=attempt(lambda: read_memory(sections)),
         devices=read_text(sections, "block", read_devices),
-        interfaces=read_interfaces(sections),
+        interfaces=attempt(lambda: read_interfaces(sections)),
         routing=read_text(sections, "route", read_routing),
         resolver=read_text(sections, "resolver", read_resolver),
         proxies=read_lines(sections, "proxy", read_proxies),
         firewall=read_text(sections, "firewall", lambda text: read_firewall(text, ssh_ports)),
-        time_source=read_time_source(sections),
-        system=read_system(sections),
+        time_source=attempt(lambda: read_time_source(sections)),
+        system=attempt(lambda: read_system(sections)),
         gpus=gpus,
         gpu_drivers=drivers,
         docker=read_text(sections, "docker", read_docker),
@@ -88,11 +90,12 @@ def parse(output: bytes, word: str) -> HostFacts:
 
 
 def _gpus(sections: Sections) -> tuple[tuple[Gpu, ...] | None, tuple[GpuDriver, ...] | None]:
-    cards = read_text(sections, "gpu", read_cards)
-    if cards is None:
+    on_bus = read_text(sections, "gpu", read_cards)
+    if on_bus is None:
         return None, None
-    cards, nvidia = read_nvidia(sections, cards)
-    cards, amd = read_amd(sections, cards)
+    # Of a tool that cannot be understood nothing is taken; the cards on the bus stay.
+    told, nvidia = attempt(lambda: read_nvidia(sections, on_bus)) or (on_bus, None)
+    cards, amd = attempt(lambda: read_amd(sections, told)) or (told, None)
     return cards, tuple(driver for driver in (nvidia, amd) if driver is not None)
 
 

@@ -22,7 +22,12 @@ WORD_MAX: Final = 200
 LINE_MAX: Final = 500
 """Characters of a line in a form for people, as a rule of a packet filter."""
 NUMBER_MAX: Final = 10**18
-_MALFORMED: Final = (ValueError, IndexError, KeyError, TypeError, msgspec.MsgspecError)
+_MALFORMED: Final = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    msgspec.MsgspecError,
+    RecursionError,  # a document nested without end
+)
+"""What a reader may raise over a text that is not as it should be."""
 Sections = dict[str, tuple[int, str]]
 """Name -> how the section ended, and what it printed."""
 TIMED_OUT: Final = frozenset({124, 137, 143})
@@ -62,12 +67,15 @@ def read_lines(sections: Sections, name: str, read: Callable[[list[str]], T]) ->
 
 def guarded(read: Callable[[str], T], text: str) -> T | None:
     """Return what `read` makes of a text; None if the text is not as it should be."""
+    return attempt(lambda: read(text))
+
+
+def attempt(read: Callable[[], T]) -> T | None:
+    """Return what `read` finds; None if what it reads is not as it should be."""
     try:
-        return read(text)
+        return read()
     except _MALFORMED:
         return None
-    except RecursionError:
-        return None  # a document nested without end
 
 
 def short_lines(text: str) -> list[str]:
