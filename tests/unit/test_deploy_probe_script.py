@@ -17,7 +17,7 @@ from bzzz_core.deploy.facts import parse as parser
 from bzzz_core.deploy.facts.gpus import CardState
 from bzzz_core.deploy.facts.parse import SCRIPTS, parse, probe_script
 from bzzz_core.deploy.facts.sections import split_sections
-from bzzz_core.deploy.remote import Sudo, command_line
+from bzzz_core.deploy.remote import KILL_AFTER_S, Sudo, command_line
 from tests.fakes.probe_outputs import WORD, section
 
 PLACE = Path(parser.__file__).parent
@@ -137,6 +137,91 @@ def test_no_tool_keeps_the_output_open_and_no_file_stays(tmp_path: Path) -> None
     assert not (tmp_path / "room").exists()
     found = split_sections(output.decode(), WORD)
     assert [found[name][0] for name in ("cpu", "memory")] == [124, 0]
+
+
+def started(shell: list[str], tools: Path, memory: Path, *files: str) -> subprocess.Popen[bytes]:
+    """Start files of the script with a directory of the test in place of the one in memory."""
+    script = "".join((PLACE / name).read_text() for name in ("frame.sh", *files))
+    assert "/dev/shm" in script  # noqa: S108
+    return subprocess.Popen(
+        [*shell, "-c", script.replace("/dev/shm", str(memory)), "probe", WORD, "/d", "/l"],  # noqa: S108
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "TMPDIR": str(memory)},
+    )
+
+
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    """Return a place for tools and one for what the probe keeps."""
+    found = tmp_path / "tools", tmp_path / "memory"
+    for place in found:
+        place.mkdir()
+    return found
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=names)
+def test_nothing_stays_when_the_reader_goes_away(shell: list[str], tmp_path: Path) -> None:
+    """So it is when somebody interrupts setup: the next word that the probe says kills it."""
+    tools, memory = places(tmp_path)
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    fake(tools, "lscpu", f"read -r line < {go}")
+    probe = started(shell, tools, memory, "hardware.sh")
+    assert probe.stdout is not None
+    assert probe.stdout.readline() == b"@@w0rd begin cpu\n"
+    probe.stdout.close()
+    assert [path.name[:11] for path in memory.iterdir()] == ["bzzz-probe-"]
+    go.write_text("go\n")
+    probe.wait(HUNG_S / 3)
+    assert list(memory.iterdir()) == []
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=names)
+def test_a_probe_that_is_stopped_stops_its_tool_and_tidies_at_once(
+    shell: list[str], tmp_path: Path
+) -> None:
+    """`timeout -k` kills soon after it asked; a shell that waits for a tool would never hear."""
+    tools, memory = places(tmp_path)
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    fake(tools, "lscpu", f"exec 9>{ready}\necho works >&9\nexec sleep {HUNG_S}")
+    probe = started(shell, tools, memory, "hardware.sh")
+    with ready.open() as tool:
+        assert tool.readline() == "works\n"
+        begun = time.monotonic()
+        probe.terminate()
+        probe.communicate()
+        assert tool.read() == "", "it ended too: nobody holds the other end"
+        took_s = time.monotonic() - begun
+    assert (probe.returncode, list(memory.iterdir())) == (124, [])
+    assert took_s < KILL_AFTER_S
+
+
+def test_what_a_killed_probe_left_the_next_one_removes(tmp_path: Path) -> None:
+    """Only what is a directory of ours, and so old that no probe can still be at work in it."""
+    tools, memory = places(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").touch()
+    for name in ("bzzz-probe-old", "bzzz-probe-young", "other-old"):
+        (memory / name).mkdir()
+        (memory / name / "said").touch()
+    (memory / "bzzz-probe-link").symlink_to(tmp_path / "elsewhere")
+    (memory / "bzzz-probe-old" / "link").symlink_to(tmp_path / "elsewhere")
+    (memory / "bzzz-probe-file").touch()
+    long_ago = time.time() - 3_600
+    for path in memory.iterdir():
+        if path.name != "bzzz-probe-young":
+            os.utime(path, (long_ago, long_ago), follow_symlinks=False)
+    fake(tools, "id", "echo 12345")
+    started(["sh"], tools, memory).communicate()
+    assert len(list(memory.iterdir())) == 5, "another user's"
+    (tools / "id").unlink()
+    started(["sh"], tools, memory).communicate()
+    assert {path.name for path in memory.iterdir()} == {
+        *("bzzz-probe-young", "bzzz-probe-link", "bzzz-probe-file", "other-old"),
+    }
+    assert (tmp_path / "elsewhere" / "kept").exists()
 
 
 def test_without_a_place_for_files_the_output_comes_directly(tmp_path: Path) -> None:

@@ -20,10 +20,24 @@ begun=$(date +%s)
 # What a section prints goes to a file first. A process that hangs in the kernel, as `df` does on a
 # dead file server, outlives its killing; it would keep our own output open for as long as it lives,
 # and nobody would learn anything. Memory before a disk, which may be full: that too is to be found.
-room=$(mktemp -d /dev/shm/bzzz-probe-XXXXXXXX 2>/dev/null || mktemp -d 2>/dev/null)
+# What a killed probe left goes first: our own directories, no links to any, and none that is so
+# young that a probe may be at work in it.
+memory=/dev/shm
+disk=${TMPDIR:-/tmp}
+timeout 5 find "$memory" "$disk" -maxdepth 1 -type d -name "bzzz-probe-*" -user "$(id -u)" \
+  -mmin +10 -exec rm -rf -- {} + 2>/dev/null
+room=$(mktemp -d "$memory/bzzz-probe-XXXXXXXX" 2>/dev/null ||
+  mktemp -d "$disk/bzzz-probe-XXXXXXXX" 2>/dev/null)
 export room
-trap '[ -n "$room" ] && rm -rf -- "$room"' EXIT
-trap 'exit 124' TERM HUP
+
+# A reader that went away is a broken pipe, of which some shells would die without tidying up.
+child=
+leave() {
+  if [ -n "$child" ]; then kill "$child" 2>/dev/null; fi
+  if [ -n "$room" ]; then rm -rf -- "$room"; fi
+}
+trap leave EXIT
+trap 'exit 124' TERM HUP INT PIPE
 
 # Every body begins with these:
 # `show KEY FILE` prints the first line of a file, if the kernel lets it be read. `held LABEL SECONDS
@@ -50,6 +64,15 @@ held() {
 }
 '
 
+# Run in the background, for a shell hears a signal while it waits, but not while a tool runs.
+limited() {
+  timeout -k 2 "$seconds" sh -c "$prelude$body" "$name" "$@" </dev/null 2>/dev/null &
+  child=$!
+  wait "$child"
+  status=$?
+  child=
+}
+
 # After 45 seconds what is left is skipped: the command as a whole has a limit too, and half of the
 # facts are better than none. What a section prints is cut, for the output as a whole is.
 section() {
@@ -60,13 +83,11 @@ section() {
   if [ "$(($(date +%s) - begun))" -ge 45 ]; then
     status=125
   elif [ -n "$room" ]; then
-    timeout -k 2 "$seconds" sh -c "$prelude$body" "$name" "$@" </dev/null >"$room/said" 2>/dev/null
-    status=$?
+    limited "$@" >"$room/said"
     head -c 400000 "$room/said"
     rm -f "$room/said"
   else
-    timeout -k 2 "$seconds" sh -c "$prelude$body" "$name" "$@" </dev/null 2>/dev/null
-    status=$?
+    limited "$@"
   fi
   printf '\n@@%s end %s %s\n' "$word" "$name" "$status"
 }
