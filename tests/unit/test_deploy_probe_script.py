@@ -238,8 +238,43 @@ def test_a_tool_that_never_ends_speaking_is_stopped(tmp_path: Path) -> None:
     )
     output = run(tmp_path, "hardware.sh")
     assert len(output) < 500_000
-    assert split_sections(output.decode(), WORD)["cpu"][0] == 1, "ended long before its limit"
+    assert split_sections(output.decode(), WORD)["cpu"][0] == CUT, "ended long before its limit"
     assert parse(output, WORD).memory is not None
+
+
+CUT = 122
+"""How a section ends that printed more than is read of one."""
+LISTENER = (
+    "LISTEN 0      511                              0.0.0.0:{}              0.0.0.0:*"
+    '    users:(("nginx",pid=800,fd=6)) ino:23402 sk:5 cgroup:/system.slice/nginx.service <->'
+)
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=names)
+@pytest.mark.parametrize(("count", "status"), [(2_000, 0), (5_000, CUT), (20_000, CUT)])
+def test_a_list_that_was_cut_is_unknown(
+    count: int, status: int, shell: list[str], tmp_path: Path
+) -> None:
+    """Half of the ports would leave the other half free; the last count is past `ulimit` too."""
+    tools, memory = places(tmp_path)
+    (tmp_path / "listeners").write_text(
+        "".join(LISTENER.format(10_000 + n) + "\n" for n in range(count))
+    )
+    fake(tools, "ss", f"cat {tmp_path}/listeners")
+    probe = started(shell, tools, memory, "machine.sh")
+    output, _ = probe.communicate()
+    assert split_sections(output.decode(), WORD)["listen"][0] == status
+    listeners = parse(output, WORD).listeners
+    assert (listeners and len(listeners)) == (None if status else count)
+    assert parse(output, WORD).hostname is not None, "the others are as they were"
+
+
+def test_a_tool_that_is_stopped_for_saying_too_much_is_no_success(tmp_path: Path) -> None:
+    """What is too much even for the file kills the tool, and its section may end in `true`."""
+    tools, memory = places(tmp_path)
+    fake(tools, "grep", "head -c 9000000 /dev/zero")
+    output, _ = started(["sh"], tools, memory, "network.sh").communicate()
+    assert split_sections(output.decode(), WORD)["proxy"][0] == CUT
 
 
 def test_a_tool_is_asked_only_what_has_an_answer(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ trap 'exit 124' TERM HUP INT PIPE
 # Every body begins with these:
 # `show KEY FILE` prints the first line of a file, if the kernel lets it be read. `held LABEL SECONDS
 # TOOL...` runs a tool that is known to hang, prints how it ended and what it said, and leaves that
-# in $kept. No file that a section writes grows beyond 4 MB.
+# in $kept. No file that a section writes grows beyond 4000 blocks of 512 bytes, some 2 MB; whoever
+# writes more is killed.
 prelude='
 ulimit -f 4000
 show() {
@@ -74,7 +75,9 @@ limited() {
 }
 
 # After 45 seconds what is left is skipped: the command as a whole has a limit too, and half of the
-# facts are better than none. What a section prints is cut, for the output as a whole is.
+# facts are better than none. What a section prints is cut, for the output as a whole is; then it ends
+# with 122, whatever it thinks itself: the first half of a list is no list.
+cut=400000
 section() {
   name=$1
   body=$2
@@ -84,7 +87,8 @@ section() {
     status=125
   elif [ -n "$room" ]; then
     limited "$@" >"$room/said"
-    head -c 400000 "$room/said"
+    head -c "$cut" "$room/said"
+    [ "$(wc -c < "$room/said")" -le "$cut" ] || status=122
     rm -f "$room/said"
   else
     limited "$@"

@@ -1,7 +1,8 @@
 """The frame of a probe's output, and how to read what stands in it without trusting it.
 
 Sections stand between marks that hold a random word, so nothing a host prints can pass for one. A
-section that failed, is missing or cut off is "not known". Inside a section, lines `== NAME` divide
+section that failed, is missing or cut off is "not known"; one that printed more than the probe
+passes on has failed too. Inside a section, lines `== NAME` divide
 what several tools printed. Every reader is bounded, and what does not fit raises `ValueError`
 inside, which `guarded` turns into None. No expression may look at the same text again and again:
 a line of 400,000 spaces must not stop whoever reads it.
