@@ -16,6 +16,7 @@ import pytest
 from bzzz_core.deploy.facts import parse as parser
 from bzzz_core.deploy.facts.gpus import CardState
 from bzzz_core.deploy.facts.parse import SCRIPTS, parse, probe_script
+from bzzz_core.deploy.facts.routes import read_proxies
 from bzzz_core.deploy.facts.sections import split_sections
 from bzzz_core.deploy.remote import KILL_AFTER_S, Sudo, command_line
 from tests.fakes.probe_outputs import WORD, section
@@ -349,6 +350,36 @@ def test_the_login_of_a_proxy_stays_on_the_host(tmp_path: Path) -> None:
     assert b"cr@t" not in output
     found = [one.url for one in parse(output, WORD).proxies or () if one.source == str(file)]
     assert found == ["http://proxy.test:3128", "http://apt.test:3142/"]
+
+
+@pytest.mark.parametrize(
+    ("line", "url"),
+    [
+        ("http_proxy=alice:se=cr@t@proxy.test:3128", ""),
+        ("export HTTPS_PROXY=alice:se//cr@t@proxy.test:3128", ""),
+        ('all_proxy="alice:se cr@t@proxy.test:3128"', ""),
+        ("proxy = alice:cr@t@proxy.test:3128", ""),
+        ('  "http-proxy": "alice:cr@t@proxy.test:3128",', ""),
+        ('Environment="HTTP_PROXY=alice:cr@t@a.test" "HTTPS_PROXY=bob:cr@t@b.test"', ""),
+        ("http_proxy=alice:cr@t@a.test https_proxy=http://b.test:1", "http://b.test:1"),
+        ("at=http://alice:cr@t@a.test; http_proxy=$at", ""),
+        ("http_proxy=HTTP://alice:cr@t@proxy.test:3128", ""),
+        ("http_proxy=http://proxy.test:3128", "http://proxy.test:3128"),
+        ('https_proxy="socks5h://alice:cr@t@proxy.test:1"', "socks5h://proxy.test:1"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "proxy.conf"])
+def test_a_login_without_a_scheme_stays_on_the_host_too(
+    line: str, url: str, place: str, tmp_path: Path
+) -> None:
+    (tmp_path / place).write_text(line + "\n")
+    output = run(tmp_path, "network.sh", change={"/etc/environment": f"{tmp_path}/{place}"})
+    said = split_sections(output.decode(), WORD)["proxy"][1]
+    assert "test" in said or "$at" in said
+    for secret in ("alice", "bob", "cr@t", "se=", "se/"):
+        assert secret not in said.replace(str(tmp_path), "")
+    found = [one.url for one in read_proxies(said.splitlines()) if str(tmp_path) in one.source]
+    assert found == [url]
 
 
 def test_rules_that_cannot_be_read_are_not_no_rules(tmp_path: Path) -> None:

@@ -56,12 +56,17 @@ echo "== upstream"
 true
 '
 
-# A login in an address never leaves the host.
+# A login in an address never leaves the host, with a scheme before it or without: between the word
+# "proxy" and the last "@" of a line only a known scheme stays. Where an "@" is left then, a login
+# stands before that word, and everything up to it goes. The name of the file is held apart.
 section proxy '
+login="([Pp][Rr][Oo][Xx][Yy][\"=:[:space:]]*)((https?|ftp|socks[45][ah]?)://)?.*@"
 grep -isHE -e "^[^#]*(https?|all|ftp)[_-]proxy" -e "^[^#/]*::proxy" -e "^ *proxy *=" \
   /etc/environment /etc/profile.d/*.sh /etc/apt/apt.conf /etc/apt/apt.conf.d/* \
   /etc/dnf/dnf.conf /etc/yum.conf /etc/systemd/system.conf /etc/systemd/system.conf.d/*.conf \
   /etc/systemd/system/docker.service.d/*.conf /etc/docker/daemon.json |
-  head -n 50 | sed "s#//.*@#//#"
+  head -n 50 |
+  sed -E -e h -e "s/:.*/:/" -e x -e "s/^[^:]*://" -e "s#$login#\1\2#" -e "s/^.*@//" \
+    -e H -e x -e "s/\n//"
 true
 '
