@@ -394,6 +394,34 @@ def test_rules_that_cannot_be_read_are_not_no_rules(tmp_path: Path) -> None:
     assert (firewall.backend, firewall.active) == ("none", False)
 
 
+def test_every_loaded_table_of_the_older_kind_is_read(tmp_path: Path) -> None:
+    """One that drops before the input was not looked at; one that is not loaded stays so."""
+    loaded = tmp_path / "tables"
+    loaded.write_text("filter\nraw\n")
+    fake(tmp_path, "id", "echo 0")
+    fake(tmp_path, "nft", "exit 0")
+    fake(
+        tmp_path,
+        "iptables",
+        "case $* in *raw*) echo -P PREROUTING DROP ;; *-t*) echo asked >&2; exit 1 ;;"
+        " *) echo -P INPUT ACCEPT ;; esac",
+    )
+    change = {"/proc/net/ip_tables_names": str(loaded)}
+    firewall = parse(run(tmp_path, "system.sh", change=change), WORD).firewall
+    assert firewall is not None
+    assert (firewall.active, firewall.ssh_allowed) == (True, None)
+
+
+def test_empty_lines_hide_no_cut(tmp_path: Path) -> None:
+    fake(tmp_path, "id", "echo 0")
+    fake(tmp_path, "nft", f"cat {tmp_path}/rules")
+    (tmp_path / "rules").write_text("table inet a {\n\n}\n" * 1_500)
+    change = {"/proc/net/ip_tables_names": str(tmp_path / "none")}
+    firewall = parse(run(tmp_path, "system.sh", change=change), WORD).firewall
+    assert firewall is not None
+    assert firewall.active is None
+
+
 def test_an_old_lsblk_is_asked_for_what_it_knows(tmp_path: Path) -> None:
     fake(
         tmp_path,

@@ -6,7 +6,6 @@ import pytest
 
 from bzzz_core.deploy.facts.ai_servers import AiServer, read_ai_servers
 from bzzz_core.deploy.facts.containers import Docker, read_docker
-from bzzz_core.deploy.facts.firewall import Firewall, read_firewall
 from bzzz_core.deploy.facts.gpus import CardState, Gpu, slot_of
 from bzzz_core.deploy.facts.gpus_amd import read_amd
 from bzzz_core.deploy.facts.gpus_nvidia import read_nvidia
@@ -14,90 +13,6 @@ from bzzz_core.deploy.facts.hardware import cpu_count, read_cpu, read_memory
 from bzzz_core.deploy.facts.network import InterfaceKind, only_private, read_interfaces
 from bzzz_core.deploy.facts.routes import read_proxies, read_resolver, read_routing
 from bzzz_core.deploy.facts.system import read_system, read_time_source
-
-UFW = "== ufw\nStatus: active\nDefault: deny (incoming), allow (outgoing)\n\n"
-
-
-@pytest.mark.parametrize(
-    ("rules", "ports", "allowed"),
-    [
-        ("22/tcp                     ALLOW IN    Anywhere", {22}, True),
-        ("22                         LIMIT       Anywhere", {22}, True),
-        ("OpenSSH                    ALLOW IN    Anywhere", {22}, True),
-        ("22/tcp (OpenSSH)           ALLOW IN    Anywhere", {22}, True),
-        ("22/tcp                     ALLOW IN    Anywhere", {2222}, False),
-        ("22/tcp                     DENY IN     Anywhere", {22}, False),
-        ("", {22}, False),
-        ("22/tcp                     ALLOW IN    10.0.0.0/8", {22}, None),
-        ("20:30/tcp                  ALLOW IN    Anywhere", {22}, None),
-        ("Anywhere on eth1           ALLOW IN    Anywhere", {22}, None),
-        ("22/tcp                     ALLOW IN    Anywhere", set(), None),
-    ],
-)
-def test_ufw_lets_ssh_in_or_not_or_nobody_can_say(
-    rules: str, ports: set[int], *, allowed: bool | None
-) -> None:
-    found = read_firewall(f"through=\n{UFW}{rules}", ports)
-    assert (found.backend, found.active, found.ssh_allowed) == ("ufw", True, allowed)
-
-
-NFT = "== nft\ntable inet filter {\n\tchain input {\n\t\ttype filter hook input priority 0; policy "
-
-
-@pytest.mark.parametrize(
-    ("rules", "found"),
-    [
-        ("accept;\n\t}\n}", Firewall(backend="none", active=False, ssh_allowed=True)),
-        ("drop;\n\t}\n}", Firewall(backend="nftables", active=True)),
-        (
-            "drop;\n\t\ttcp dport 22 accept\n\t}\n}",
-            Firewall(backend="nftables", active=True, ssh_allowed=True),
-        ),
-        (
-            "drop;\n\t\tip saddr 10.0.0.0/8 tcp dport 22 accept\n\t}\n}",
-            Firewall(backend="nftables", active=True),
-        ),
-        (
-            "accept;\n\t\tjump b\n\t}\n\tchain b {\n\t\ttcp dport { 22, 80 } accept\n\t\tdrop\n}",
-            Firewall(backend="nftables", active=True, ssh_allowed=True),
-        ),
-        (
-            "accept;\n\t}\n\tchain elsewhere {\n\t\tdrop\n\t}\n}",
-            Firewall(backend="none", active=False, ssh_allowed=True),
-        ),
-        (
-            "accept;\n\t}\n\tchain f {\n\t\ttype filter hook forward priority 0; policy drop;\n}",
-            Firewall(backend="none", active=False, ssh_allowed=True),
-        ),
-    ],
-)
-def test_rules_filter_only_where_incoming_packets_come_by(rules: str, found: Firewall) -> None:
-    assert read_firewall(NFT + rules, {22}) == found
-
-
-def test_rules_of_iptables_are_called_so_whoever_shows_them() -> None:
-    listed = "== iptables\n-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"
-    shown = (
-        "== nft\ntable ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter;"
-        " policy drop;\n\t\ttcp dport 22 counter packets 0 bytes 0 accept\n\t}\n}"
-    )
-    wanted = Firewall(backend="iptables", active=True, ssh_allowed=True)
-    assert (read_firewall(listed, {22}), read_firewall(shown, {22})) == (wanted, wanted)
-
-
-def test_a_chain_that_leads_in_a_circle_ends() -> None:
-    rules = "== iptables\n-P INPUT ACCEPT\n-N A\n-A INPUT -j A\n-A A -j INPUT\n-A A -j DROP"
-    assert read_firewall(rules, {22}).active
-
-
-def test_more_rules_than_were_read_are_no_proof_of_freedom() -> None:
-    rules = "== iptables\n-P INPUT ACCEPT\n" + "-A FORWARD -j ACCEPT\n" * 2_000
-    assert read_firewall(rules, {22}).active is None
-
-
-def test_two_managers_are_in_each_others_way() -> None:
-    found = read_firewall(f"{UFW}\n== firewalld\nrunning\n", {22})
-    assert (found.backend, found.conflicts) == ("ufw", ("firewalld",))
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,31 @@
 """Which packet filter decides about incoming connections, and whether it lets SSH in.
 
 ufw and firewalld are managers: where one is active, it owns the rules and is named. Without one the
-rules themselves are read, from `nft` or, on kernels without it, from `iptables`. Careful by rule:
-"allowed" and "refused" are said only where the rules leave no doubt; everything else is unknown.
+rules themselves are read, from `nft` and, where there are such, from the older `iptables`. Every
+chain counts that the kernel enters with a packet for the host, not that called "input" alone.
+Careful by rule: "allowed" and "refused" are said only where the rules leave no doubt; everything
+else is unknown.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 
+from bzzz_core.deploy.facts.packet_rules import Chain, Fate, fates_of, read_rule
 from bzzz_core.deploy.facts.sections import parts, short_lines
 
 NONE: Final = "none"
 LINES_MAX: Final = 2_000
 """Lines of rules that the probe prints; what comes after them is not known."""
-_BLOCKING: Final = frozenset({"drop", "reject", "DROP", "REJECT"})
-_NARROW: Final = re.compile(r"\b(saddr|iif|iifname|daddr)\b|(^| )-[sid] |--(src|dst)-")
+_ENTERING: Final = frozenset({"ingress", "prerouting", "input"})
+"""Where the kernel asks about a packet for the host itself."""
+_LEAVING: Final = frozenset({"output", "postrouting", "egress"})
+"""Where it asks about the answers."""
 
 
 class Firewall(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -33,16 +39,6 @@ class Firewall(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Whether anybody may open a connection to sshd's port."""
     conflicts: tuple[str, ...] = ()
     """Other managers that are active too: each may close what the other opened."""
-
-
-class _Chain(msgspec.Struct):
-    """A list of rules; a root is one that the kernel itself enters for incoming packets."""
-
-    root: bool = False
-    policy: str = "accept"
-    rules: list[str] = []
-    leads_to: list[str] = []
-    """The chains that its rules jump to."""
 
 
 def read_firewall(text: str, ssh_ports: Collection[int]) -> Firewall:
@@ -69,10 +65,13 @@ def read_firewall(text: str, ssh_ports: Collection[int]) -> Firewall:
         )
     if "failed" in said:
         raise ValueError("the rules could not be read")
-    if "nft" in said:
-        return _of_chains(_nft(said["nft"]), "nftables", ssh_ports, said["nft"])
-    if "iptables" in said:
-        return _of_chains(_iptables(said["iptables"]), "iptables", ssh_ports, said["iptables"])
+    listed = [said[name] for name in ("nft", "iptables") if name in said]
+    if listed:
+        chains = {**_nft(said.get("nft", "")), **_iptables(said.get("iptables", ""))}
+        whole = all(len(text.splitlines()) < LINES_MAX for text in listed)
+        return _of_chains(
+            chains, "nftables" if "nft" in said else "iptables", ssh_ports, whole=whole
+        )
     return Firewall(backend=NONE, active=False, ssh_allowed=True)
 
 
@@ -117,85 +116,92 @@ def _colons(text: str) -> Iterable[tuple[str, str, str]]:
     return (line.partition(":") for line in text.splitlines())
 
 
-def _nft(text: str) -> dict[str, _Chain]:
-    chains: dict[str, _Chain] = {}
+def _nft(text: str) -> dict[str, Chain]:
+    chains: dict[str, Chain] = {}
     table = ""
-    chain: _Chain | None = None
+    chain: Chain | None = None
     for raw in short_lines(text):
         line = raw.strip()
         if opened := re.match(r"table (\S+ \S+) \{", line):
             table = opened[1]
         elif opened := re.match(r"chain (\S+) \{", line):
-            chain = chains.setdefault(f"{table} {opened[1]}", _Chain())
+            chain = chains.setdefault(f"{table} {opened[1]}", Chain())
         elif line == "}":
             chain = None
         elif chain is None:
             continue  # a set, a counter ...
         elif hook := re.match(r"type \S+ hook (\S+) .*?(?:policy (\w+))?;?$", line):
-            chain.root = hook[1] == "input"
+            chain.hook = "" if table.startswith("arp ") else hook[1]
             chain.policy = hook[2] or "accept"
         else:
-            chain.rules.append(line)
-            jumps = re.findall(r"\b(?:jump|goto) (\S+)", line)
-            chain.leads_to.extend(f"{table} {target}" for target in jumps)
+            chain.rules.append(read_rule(raw, "nft", table))
     return chains
 
 
-def _iptables(text: str) -> dict[str, _Chain]:
-    chains: dict[str, _Chain] = {}
+def _iptables(text: str) -> dict[str, Chain]:
+    chains: dict[str, Chain] = {}
+    table = "iptables filter"
     for line in short_lines(text):
+        if line.startswith("*"):
+            table = f"iptables {line[1:]}"
+            continue
         first, name, *rest = line.split()
-        chain = chains.setdefault(name, _Chain())
+        chain = chains.setdefault(f"{table} {name}", Chain())
         if first == "-P":
-            chain.root, chain.policy = name == "INPUT", rest[0].lower()
+            chain.hook, chain.policy = name.lower(), rest[0].lower()
         elif first == "-A":
-            chain.rules.append(line)
-            chain.leads_to.extend(re.findall(r" -[jg] (\S+)", line))
+            chain.rules.append(read_rule(line, "iptables", table, skip=2))
     return chains
 
 
 def _of_chains(
-    chains: dict[str, _Chain], backend: str, ports: Collection[int], text: str
+    chains: dict[str, Chain], backend: str, ports: Collection[int], *, whole: bool
 ) -> Firewall:
-    reached = _reached(chains)
-    roots = {name for name in reached if chains[name].root}
-    rules = [(name, rule) for name in reached for rule in chains[name].rules]
-    blocking = {name for name in roots if chains[name].policy == "drop"}
-    blocking |= {name for name, rule in rules if _BLOCKING & set(rule.split())}
+    entering = [name for name, chain in chains.items() if chain.hook in _ENTERING]
+    leaving = [name for name, chain in chains.items() if chain.hook in _LEAVING]
+    blocking = _blocking(chains, [*entering, *leaving])
     if not blocking:
-        known = len(text.splitlines()) < LINES_MAX
+        reached = _reached(chains, [*entering, *leaving])
+        clear = whole and not any(rule.unclear for name in reached for rule in chains[name].rules)
         return Firewall(
-            backend=NONE if known else backend,
-            active=False if known else None,
-            ssh_allowed=True if known else None,
+            backend=NONE if clear else backend,
+            active=False if clear else None,
+            ssh_allowed=True if clear else None,
         )
-    if blocking <= {name for name in reached if name.startswith(("ip ", "ip6 "))} and any(
-        name.endswith(" INPUT") for name in roots
+    if all(name.startswith(("ip ", "ip6 ", "iptables ")) for name in blocking) and any(
+        name.endswith(" INPUT") for name in entering
     ):
-        backend = "iptables"  # its rules, shown by nft
-    opened = any(_opens(rule, port) for _, rule in rules for port in ports)
+        backend = "iptables"  # its rules, perhaps shown by nft
+    opened = (
+        whole
+        and not _blocking(chains, leaving)
+        and any(
+            all(fates_of(chains, name, port) == {Fate.ACCEPTED} for name in entering)
+            for port in ports
+        )
+    )
     return Firewall(backend=backend, active=True, ssh_allowed=True if opened else None)
 
 
-def _reached(chains: dict[str, _Chain]) -> list[str]:
-    """Return the chains through which an incoming packet may come, each once."""
-    waiting = [name for name, chain in chains.items() if chain.root]
+def _blocking(chains: dict[str, Chain], roots: Iterable[str]) -> set[str]:
+    """Return the chains on the way of a packet that may refuse anything."""
+    return {
+        name
+        for name in _reached(chains, roots)
+        if (chains[name].hook and chains[name].policy == "drop")
+        or any(rule.blocks for rule in chains[name].rules)
+    }
+
+
+def _reached(chains: dict[str, Chain], roots: Iterable[str]) -> list[str]:
+    """Return the chains through which a packet may come, each once."""
+    waiting = deque(roots)
     reached: dict[str, None] = {}
     while waiting:
-        name = waiting.pop(0)
+        name = waiting.popleft()
         if name in reached:
             continue
         reached[name] = None
-        waiting.extend(target for target in chains[name].leads_to if target in chains)
+        targets = (target for rule in chains[name].rules for target in rule.leads_to)
+        waiting.extend(target for target in targets if target in chains)
     return list(reached)
-
-
-def _opens(rule: str, port: int) -> bool:
-    """Return whether a rule accepts connections from everywhere to a port."""
-    if not re.search(r"\baccept\b|-j ACCEPT\b", rule) or _NARROW.search(rule):
-        return False
-    named = re.search(r"tcp dport (?:\{ ?([^}]*)\}|(\S+))|--dports? (\S+)", rule)
-    if named is None:
-        return False
-    ports = re.split(r"[,\s]+", next(group for group in named.groups() if group is not None))
-    return str(port) in ports or (port == 22 and "ssh" in ports)  # noqa: PLR2004

@@ -16,13 +16,21 @@ if [ -d /etc/firewalld ] && systemctl is-active --quiet firewalld; then
 fi
 if command -v nft >/dev/null; then
   echo "== nft"
-  { nft -s -t list ruleset || nft list ruleset || echo "== failed"; } | head -n 2000
+  { nft -s -t list ruleset || nft list ruleset || echo "== failed"; } | grep . | head -n 2000
 fi
-# The old kind of rules is invisible to nft.
+# The old kind of rules is invisible to nft. A table that is not loaded is not asked for: to ask would
+# load it. No empty lines above, for whoever reads this counts lines to see whether it was cut.
 if ! command -v nft >/dev/null || grep -qs . /proc/net/ip_tables_names; then
   command -v iptables >/dev/null || exit 0
   echo "== iptables"
-  { iptables -S || echo "== failed"; } | head -n 2000
+  {
+    iptables -S || echo "== failed"
+    for table in raw mangle nat security; do
+      grep -qsx "$table" /proc/net/ip_tables_names || continue
+      echo "*$table"
+      iptables -t "$table" -S || echo "== failed"
+    done
+  } | head -n 2000
 fi
 true
 '
