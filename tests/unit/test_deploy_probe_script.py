@@ -339,6 +339,67 @@ def test_a_model_server_that_nobody_can_ask_is_known_by_its_port(tmp_path: Path)
     assert not server.exposed
 
 
+def ai_host(tools: Path, ports: list[int], asker: str, body: str, program: str) -> None:
+    """Fake a host on which asking takes time that only its clock shows: `pass_s SECONDS`."""
+    (tools / "now").write_text("1000")
+    fake(tools, "date", f"cat {tools}/now")
+    lines = "\n".join(
+        f'LISTEN 0 4096 127.0.0.{n}:{port} *:* users:(("{program}",pid=1,fd=3))'
+        for n, port in enumerate(ports, 1)
+    )
+    fake(tools, "ss", f"echo '{lines}'")
+    clock = f"pass_s() {{ echo $(($(cat {tools}/now) + $1)) > {tools}/now; }}\n"
+    fake(tools, asker, f"{clock}for url; do :; done\n{body}")
+
+
+ANSWERS = """case $url in *version) echo '{"version":"1"}' ;; *) echo '{"models":[]}' ;; esac"""
+
+
+def test_servers_that_hang_cost_only_their_own_facts(tmp_path: Path) -> None:
+    """Of sixteen, each would take three seconds; the section as a whole has twenty."""
+    hung = f"case $url in *:9*) pass_s 3; exit 28 ;; esac\n{ANSWERS}"
+    ports = [11434, *range(9001, 9015), 11435]
+    ai_host(tmp_path, ports, "curl", hung, "ollama")
+    output = run(tmp_path, "containers.sh")
+    servers = parse(output, WORD).ai_servers
+    assert servers is not None
+    said = {one.port: (one.version, one.models, one.loaded) for one in servers if one.port}
+    assert set(said) == set(ports), "that they listen is known of all"
+    assert said.pop(11434) == ("1", (), ())
+    assert set(said.values()) == {(None, None, None)}
+    assert int((tmp_path / "now").read_text()) - 1000 <= 20 - 2 * 3
+
+
+def test_a_server_that_was_not_asked_is_not_taken_for_another_program(tmp_path: Path) -> None:
+    """A container's server stands behind a process of another name, which only asking tells."""
+    hung = f"case $url in *0.1:*) pass_s 60; exit 28 ;; esac\n{ANSWERS}"
+    ai_host(tmp_path, [11434, 11434], "curl", hung, "docker-proxy")
+    (server,) = parse(run(tmp_path, "containers.sh"), WORD).ai_servers or ()
+    assert (server.program, server.port, server.version) == ("docker-proxy", 11434, None)
+    assert server.address == "127.0.0.2", "the first was asked, and did not answer"
+
+
+def test_wget_asks_once(tmp_path: Path) -> None:
+    """By itself it tries twenty times."""
+    tries = "n=20; case $* in *'-t 1 '*) n=1 ;; esac\n"
+    hung = f"{tries}case $url in *:9*) pass_s $((3 * n)); exit 4 ;; esac\n{ANSWERS}"
+    ai_host(tmp_path, [9001, 11434], "wget", hung, "ollama")
+    output = run(tmp_path, "containers.sh", change={"command -v curl": "command -v no-curl"})
+    servers = {one.port: one.version for one in parse(output, WORD).ai_servers or () if one.port}
+    assert servers == {9001: None, 11434: "1"}
+
+
+def test_servers_with_many_models_do_not_hide_the_others(tmp_path: Path) -> None:
+    """All answers together stay below what is read of a section."""
+    (tmp_path / "many").write_text('{"models":[{"name":"' + "a" * 250_000 + '"}]}')
+    long = f"case $url in *:900[12]/api/tags) cat {tmp_path}/many; exit ;; esac\n{ANSWERS}"
+    ai_host(tmp_path, [9001, 9002, 11434], "curl", long, "ollama")
+    servers = parse(run(tmp_path, "containers.sh"), WORD).ai_servers or ()
+    counts = {one.port: one.models and len(one.models) for one in servers if one.port}
+    assert counts == {9001: 1, 9002: None, 11434: ()}
+    assert {one.version for one in servers if one.port} == {"1"}
+
+
 def test_the_login_of_a_proxy_stays_on_the_host(tmp_path: Path) -> None:
     file = tmp_path / "environment"
     file.write_text(

@@ -2,7 +2,7 @@
 
 A server is asked over loopback with whatever the host has, curl or wget; with neither, only its
 port and its process are known. A process of another name counts if it answers as Ollama does, as
-one in a container behind Docker's proxy.
+one in a container behind Docker's proxy, or if there was no time to ask it.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class AiServer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     address: str = ""
     """Where it listens: "127.0.0.1", "*" ..."""
     version: str | None = None
+    """None, as with all that follows: it did not answer, or others took the time to ask it."""
     models: tuple[Model, ...] | None = None
     loaded: tuple[LoadedModel, ...] | None = None
     models_path: str | None = None
@@ -110,7 +111,8 @@ def _server(said: dict[str, str]) -> AiServer | None:
     if port is None:
         raise ValueError(said["port"])
     version = guarded(_version, said.get("version", ""))
-    if version is None and not program.startswith(("ollama", "parallama")):
+    asked = said.get("asked") != "no"
+    if version is None and asked and not program.startswith(("ollama", "parallama")):
         return None  # something else on that port
     space = said.get("space", "").split()
     return AiServer(

@@ -27,17 +27,33 @@ podman --version
 '
 
 # Of a process environment nothing but the two names that say where models lie leaves the host.
+# A server may hang for as long as each question may take, and there may be many: questions begin in
+# the first 12 of the 20 seconds only, and 300,000 bytes of answers are kept of all together. That a
+# server was not asked is said, for one that was asked and did not answer is perhaps none.
 seconds=20
 section ai '
+begun=$(date +%s)
+bytes=0
+in_time() { [ "$(($(date +%s) - begun))" -lt 12 ]; }
 command -v ss >/dev/null || exit 1
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 if command -v curl >/dev/null; then
-  ask() { curl -q -sf --noproxy "*" -m 3 "$1" | head -c 500000 | tr -d "\r\n"; }
+  ask() { curl -q -sf --noproxy "*" -m 3 "$1" | head -c 300001 | tr -d "\r\n"; }
 elif command -v wget >/dev/null; then
-  ask() { wget -q -T 3 -O - "$1" | head -c 500000 | tr -d "\r\n"; }
+  ask() { timeout 3 wget -q -t 1 -T 3 -O - "$1" | head -c 300001 | tr -d "\r\n"; }
 else
   ask() { true; }
 fi
+learn() {
+  in_time || { echo asked=no; return 0; }
+  said=$(ask "http://$at:$port/api/$1")
+  if [ "$1" = version ]; then
+    printf "version=%.1000s\n" "$said"
+  elif [ $((bytes + ${#said})) -le 300000 ]; then
+    bytes=$((bytes + ${#said}))
+    printf "%s=%s\n" "$1" "$said"
+  fi
+}
 for name in ollama parallama; do command -v "$name" >/dev/null && echo "installed=$name"; done
 servers=0
 ss -Hltnp | while read -r _ _ _ local _ users; do
@@ -52,11 +68,11 @@ ss -Hltnp | while read -r _ _ _ local _ users; do
   echo "address=$address"
   echo "port=$port"
   echo "process=$users"
-  version=$(ask "http://$at:$port/api/version")
-  echo "version=$version"
-  if [ -n "$version" ]; then
-    printf "tags=%s\n" "$(ask "http://$at:$port/api/tags")"
-    printf "ps=%s\n" "$(ask "http://$at:$port/api/ps")"
+  said=
+  learn version
+  if [ -n "$said" ]; then
+    learn tags
+    learn ps
   fi
   pid=${users#*pid=}
   pid=${pid%%,*}
@@ -69,7 +85,7 @@ ss -Hltnp | while read -r _ _ _ local _ users; do
   for place in "$models" "$home/.ollama/models" /usr/share/ollama/.ollama/models; do
     [ -n "$place" ] && [ -d "$place" ] || continue
     echo "models=$place"
-    echo "space=$(df -Pk "$place" | tail -n 1)"
+    in_time && echo "space=$(timeout 2 df -Pk "$place" | tail -n 1)"
     break
   done
 done
