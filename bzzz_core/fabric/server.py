@@ -261,7 +261,11 @@ class BrokerServer:
         routed = broker.seeds + ((self._company,) if self._company else ())
         candidate = directory / "nats.conf.new"
         private_files.replace(candidate, render(replace(broker, seeds=routed)).encode())
-        await binary.check_config(self._binary, candidate)
+        try:
+            await binary.check_config(self._binary, candidate)
+        except asyncio.CancelledError:
+            candidate.unlink(missing_ok=True)  # A refused one stays, to be looked at.
+            raise
         candidate.replace(self._conf)
         private_files.sync_directory(directory)
         self._broker = broker

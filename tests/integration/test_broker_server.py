@@ -19,6 +19,7 @@ from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.sources import load_agent_config
 from bzzz_core.demo.layout import AgentFiles, lay_out
 from bzzz_core.errors import BrokerError, BzzzError
+from bzzz_core.fabric import binary
 from bzzz_core.fabric.nats import NatsFabric
 from bzzz_core.fabric.records import NatsRecords
 from bzzz_core.fabric.server import BrokerServer
@@ -174,3 +175,29 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_who_is_ended_while_a_configuration_is_checked_leaves_none_behind(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Path(config.resources.paths.data)
+    checking = asyncio.Event()
+
+    def left() -> list[Path]:
+        return list(directory.rglob("nats.conf.new"))
+
+    async def check(_program: Path, _candidate: Path) -> None:
+        checking.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(binary, "check_config", check)
+
+    async def story() -> None:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(BrokerServer(config, clock=SystemClock()).run_supervised())
+            await checking.wait()
+            assert left()
+            running.cancel()
+
+    asyncio.run(story())
+    assert not left()
