@@ -41,7 +41,7 @@ from typing import Final
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.errors import BrokerError, BrokerHindered, BzzzError, TransportError, TrustError
-from bzzz_core.fabric import binary, child, monitor, store
+from bzzz_core.fabric import binary, child, config_file, monitor, store
 from bzzz_core.fabric.broker import BrokerConfig, Endpoint, render
 from bzzz_core.fabric.companion import companion
 from bzzz_core.fabric.watch import Verdict, Watch
@@ -49,7 +49,6 @@ from bzzz_core.fabric.witness import found
 from bzzz_core.model import NodeId
 from bzzz_core.ports import Clock
 from bzzz_core.telemetry import logs
-from bzzz_core.trust import private_files
 
 LEAVE_MS_MAX: Final = 40_000
 _DELAY_MS_MIN: Final = 200
@@ -259,15 +258,8 @@ class BrokerServer:
             self._log.warning("the disk is smaller than the broker's limit", store_bytes_max=limit)
         broker = replace(broker, store_bytes_max=limit)
         routed = broker.seeds + ((self._company,) if self._company else ())
-        candidate = directory / "nats.conf.new"
-        private_files.replace(candidate, render(replace(broker, seeds=routed)).encode())
-        try:
-            await binary.check_config(self._binary, candidate)
-        except asyncio.CancelledError:
-            candidate.unlink(missing_ok=True)  # A refused one stays, to be looked at.
-            raise
-        candidate.replace(self._conf)
-        private_files.sync_directory(directory)
+        text = render(replace(broker, seeds=routed))
+        await config_file.put(self._binary, self._conf, text.encode())
         self._broker = broker
         return broker
 
