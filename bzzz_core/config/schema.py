@@ -20,6 +20,7 @@ from bzzz_core.config.sections import (
     NetworkAnswers,
     NetworkConfig,
     NodeEntry,
+    NodeResources,
     ResourcesAnswers,
     ResourcesConfig,
     SecurityAnswers,
@@ -141,7 +142,9 @@ def resolve(
         network=NetworkConfig(address=me.address, ports=spec.network.ports),
         security=SecurityConfig(leaf_s=spec.security.tls.leaf_days * 86_400),
         ai=spec.ai,
-        resources=ResourcesConfig.model_validate(spec.resources.model_dump()),
+        resources=ResourcesConfig.model_validate(
+            spec.resources.model_dump(include=set(NodeResources.model_fields))
+        ),
         services=ServicesConfig(broker="unit", profile=spec.services.profile),
         cluster=ClusterConfig(**spec.cluster.model_dump(), id=cluster_id, nodes=nodes),
     )

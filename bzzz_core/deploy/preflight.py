@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import layout
+from bzzz_core.deploy import layout, limits
 from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, Listener
@@ -62,7 +62,7 @@ def check(
                 found.extend(rule(spec, host, facts[host.name]))
             found.extend(_other_cluster(host, facts[host.name], known))
             found.extend(advise(host, facts[host.name]))
-    for rule_of_all in (_duplicates, _two_hosts, _voters, _identities):
+    for rule_of_all in (_duplicates, _two_hosts, _voters, _identities, limits.inactive):
         found.extend(rule_of_all(spec, facts))
     return tuple(found)
 
@@ -241,6 +241,7 @@ _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[F
     _ports,
     _addresses,
     _essentials,
+    limits.findings,
 )
 
 

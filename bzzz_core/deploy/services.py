@@ -15,7 +15,7 @@ from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.host import Unit
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.remote import RemoteHost
-from bzzz_core.deploy.units import inputs_of
+from bzzz_core.deploy.units import inputs_of, limits_of
 
 RUNNING: Final = frozenset({"active", "reloading"})
 """Others may wait for a restart after a crash, or for a majority; nothing is lost by a restart."""
@@ -109,6 +109,10 @@ def _reason(unit: str, fact: Unit | None, goal: Goal, earlier: tuple[Change, ...
         "it would not start at boot": not fact.enabled,
         f"it runs release {fact.release or 'unknown'}": fact.release != goal.release.version,
         f"it was started with another {' and '.join(changed)}": bool(changed),
+        "its limits are others now": (
+            limits_of(unit) in touched
+            or fact.inputs.get(limits_of(unit)) != goal.facts.path(limits_of(unit)).sha256
+        ),
         "its unit file is another one now": (
             fact.needs_reload or f"{layout.UNITS}/{unit}.service" in touched
         ),

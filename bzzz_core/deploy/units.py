@@ -73,6 +73,11 @@ def inputs_of(unit: str) -> tuple[str, ...]:
     return (layout.AGENT_CONFIG, layout.API_TOKEN)
 
 
+def limits_of(unit: str) -> str:
+    """Return the drop-in with a unit's limits, which is an input too, if it is there."""
+    return layout.FABRIC_LIMITS if unit == layout.FABRIC else layout.AGENT_LIMITS
+
+
 def unit_text(unit: str, goal: Goal) -> str:
     """Return the unit's file."""
     return text_on(unit, OnHost.of(goal))
@@ -135,7 +140,8 @@ RuntimeDirectory={unit}
 RuntimeDirectoryMode=0755
 UMask=0027
 SyslogIdentifier={unit}
-ExecStartPre=/bin/sh -c '{{ pwd -P; sha256sum {inputs}; }} >/run/{unit}/inputs'
+ExecStartPre=/bin/sh -c '{{ pwd -P; sha256sum {inputs} || exit;\
+ sha256sum {limits_of(unit)} 2>/dev/null || :; }} >/run/{unit}/inputs'
 ExecStart={host.python} -s -m bzzz_core.cli {words} --config {layout.AGENT_CONFIG}
 Restart=on-failure
 RestartPreventExitStatus=7

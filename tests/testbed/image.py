@@ -30,12 +30,14 @@ PACKAGES = (
     "iptables",
     "iputils-ping",
     "libpam-systemd",
+    "nftables",
     "openssh-server",
     "procps",
     "python3",
     "sudo",
     "systemd",
     "systemd-sysv",
+    "ufw",
 )
 CUSTOMISE = r"""
 set -eu

@@ -17,9 +17,22 @@ from bzzz_core.config.sections.cluster import (
 )
 from bzzz_core.config.sections.logs import LogsConfig
 from bzzz_core.config.sections.monitoring import AlertsConfig, MonitoringAnswers, MonitoringConfig
-from bzzz_core.config.sections.network import BehindForwarding, NetworkAnswers, NetworkConfig, Ports
+from bzzz_core.config.sections.network import (
+    BehindForwarding,
+    FirewallAnswers,
+    NetworkAnswers,
+    NetworkConfig,
+    Ports,
+)
 from bzzz_core.config.sections.patterns import ADDRESS, LOGIN, NAME
-from bzzz_core.config.sections.resources import Paths, ResourcesAnswers, ResourcesConfig
+from bzzz_core.config.sections.resources import (
+    LimitsAnswers,
+    NodeResources,
+    Paths,
+    ResourcesAnswers,
+    ResourcesConfig,
+    ServiceLimits,
+)
 from bzzz_core.config.sections.security import (
     SecurityAnswers,
     SecurityConfig,
@@ -49,12 +62,15 @@ __all__ = [
     "ClusterAnswers",
     "ClusterConfig",
     "DhtConfig",
+    "FirewallAnswers",
+    "LimitsAnswers",
     "LogsConfig",
     "MonitoringAnswers",
     "MonitoringConfig",
     "NetworkAnswers",
     "NetworkConfig",
     "NodeEntry",
+    "NodeResources",
     "Paths",
     "Ports",
     "Profile",
@@ -63,6 +79,7 @@ __all__ = [
     "RosterTimings",
     "SecurityAnswers",
     "SecurityConfig",
+    "ServiceLimits",
     "ServicesAnswers",
     "ServicesConfig",
     "SshAnswers",

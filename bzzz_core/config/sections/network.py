@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import ipaddress
+from typing import Annotated, Literal, Self
 
-from pydantic import StringConstraints, model_validator
+from pydantic import AfterValidator, StringConstraints, model_validator
 
 from bzzz_core.config.setting import Section, setting
 
 HostName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
 ]
+
+
+def _in_normal_form(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as exc:
+        raise ValueError(f"{text[:60]!r} is no network such as 10.0.0.0/24: {exc}") from exc
+
+
+Cidr = Annotated[str, AfterValidator(_in_normal_form)]
 
 
 class Ports(Section):
@@ -80,10 +91,31 @@ class DiscoveryConfig(Section):
     )
 
 
+class FirewallAnswers(Section):
+    """What setup does about the hosts' packet filters."""
+
+    mode: Literal["auto", "restrict", "instructions", "off"] = setting(
+        "auto",
+        label="Firewall",
+        help="auto: open the nodes' ports in a firewall that is active, for the nodes alone;"
+        " restrict: besides, where none is active, keep everybody else out of these ports;"
+        " instructions: only say what to open; off: nothing.",
+    )
+    peers: tuple[Cidr, ...] = setting(
+        (),
+        max_length=64,
+        label="More peers",
+        help="Networks from which further nodes come, besides the hosts of these answers.",
+    )
+
+
 class NetworkAnswers(Section):
     """2 Network: what every host listens on."""
 
     ports: Ports = setting(Ports(), label="Ports", help="Where each node listens.")
+    firewall: FirewallAnswers = setting(
+        FirewallAnswers(), label="Firewall", help="Who may reach these ports."
+    )
 
 
 class NetworkConfig(Section):

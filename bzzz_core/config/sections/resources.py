@@ -2,25 +2,105 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from bzzz_core.config.sections.monitoring import MonitoringAnswers, MonitoringConfig
 from bzzz_core.config.setting import Section, setting
+
+DIRECTORY: Final = r"^(/[A-Za-z0-9._@+-]+)+/?$"
+"""A path that means the same in a unit, a shell and a file list: no blanks, quotes or "%"."""
+CPU_LIST: Final = r"^([0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?){0,199})?$"
+"""Processors or memory nodes as Linux writes them: "0-3,8"; empty: not said."""
 
 
 class Paths(Section):
     """Where a node keeps things."""
 
     data: str = setting(
-        "/var/lib/bzzz", pattern="^/", label="Data", help="Directory for the node's data and votes."
+        "/var/lib/bzzz",
+        pattern=DIRECTORY,
+        label="Data",
+        help="Directory for the node's data and votes.",
     )
     logs: str = setting(
-        "/var/log/bzzz", pattern="^/", label="Logs", help="Directory for the node's log files."
+        "/var/log/bzzz",
+        pattern=DIRECTORY,
+        label="Logs",
+        help="Directory for the node's log files.",
     )
 
 
-class ResourcesAnswers(Section):
-    """5 Resource Allocation, as setup asks for it."""
+class ServiceLimits(Section):
+    """What one service may take of a host; what is not said stays as its unit has it."""
+
+    cpu_percent_max: int = setting(
+        0,
+        ge=0,
+        le=1_000_000,
+        unit="%",
+        label="CPU limit",
+        help="Share of processor time; 100 is one whole processor, 0: no limit.",
+    )
+    cpus: str = setting(
+        "",
+        pattern=CPU_LIST,
+        label="Processors",
+        help='The processors it may run on, such as "0-3,8"; empty: all.',
+    )
+    memory_bytes_max: int = setting(
+        0,
+        ge=0,
+        unit="bytes",
+        label="Memory limit",
+        help="Beyond it the service is ended and started again; 0: as its unit has it.",
+    )
+    memory_bytes_high: int = setting(
+        0,
+        ge=0,
+        unit="bytes",
+        label="Memory throttle",
+        help="From here on the service is slowed down to give memory back; 0: never.",
+    )
+    swap_bytes_max: int | None = setting(
+        None,
+        ge=0,
+        unit="bytes",
+        label="Swap limit",
+        help="How much of it may be swapped out; 0: nothing; empty: as the system does.",
+    )
+    tasks_max: int = setting(
+        0,
+        ge=0,
+        le=1_000_000,
+        label="Task limit",
+        help="How many processes and threads it may have; 0: as its unit has it.",
+    )
+    io_weight: int = setting(
+        0,
+        ge=0,
+        le=10_000,
+        label="Disk weight",
+        help="Share of a busy disk beside others, which have 100; 0: not said.",
+    )
+    numa_nodes: str = setting(
+        "",
+        pattern=CPU_LIST,
+        label="Memory nodes",
+        help='NUMA nodes whose memory alone it uses, such as "0"; empty: all.',
+    )
+
+
+class LimitsAnswers(Section):
+    """What the two services of a node may take of its host."""
+
+    agent: ServiceLimits = setting(ServiceLimits(), label="Agent", help="Limits of the agent.")
+    fabric: ServiceLimits = setting(
+        ServiceLimits(), label="Fabric", help="Limits of the message broker."
+    )
+
+
+class NodeResources(Section):
+    """What setup and node both know."""
 
     paths: Paths = setting(Paths(), of_node=True, label="Paths", help="Where a node keeps things.")
     store_bytes_max: int = setting(
@@ -41,7 +121,32 @@ class ResourcesAnswers(Section):
     )
 
 
-class ResourcesConfig(ResourcesAnswers):
+class ResourcesAnswers(NodeResources):
+    """5 Resource Allocation, as setup asks for it."""
+
+    limits: LimitsAnswers = setting(
+        LimitsAnswers(),
+        label="Limits",
+        help="What the services may take of a host; written for systemd, not for the node.",
+    )
+    cpu_governor: Literal["unchanged", "performance", "schedutil", "ondemand", "powersave"] = (
+        setting(
+            "unchanged",
+            label="CPU governor",
+            help="How processors choose their speed. Saved, not yet acted upon.",
+        )
+    )
+    gpu_power_watts_max: int = setting(
+        0,
+        ge=0,
+        le=2_000,
+        unit="W",
+        label="GPU power limit",
+        help="Most power of each graphics card; 0: unchanged. Saved, not yet acted upon.",
+    )
+
+
+class ResourcesConfig(NodeResources):
     """What a node may use, and what it watches."""
 
     monitoring: MonitoringConfig = setting(

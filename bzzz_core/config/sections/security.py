@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import model_validator
 
@@ -42,6 +42,32 @@ class SshAnswers(Section):
         label="Trust on first use",
         help="Record the key of a host never seen before; a changed key is always refused.",
     )
+    install_key: Literal["none", "generate", "file"] = setting(
+        "none",
+        label="Install a key",
+        help="Give the login a key on every host: one made for this cluster, or that of a file.",
+    )
+    install_key_file: str | None = setting(
+        None,
+        label="Key to install",
+        help="File of the private key whose public half (beside it, .pub) the hosts shall take.",
+    )
+    key_passphrase: SecretRef | None = setting(
+        None,
+        label="Key passphrase",
+        help="Reference to the passphrase of the installed key; one that is made is locked by it.",
+    )
+    harden: bool = setting(
+        default=False,
+        label="Harden sshd",
+        help="Let the hosts' sshd take keys alone, no passwords; only after two proven logins.",
+    )
+
+    @model_validator(mode="after")
+    def _key_is_named(self) -> Self:
+        if self.install_key == "file" and not self.install_key_file:
+            raise ValueError("install_key is file, so install_key_file has to name one")
+        return self
 
 
 class TlsAnswers(Section):

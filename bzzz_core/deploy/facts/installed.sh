@@ -37,7 +37,11 @@ for path in /opt/bzzz /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
   /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem \
   /etc/bzzz/secrets/node.pem /etc/bzzz/secrets/node-ca.pem \
   /etc/bzzz/secrets/route.pem /etc/bzzz/secrets/fabric-ca.pem /etc/bzzz/secrets/api-token \
-  /etc/bzzz/secrets/ai-api-key /usr/local/bin/bzzz-agent
+  /etc/bzzz/secrets/ai-api-key /usr/local/bin/bzzz-agent \
+  /etc/systemd/system/bzzz-fabric.service.d/50-bzzz-limits.conf \
+  /etc/systemd/system/bzzz-agent.service.d/50-bzzz-limits.conf \
+  /etc/bzzz/made /etc/bzzz/firewall /etc/systemd/system/bzzz-firewall.service \
+  /etc/ssh/sshd_config.d/00-bzzz.conf
 do look "$path"; done
 ' "$data" "$logs"
 

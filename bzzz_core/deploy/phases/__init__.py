@@ -14,12 +14,14 @@ from typing import Final, Protocol
 
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.made import Made
 from bzzz_core.deploy.phases import (
     create_account,
     create_identity,
     install_command,
     install_units,
     issue_certificates,
+    limit_services,
     prune_releases,
     start_agent,
     start_fabric,
@@ -90,6 +92,7 @@ STAGE: Final = (
     _phase(write_secrets),
     _phase(write_config),
     _phase(install_units),
+    _phase(limit_services),
     _phase(install_command),
 )
 """Still without effect on what runs, but these need to know all nodes."""
@@ -109,3 +112,8 @@ FINISH: Final = (_phase(prune_releases),)
 """Only once the cluster is well: until then an older release may be needed."""
 
 ALL: Final = (*ENROL, *STAGE, *ACTIVATE, *FINISH)
+
+REMOVERS: Final[dict[str, Callable[[RemoteHost, Made], Awaitable[None]]]] = {
+    "limit_services": limit_services.remove,
+}
+"""Phase -> what takes an entry of a host's record (`made.py`) back, while the host is left."""

@@ -10,6 +10,7 @@ from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.phases import (
     install_units,
     issue_certificates,
+    limit_services,
     write_config,
     write_secrets,
 )
@@ -26,6 +27,7 @@ def plan(goal: Goal) -> tuple[Change, ...]:
         *write_secrets.plan(goal),
         *write_config.plan(goal),
         *install_units.plan(goal),
+        *limit_services.plan(goal),
     )
     return services.plan_unit("start_agent", layout.AGENT, goal, earlier)
 

@@ -15,6 +15,7 @@ from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.phases import (
     install_units,
     issue_certificates,
+    limit_services,
     write_config,
 )
 from bzzz_core.deploy.remote import RemoteHost
@@ -29,6 +30,7 @@ def plan(goal: Goal) -> tuple[Change, ...]:
         *issue_certificates.plan(goal),
         *write_config.plan(goal),
         *install_units.plan(goal),
+        *limit_services.plan(goal),
     )
     return services.plan_unit("start_fabric", layout.FABRIC, goal, earlier)
 
