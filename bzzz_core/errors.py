@@ -277,6 +277,27 @@ class HostUnreachable(DeployError):
     retryable = True
 
 
+class LinkLost(HostUnreachable):
+    """An open connection broke while a command ran; what it did there is not known."""
+
+    code = "link_lost"
+    exit_code = 5  # Whoever reads 3 may take it that nothing was done.
+    retryable = False
+
+
+class HostLocked(DeployError):
+    """Another run of setup holds the lease of a host; nothing was changed on any host."""
+
+    code = "host_locked"
+    exit_code = UNDONE
+
+
+class LeaseLost(DeployError):
+    """A run lost its lease of a host to another one while it worked."""
+
+    code = "lease_lost"
+
+
 class HostKeyUnknown(DeployError):
     """First contact: the host's key is in no known_hosts file and was not accepted explicitly."""
 

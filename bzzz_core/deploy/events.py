@@ -48,6 +48,8 @@ class Step(msgspec.Struct, frozen=True, tag="step", tag_field="event", omit_defa
     elapsed_ms: int = 0
     detail: str = ""
     """What happened, in words; with FAILED the reason and what to do."""
+    quiet_ms: int = 0
+    """With PROGRESS: how long what runs on the host has printed nothing."""
 
 
 class Finding(msgspec.Struct, frozen=True, tag="finding", tag_field="event", omit_defaults=True):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,9 @@ from bzzz_core.deploy.remote import Sudo
 from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost, session
+from bzzz_core.deploy.steady import SteadyHost, Witness
 from bzzz_core.errors import BzzzError
+from bzzz_core.ports import Clock
 
 CONNECTS_MAX: Final = 32
 PROBE_S_MAX: Final = 90
@@ -53,7 +56,7 @@ class Fleet:
             BzzzError: It could not be reached, trusted, logged in to or probed.
         """
         async with self._connects:
-            remote = await self._connected(host)
+            remote = await self.connected(host)
             word = secrets.token_hex(8)
             paths = self._spec.resources.paths
             done = await remote.run(
@@ -80,7 +83,12 @@ class Fleet:
         stacks, self._stacks, self.hosts = self._stacks, {}, {}
         await asyncio.gather(*(stack.aclose() for stack in stacks.values()))
 
-    async def _connected(self, host: HostSpec) -> SshHost:
+    async def connected(self, host: HostSpec) -> SshHost:
+        """Return the open session with a host, opening another if there is none or it is gone.
+
+        Raises:
+            BzzzError: It could not be reached, trusted or logged in to.
+        """
         present = self.hosts.get(host.name)
         if present is not None and present.alive:
             return present
@@ -91,7 +99,33 @@ class Fleet:
         opened = self._open_session(login_of(self._spec, host), self._known_hosts)
         self.hosts[host.name] = await stack.enter_async_context(opened)
         self._stacks[host.name] = stack
+        if present is not None:
+            self.hosts[host.name].take_over(present.stage_directory)
         return self.hosts[host.name]
+
+    def steady(
+        self, names: Iterable[str], *, run_id: str, clock: Clock, witness: Callable[[str], Witness]
+    ) -> dict[str, SteadyHost]:
+        """Return hosts whose connections are opened anew when they break.
+
+        Args:
+            names: Which hosts.
+            run_id: Names the units of the run.
+            clock: For durations and pauses.
+            witness: Makes whoever is told what goes on at a host of this name.
+        """
+        hosts = {host.name: host for host in self._spec.hosts}
+        return {
+            name: SteadyHost(
+                name,
+                connect=partial(self.connected, hosts[name]),
+                run_id=run_id,
+                clock=clock,
+                jitter=lambda: secrets.randbelow(1_000) / 1_000,
+                witness=witness(name),
+            )
+            for name in names
+        }
 
 
 def login_of(spec: ClusterSpec, host: HostSpec) -> Login:

@@ -21,6 +21,8 @@ from bzzz_core.deploy.events import (
     Summary,
 )
 from bzzz_core.deploy.journal import Journal, Redactor
+from bzzz_core.deploy.remote import Completed
+from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
 EXIT_OK: Final = 0
@@ -72,6 +74,10 @@ class Record:
         """Tell what goes on at a host within a phase."""
         self.emit(Step(host, "", Status.PROGRESS, detail=text))
 
+    def witness(self, host: str) -> HostWitness:
+        """Return whoever is told what goes on at a host."""
+        return HostWitness(host, self)
+
     def standing(self, names: Iterable[str]) -> list[str]:
         """Return those of the hosts that are still in the run, in their order."""
         return [name for name in names if name not in self._failures and name not in self._skipped]
@@ -116,3 +122,21 @@ class Record:
         if name in self._skipped:
             return HostResult(name, Result.SKIPPED, count, self._skipped[name])
         return HostResult(name, Result.CHANGED if count else Result.UNCHANGED, count)
+
+
+class HostWitness:
+    """Passes on what goes on at one host; the contract is `steady.Witness`."""
+
+    def __init__(self, host: str, record: Record) -> None:
+        """Take whose commands these are and where to pass them on."""
+        self._host = host
+        self._record = record
+
+    def runs(self, what: str, elapsed_ms: int, quiet_ms: int, last: str) -> None:
+        """Pass on that something takes long."""
+        detail = f"{what}: {last}" if last else what
+        step = Step(self._host, "", Status.PROGRESS, elapsed_ms, detail, quiet_ms=quiet_ms)
+        self._record.emit(step)
+
+    def ended(self, what: str, elapsed_ms: int, outcome: Completed | BzzzError) -> None:
+        """Keep how a command ended."""

@@ -24,6 +24,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
+from bzzz_core.errors import CommandFailed
+
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KILL_AFTER_S: Final = 5
 TAIL_CHARACTERS: Final = 300
@@ -64,6 +66,16 @@ class Completed:
         said = (self.stderr or self.stdout).decode("utf-8", errors="replace")
         return printable(said)[-TAIL_CHARACTERS:]
 
+    def checked(self, host: str, what: str) -> Completed:
+        """Return it, if the status is 0.
+
+        Raises:
+            CommandFailed: It is another one.
+        """
+        if self.status != 0:
+            raise CommandFailed(f"{host}: {what}: status {self.status}: {self.complaint}")
+        return self
+
 
 class RemoteHost(Protocol):
     """One host with an open connection. `root` commands run as root by whatever means it has."""
@@ -98,6 +110,37 @@ class RemoteHost(Protocol):
         """
         ...
 
+    async def run_unit(
+        self,
+        step: str,
+        script: str,
+        *arguments: str,
+        what: str,
+        timeout_s: int,
+        silent_s_max: int | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Run a constant script as root in a systemd unit of its own, and watch it to its end.
+
+        For what is long, or must not end half-way when the link is lost: unpacking, packages,
+        pulls of models, starting services. The connection may break meanwhile and the host may
+        reboot (then the script is started again: it must bear that). Its output is bounded.
+
+        Args:
+            step: Names the unit; unique in the run on this host: letters, digits, `-`, `_`.
+            script: POSIX sh, without anything that varies.
+            arguments: What varies: `$1`, `$2` ...; they lie in a file of root's meanwhile.
+            what: What this does, in a few words, for messages.
+            timeout_s: When the host ends it.
+            silent_s_max: When it is stopped for printing nothing; None: only `timeout_s` counts.
+            check: A status other than 0 is an error.
+
+        Raises:
+            CommandFailed: It failed, took too long, was silent too long, or another run is at work.
+            HostUnreachable: The host did not come back; the unit goes on there to its own end.
+        """
+        ...
+
     async def stage(self, content: bytes) -> str:
         """Put bytes into a new private file of the login and return its path.
 
@@ -109,8 +152,12 @@ class RemoteHost(Protocol):
     async def upload(self, local: Path, progress: Progress) -> str:
         """Put a local file into a new private file of the login and return its path.
 
+        What arrived is compared by its checksum. A lost link is no failure as long as the host
+        comes back: the upload goes on where it broke off.
+
         Raises:
-            CommandFailed: The file could not be written.
+            CommandFailed: The file could not be written, or arrived damaged.
+            HostUnreachable: The host did not come back.
         """
         ...
 

@@ -145,14 +145,17 @@ class Deployment:
         self._record.redact = Redactor(self._state.secrets(self._spec))
         work = Work(cluster=cluster, releases=self._releases, say=self._record.say)
         created = self._state.known(self._spec)
+        run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
+        names = [host.name for host in self._spec.hosts]
         drive = Drive(
-            hosts=self._fleet.hosts,
+            hosts=self._fleet.steady(
+                names, run_id=run_id, clock=self._clock, witness=self._record.witness
+            ),
             work=work,
             record=self._record,
             clock=self._clock,
             goals=lambda learned: self._goals(learned, created),
         )
-        run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
         with Journal(self._state.journal, run_id) as journal:
             journal.write(utc_now(), {"event": "run", "plan": plan.hash, "release": plan.release})
             self._record.journal = journal
@@ -160,7 +163,7 @@ class Deployment:
                 verdict = await drive.run(facts)
                 self._state.write_profile(self._spec)
                 summary = self._record.summary(
-                    [host.name for host in self._spec.hosts],
+                    names,
                     operator_changes=len(plan.operator),
                     leader=verdict.leader if verdict else None,
                     term=verdict.term if verdict else 0,

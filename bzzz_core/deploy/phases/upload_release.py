@@ -20,6 +20,8 @@ _UNPACK: Final = """
 set -eu
 umask 022
 archive=$1 sum=$2 release=$3 python=$4
+# Started again after a reboot that came between the last two lines: it is done.
+[ -e "$archive" ] || [ ! -f "$release/manifest.json" ] || exit 0
 printf '%s  %s\\n' "$sum" "$archive" | sha256sum -c --status \\
   || { echo "the archive was damaged on the way" >&2; exit 65; }
 install -d -m 0755 -o root -g root "${release%/*/*}" "${release%/*}"
@@ -73,7 +75,8 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     async with work.uploads:
         archive = await host.upload(release.archive, progress)
     work.say(host.name, "unpacking")
-    await host.run(
+    await host.run_unit(
+        "upload_release",
         _UNPACK,
         *(archive, release.ref.archive_sha256),
         *(layout.release_path(release.ref.version), goal.python.path),

@@ -5,7 +5,8 @@ prints no UTF-8, and close the connection with it. A command without an exit sta
 
 Files are staged in a directory 0700 of the login below /var/tmp, made anew for each session and
 removed at its end; what a killed session left is removed by the next one. Root copies them to their
-places from there.
+places from there. A session that follows a lost one takes over its directory (`stage_directory`),
+so that an upload goes on where it broke off (`upload.py`).
 """
 
 from __future__ import annotations
@@ -32,16 +33,17 @@ from bzzz_core.deploy.remote import (
     command_line,
     printable,
 )
+from bzzz_core.deploy.ssh import upload
 from bzzz_core.deploy.ssh.connect import Login, Pace, opened
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
-from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable
+from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable, LinkLost
 
 STDOUT_BYTES_MAX: Final = 4_000_000
 STDERR_BYTES_MAX: Final = 64_000
 CHANNELS_MAX: Final = 6
 """sshd allows 10 sessions a connection by default; SFTP and forwarding need some."""
 _GRACE_S: Final = 20
-_BLOCK_BYTES: Final = 128 * 1024
+CHANNEL_TRIES_MAX: Final = 4
 _TIMED_OUT: Final = (124, 137)
 
 _GREET: Final = """
@@ -168,18 +170,27 @@ class SshHost:
         return path
 
     async def upload(self, local: Path, progress: Progress) -> str:
-        """Put a local file into a new file of ours and return its path."""
-        path = f"{await self._stage_directory()}/{secrets.token_hex(8)}"
-
-        def report(_source: bytes, _target: bytes, sent: int, total: int) -> None:
-            progress(sent, total)
-
+        """Put a local file into a file of ours, go on with what is there, and return its path."""
+        directory = await self._stage_directory()
+        path = f"{directory}/{local.name}"
         try:
-            sftp = await self._open_sftp()
-            await sftp.put(str(local), path, block_size=_BLOCK_BYTES, progress_handler=report)
+            sha256 = await asyncio.to_thread(upload.digest, local)
+            path = f"{directory}/{sha256[:32]}"
+            await upload.send(
+                await self._open_sftp(), self.run, local, path, sha256=sha256, progress=progress
+            )
         except (asyncssh.Error, OSError) as exc:
             raise await self._explain_write(path, exc) from exc
         return path
+
+    @property
+    def stage_directory(self) -> str | None:
+        """Return where staged files are on the host, if there are any."""
+        return self._stage
+
+    def take_over(self, stage_directory: str | None) -> None:
+        """Go on with the files of a session with this host that was lost."""
+        self._stage = self._stage or stage_directory
 
     async def sweep(self) -> None:
         """Remove the staged files. A host that is gone keeps them until the next session."""
@@ -216,8 +227,15 @@ class SshHost:
                 raw = await self._execute(line, secret)
         except TimeoutError as exc:
             raise CommandFailed(f"{self.name}: {what}: no end after {timeout_s} s") from exc
+        except asyncssh.ChannelOpenError as exc:
+            if not self._connection.is_closed() and "closed" not in exc.reason:
+                raise CommandFailed(
+                    f"{self.name}: {what}: the host opens no further session on this connection"
+                    f" ({printable(exc.reason)}); MaxSessions in its sshd_config is too small"
+                ) from exc
+            raise LinkLost(f"{self.name}: connection lost before: {what}") from exc
         except (asyncssh.Error, OSError) as exc:
-            raise HostUnreachable(f"{self.name}: connection lost while: {what}; {exc}") from exc
+            raise LinkLost(f"{self.name}: connection lost while: {what}; {exc}") from exc
         done, ran = raw
         if done.status in _TIMED_OUT:
             raise CommandFailed(f"{self.name}: {what}: took longer than {timeout_s} s")
@@ -226,16 +244,12 @@ class SshHost:
                 f"{self.name}: {what}: the login shell ended before the command; look for `exit`"
                 " in its start files"
             )
-        if check and done.status != 0:
-            raise CommandFailed(f"{self.name}: {what}: status {done.status}: {done.complaint}")
-        return done
+        return done.checked(self.name, what) if check else done
 
     async def _execute(self, line: str, password: Secret | None) -> tuple[Completed, bool]:
         """Run one line; return how it ended and whether our script was reached."""
         stdin = asyncssh.DEVNULL if password is None else asyncssh.PIPE
-        process: asyncssh.SSHClientProcess[bytes] = await self._connection.create_process(
-            line, encoding=None, stdin=stdin
-        )
+        process = await self._open_process(line, stdin)
         try:
             if password is not None:
                 process.stdin.write(password.reveal().encode() + b"\n")
@@ -249,6 +263,8 @@ class SshHost:
             # Cancelled or not: what still runs there ends at its own limit at the latest.
             process.close()
         if process.exit_status is None:
+            if self._connection.is_closed():
+                raise ConnectionResetError("it ended without a status")
             signal = process.exit_signal[0] if process.exit_signal else "none"
             raise CommandFailed(
                 f"{self.name}: the command ended without a status (signal {signal})"
@@ -258,6 +274,17 @@ class SshHost:
             Completed(process.exit_status, printed or b"", stderr, truncated),
             printed is not None,
         )
+
+    async def _open_process(self, line: str, stdin: int) -> asyncssh.SSHClientProcess[bytes]:
+        """Start a process; a host that has no room for another session is asked again."""
+        for attempt in range(1, CHANNEL_TRIES_MAX + 1):
+            try:
+                return await self._connection.create_process(line, encoding=None, stdin=stdin)
+            except asyncssh.ChannelOpenError:
+                if attempt == CHANNEL_TRIES_MAX or self._connection.is_closed():
+                    raise
+                await asyncio.sleep(0.2 * attempt + secrets.randbelow(200) / 1_000)
+        raise AssertionError("the loop returns or raises")
 
     async def _probe_sudo(self) -> Sudo:
         free = await self._run(
@@ -292,9 +319,10 @@ class SshHost:
     async def _explain_write(self, path: str, exc: Exception) -> Exception:
         """Name the cause of a failed write: SFTP calls a full disk just "Failure"."""
         if self._connection.is_closed() or isinstance(exc, asyncssh.DisconnectError):
-            return HostUnreachable(f"{self.name}: connection lost during an upload: {exc}")
+            return LinkLost(f"{self.name}: connection lost during an upload: {exc}")
         if isinstance(exc, asyncssh.SFTPNoConnection | asyncssh.SFTPConnectionLost):
-            return HostUnreachable(f"{self.name}: SFTP ended during an upload: {exc}")
+            self._sftp = None
+            return LinkLost(f"{self.name}: SFTP ended during an upload: {exc}")
         if isinstance(exc, OSError) and exc.errno == errno.ENOENT:
             return CommandFailed(f"{self.name}: {exc.filename}: {exc.strerror}")
         done = await self.run(

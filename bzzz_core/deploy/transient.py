@@ -1,0 +1,249 @@
+"""Long work on a host as a systemd unit of its own, which a lost link cannot end half-way.
+
+The unit is `bzzz-install-<run>-<step>.service`. Its script, output and result lie in
+`/run/bzzz-install/<run>-<step>/`, for root only, gone with a reboot. SSH only watches: after a lost
+link the same unit is found by its name and watched on.
+
+    start     writes the files and starts the unit; finds it if it is there already (`attach`)
+    watch     returns after a second at most: running, ended, gone, or rebooted
+
+Rules: one run at a time; a living unit of another run refuses ours. The script is a file, not an
+argument of systemd-run: systemd would replace `$` in it. What is printed beyond `KEPT_BYTES` is
+dropped, but still counts as a sign of life. A script must bear being started again after a reboot.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from bzzz_core.deploy.remote import PATH, Completed, printable
+from bzzz_core.errors import CommandFailed, LinkLost
+from bzzz_core.ports import Clock
+
+PREFIX: Final = "bzzz-install-"
+PLACE: Final = "/run/bzzz-install"
+KEPT_BYTES: Final = 1_000_000
+LOSSES_MAX: Final = 6
+STARTS_MAX: Final = 3
+"""A host that reboots more often during one step has another trouble."""
+BUSY: Final = 75
+_TIMED_OUT: Final = ("124", "137")
+_WATCH_S: Final = 30
+_START: Final = """
+set -eu
+umask 077
+unit=$1 run=$2 attach=$3 limit=$4 keep=$5 job=$6
+dir=/run/bzzz-install/${unit#bzzz-install-}
+others=$(systemctl list-units --plain --no-legend \\
+  --state=active,activating,reloading,deactivating "bzzz-install-*" |
+  while read -r name _; do
+    case $name in "bzzz-install-$run-"*) ;; *.service) echo "$name" ;; esac
+  done)
+[ -z "$others" ] || { echo "another run is at work on this host: $others" >&2; exit 75; }
+if [ "$attach" = yes ]; then
+  [ ! -f "$dir/result" ] || exit 0
+  case $(systemctl show -p ActiveState --value "$unit.service") in
+    active|activating|deactivating|reloading) exit 0 ;;
+  esac
+fi
+systemctl stop "$unit.service" 2>/dev/null || :
+systemctl reset-failed "$unit.service" 2>/dev/null || :
+rm -rf -- "$dir"
+mkdir -p -m 0700 /run/bzzz-install
+mkdir -m 0700 -- "$dir"
+printf '%s' "$keep" >"$dir/keep"
+printf '%s' "$job" >"$dir/job"
+exec systemd-run --quiet --collect --unit="$unit" --property=RuntimeMaxSec=$((limit + 60)) \\
+  --property=TimeoutStopSec=10 /bin/sh "$dir/keep" "$dir" "$limit" >&2
+"""
+_KEEP: Final = f"""\
+cd /
+umask 022
+dir=$1 limit=$2
+sink() {{
+  head -c {KEPT_BYTES} >"$1"
+  while [ "$(head -c 65536 | wc -c)" -gt 0 ]; do touch "$1"; done
+}}
+{{ {{ timeout -k 5 "$limit" sh "$dir/job"; echo "$?" >"$dir/ended"; }} 2>&3 \\
+  | sink "$dir/out"; }} 3>&1 | sink "$dir/err"
+mv -- "$dir/ended" "$dir/result"
+"""
+_WATCH: Final = """
+dir=$1 unit=$2
+n=0
+while [ ! -f "$dir/result" ]; do
+  if [ $((n % 10)) -eq 4 ]; then
+    case $(systemctl show -p ActiveState --value "$unit.service") in
+      active|activating|deactivating|reloading) ;;
+      *)
+        [ -d "$dir" ] || { echo rebooted; exit 0; }
+        [ -f "$dir/result" ] || { echo gone; exit 0; }
+        ;;
+    esac
+  fi
+  n=$((n + 1))
+  [ "$n" -lt 12 ] || break
+  sleep 0.1
+done
+if [ -f "$dir/result" ]; then
+  read -r status <"$dir/result"
+  echo "ended $status"
+  cat "$dir/out"
+  cat "$dir/err" >&2
+  exit 0
+fi
+echo "running $(stat -c %s.%Y "$dir/out" "$dir/err" 2>/dev/null | tr '\\n' ' ')"
+newest=$dir/out
+[ "$dir/err" -nt "$dir/out" ] && newest=$dir/err
+tail -c 300 "$newest" 2>/dev/null
+exit 0
+"""
+_STOP: Final = 'systemctl stop "$1.service" 2>/dev/null; rm -rf -- "$2"'
+_FORGET: Final = 'rm -rf -- "$1"'
+
+Tell = Callable[[int, str], None]
+"""Called with milliseconds since the last output, and the last line of it."""
+
+
+class Runs(Protocol):
+    """A host that runs commands and connects again by itself; part of `RemoteHost`."""
+
+    @property
+    def name(self) -> str:
+        """Return what the operator calls the host."""
+        ...
+
+    async def run(
+        self, script: str, *arguments: str, what: str, timeout_s: int = 60, check: bool = True
+    ) -> Completed:
+        """Run a constant script as root."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One piece of long work."""
+
+    run_id: str
+    step: str
+    """Unique in its run; letters, digits, `-` and `_`."""
+    what: str
+    script: str
+    arguments: tuple[str, ...]
+    timeout_s: int
+    silent_s_max: int | None = None
+    """When it is stopped for not printing anything; None: only the total limit counts."""
+
+    @property
+    def unit(self) -> str:
+        """Return the unit's name, without `.service`."""
+        return f"{PREFIX}{self.run_id}-{self.step}"
+
+    @property
+    def place(self) -> str:
+        """Return where its files are on the host."""
+        return f"{PLACE}/{self.run_id}-{self.step}"
+
+    @property
+    def text(self) -> str:
+        """Return the file that the unit's shell reads."""
+        words = shlex.join(["exec", "sh", "-c", self.script, "bzzz", *self.arguments])
+        return f"exec </dev/null\nexport LC_ALL=C PATH={PATH}\n{words}\n"
+
+
+async def run_job(host: Runs, job: Job, *, clock: Clock, tell: Tell | None = None) -> Completed:
+    """Run a job to its end, across lost links and a reboot of the host.
+
+    Raises:
+        CommandFailed: Another run's unit lives there, or the job took too long, was silent for too
+            long, was stopped by somebody, or the host rebooted too often under it.
+        HostUnreachable: The host did not come back; the job goes on there to its own end.
+    """
+    losses = 0
+    for _ in range(STARTS_MAX):
+        attach = False
+        started = False
+        watch = _Watch(host, job, clock, tell)
+        while True:
+            try:
+                if not started:
+                    await _start(host, job, attach=attach)
+                    started = True
+                done = await watch.look()
+            except LinkLost:
+                losses += 1
+                if losses > LOSSES_MAX:
+                    raise
+                attach = True  # whether it was started is not known
+                continue
+            if done is not None:
+                return done
+            if watch.rebooted:
+                break
+    raise CommandFailed(f"{host.name}: {job.what}: the host rebooted {STARTS_MAX} times meanwhile")
+
+
+class _Watch:
+    """Looks at one unit again and again."""
+
+    def __init__(self, host: Runs, job: Job, clock: Clock, tell: Tell | None) -> None:
+        self._host = host
+        self._job = job
+        self._clock = clock
+        self._tell = tell
+        self._seen = ""
+        self._seen_ms = clock.now_ms()
+        self.rebooted = False
+
+    async def look(self) -> Completed | None:
+        """Return how it ended; None: it runs, or the host has `rebooted`."""
+        job, host = self._job, self._host
+        said = await host.run(
+            _WATCH, job.place, job.unit, what=f"watch: {job.what}", timeout_s=_WATCH_S
+        )
+        head, _, rest = said.stdout.partition(b"\n")
+        state, _, value = head.decode("ascii", errors="replace").partition(" ")
+        match state:
+            case "ended":
+                await host.run(_FORGET, job.place, what=f"tidy up: {job.what}", check=False)
+                if value in _TIMED_OUT:
+                    raise CommandFailed(
+                        f"{host.name}: {job.what}: took longer than {job.timeout_s} s"
+                    )
+                status = int(value) if value.isdecimal() else 1
+                return Completed(status, rest, said.stderr, truncated=len(rest) >= KEPT_BYTES)
+            case "rebooted":
+                self.rebooted = True
+            case "gone":
+                raise CommandFailed(f"{host.name}: {job.what}: somebody stopped {job.unit}")
+            case _:
+                await self._note(value, rest)
+        return None
+
+    async def _note(self, trace: str, tail: bytes) -> None:
+        job, now_ms = self._job, self._clock.now_ms()
+        if trace != self._seen:
+            self._seen, self._seen_ms = trace, now_ms
+        quiet_ms = now_ms - self._seen_ms
+        if job.silent_s_max is not None and quiet_ms > job.silent_s_max * 1_000:
+            await self._host.run(_STOP, job.unit, job.place, what=f"stop: {job.what}", check=False)
+            raise CommandFailed(
+                f"{self._host.name}: {job.what}: no output for {job.silent_s_max} s; stopped"
+            )
+        if self._tell is not None:
+            lines = tail.decode("utf-8", errors="replace").replace("\r", "\n").split("\n")
+            self._tell(quiet_ms, next((p for p in map(printable, reversed(lines)) if p), ""))
+
+
+async def _start(host: Runs, job: Job, *, attach: bool) -> None:
+    done = await host.run(
+        _START,
+        *(job.unit, job.run_id, "yes" if attach else "no", str(job.timeout_s), _KEEP, job.text),
+        what=f"start: {job.what}",
+        check=False,
+    )
+    if done.status:
+        raise CommandFailed(f"{host.name}: {job.what}: {done.complaint or 'systemd-run failed'}")

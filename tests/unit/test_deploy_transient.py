@@ -1,0 +1,119 @@
+"""Long work in a unit of its own: watched, found again, stopped when it is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from typing import Any
+
+import pytest
+
+from bzzz_core.deploy import transient
+from bzzz_core.deploy.remote import Completed
+from bzzz_core.deploy.transient import Job, run_job
+from bzzz_core.errors import CommandFailed, LinkLost
+from tests.fakes.unit_hosts import LOST, UnitHost
+
+RUNS = "running 1.1 2.1 \n"
+
+
+class SecondsClock:
+    """A second passes with each look."""
+
+    def __init__(self) -> None:
+        self._now_ms = 0
+
+    def now_ms(self) -> int:
+        self._now_ms += 1_000
+        return self._now_ms
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self._now_ms += duration_ms
+
+
+def job(**fields: Any) -> Job:
+    given = {"script": "echo done", "arguments": (), "timeout_s": 60, **fields}
+    return Job(run_id="run-1", step="pull", what="pull a model", **given)
+
+
+def run(host: UnitHost, **fields: Any) -> Completed:
+    return asyncio.run(run_job(host, job(**fields), clock=SecondsClock()))
+
+
+def test_what_a_unit_printed_and_how_it_ended_comes_back() -> None:
+    host = UnitHost(RUNS, "ended 3\nfirst\nsecond\n")
+    assert run(host) == Completed(3, b"first\nsecond\n", b"grumble")
+    assert host.asked[-1][0] == "tidy up"
+
+
+def test_a_lost_link_finds_the_same_unit_again() -> None:
+    host = UnitHost(RUNS, LOST, RUNS, LOST, "ended 0\n")
+    assert run(host).status == 0
+    assert host.times("start") == 1, "it was seen running: nobody starts it again"
+
+
+def test_a_link_that_is_lost_at_the_start_leaves_it_to_the_host_whether_it_runs() -> None:
+    host = UnitHost("ended 0\n", start=[LOST, Completed(0, b"", b"")])
+    run(host)
+    assert [arguments[2] for verb, arguments in host.asked if verb == "start"] == ["no", "yes"]
+
+
+def test_a_link_that_is_never_there_is_given_up() -> None:
+    with pytest.raises(LinkLost):
+        run(UnitHost(*[LOST] * 20))
+
+
+def test_after_a_reboot_the_work_begins_anew_but_not_for_ever() -> None:
+    host = UnitHost(RUNS, "rebooted\n", "ended 0\n")
+    assert run(host).status == 0
+    assert host.times("start") == 2
+    with pytest.raises(CommandFailed, match="rebooted 3 times"):
+        run(UnitHost(*["rebooted\n"] * 3))
+
+
+def test_a_unit_that_somebody_stopped_has_failed() -> None:
+    with pytest.raises(CommandFailed, match="somebody stopped bzzz-install-run-1-pull"):
+        run(UnitHost(RUNS, "gone\n"))
+
+
+def test_another_run_at_work_is_named() -> None:
+    busy = Completed(transient.BUSY, b"", b"another run is at work on this host: bzzz-install-x\n")
+    with pytest.raises(CommandFailed, match="at work on this host: bzzz-install-x"):
+        run(UnitHost(start=[busy]))
+
+
+def test_silence_has_a_limit_of_its_own() -> None:
+    """An hour may be right for a pull that moves, and a minute too long for one that hangs."""
+    host = UnitHost(*[RUNS] * 20)
+    with pytest.raises(CommandFailed, match="no output for 5 s; stopped"):
+        run(host, silent_s_max=5, timeout_s=3_600)
+    assert host.times("stop") == 1
+    moving = [f"running {n}.1 0.1 \n" for n in range(20)]
+    assert run(UnitHost(*moving, "ended 0\n"), silent_s_max=5).status == 0
+
+
+def test_the_last_line_and_the_age_of_the_output_are_told() -> None:
+    told: list[tuple[int, str]] = []
+    host = UnitHost("running 1\n10%\r20%\r", "running 1\n10%\r20%\r", "ended 0\n")
+    asyncio.run(
+        run_job(
+            host,
+            job(),
+            clock=SecondsClock(),
+            tell=lambda quiet_ms, last: told.append((quiet_ms, last)),
+        )
+    )
+    assert told == [(0, "20%"), (1_000, "20%")]
+
+
+def test_the_limit_on_the_host_is_told_from_a_failure() -> None:
+    with pytest.raises(CommandFailed, match="took longer than 60 s"):
+        run(UnitHost("ended 124\n"))
+
+
+def test_values_reach_the_script_as_they_are() -> None:
+    """The file that the unit's shell reads holds them quoted; systemd never sees them."""
+    hostile = ("$HOME ${x} %n", "a'b\"c", "line\nline", "-n", "", "ünïcode", "\\")
+    text = job(script='printf "%s\\0" "$@"', arguments=hostile).text
+    done = subprocess.run(["sh", "-c", text], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == list(hostile)
