@@ -49,6 +49,8 @@ class FieldSpec:
     choices: tuple[str, ...] = ()
     optional: bool = False
     """Empty means "not set"."""
+    active: bool = True
+    """Something acts on it; if not, it is only kept."""
 
     @property
     def key(self) -> str:
@@ -56,14 +58,18 @@ class FieldSpec:
         return ".".join(self.path)
 
 
-def fields_of(model: type[BaseModel], prefix: Path = ()) -> Iterator[FieldSpec]:
+def fields_of(
+    model: type[BaseModel], prefix: Path = (), *, active: bool = True
+) -> Iterator[FieldSpec]:
     """Yield every leaf of a section in the order of the schema."""
     for name, info in model.model_fields.items():
         kind = info.annotation
+        marks = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        acts = active and bool(marks.get("active", True))
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from fields_of(kind, (*prefix, name))
+            yield from fields_of(kind, (*prefix, name), active=acts)
         else:
-            yield _field(info, (*prefix, name))
+            yield _field(info, (*prefix, name), active=acts)
 
 
 def to_value(spec: FieldSpec, text: str) -> Any:
@@ -75,8 +81,18 @@ def to_value(spec: FieldSpec, text: str) -> Any:
         return [item for item in (part.strip() for part in text.split(",")) if item]
     if not text and spec.optional:
         return None
-    if spec.kind is Kind.NUMBER and text.lstrip("-").isdecimal():
-        return int(text)
+    if spec.kind is Kind.NUMBER:
+        return _number(text)
+    return text
+
+
+def _number(text: str) -> int | float | str:
+    """Return a typed number, or the text if it is none: the schema then says so."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
     return text
 
 
@@ -91,7 +107,7 @@ def to_text(value: Any) -> str:
     return str(value)
 
 
-def _field(info: FieldInfo, path: Path) -> FieldSpec:
+def _field(info: FieldInfo, path: Path, *, active: bool) -> FieldSpec:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     kinds = list(_alternatives(info.annotation))
     optional = type(None) in kinds
@@ -105,7 +121,7 @@ def _field(info: FieldInfo, path: Path) -> FieldSpec:
     elif any(get_origin(kind) is tuple for kind in kinds):
         form = Kind.LIST
     else:
-        form = Kind.NUMBER if int in kinds else Kind.TEXT
+        form = Kind.NUMBER if {int, float} & set(kinds) else Kind.TEXT
     default = "" if info.is_required() else to_text(info.get_default(call_default_factory=True))
     return FieldSpec(
         path=path,
@@ -116,6 +132,7 @@ def _field(info: FieldInfo, path: Path) -> FieldSpec:
         kind=form,
         choices=choices,
         optional=optional,
+        active=active,
     )
 
 

@@ -36,6 +36,8 @@ class Leaf:
     reloadable: bool
     of_node: bool
     """It can never be set for the whole cluster."""
+    active: bool
+    """Something acts on it; if not, it is only kept."""
     environment: tuple[str, ...]
     """Names of environment variables; the first one, made from the path, goes before the others."""
     kinds: tuple[Any, ...]
@@ -79,7 +81,7 @@ def environment_name(path: tuple[str, ...]) -> str:
 @cache
 def catalogue(model: type[BaseModel]) -> Mapping[str, Leaf]:
     """Return every leaf of a schema by its key, in the order of the fields."""
-    return MappingProxyType({leaf.key: leaf for leaf in _leaves(model, (), of_node=False)})
+    return MappingProxyType({leaf.key: leaf for leaf in _leaves(model, ())})
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
@@ -89,19 +91,27 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _leaves(model: type[BaseModel], prefix: tuple[str, ...], *, of_node: bool) -> Iterator[Leaf]:
+def _leaves(
+    model: type[BaseModel], prefix: tuple[str, ...], *, of_node: bool = False, active: bool = True
+) -> Iterator[Leaf]:
     for name, info in model.model_fields.items():
         marks = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         own = of_node or bool(marks.get("of_node"))
+        acts = active and bool(marks.get("active", True))
         inner = section_of(info.annotation)
         if inner is not None:
-            yield from _leaves(inner, (*prefix, name), of_node=own)
+            yield from _leaves(inner, (*prefix, name), of_node=own, active=acts)
         else:
-            yield _leaf(info, (*prefix, name), marks, of_node=own)
+            yield _leaf(info, (*prefix, name), marks, of_node=own, active=acts)
 
 
 def _leaf(
-    info: FieldInfo, path: tuple[str, ...], marks: Mapping[str, Any], *, of_node: bool
+    info: FieldInfo,
+    path: tuple[str, ...],
+    marks: Mapping[str, Any],
+    *,
+    of_node: bool,
+    active: bool,
 ) -> Leaf:
     parts = [*info.metadata, *_parts(info.annotation)]
     reference = any(
@@ -119,6 +129,7 @@ def _leaf(
         # What a secret's reference points to is on the node, and a foreign one could make the node
         # send another of its files away.
         of_node=of_node or reference,
+        active=active,
         environment=(environment_name(path), *(marks.get("environment") or ())),
         kinds=tuple(part for part in parts if _is_kind(part)),
         holds_reference=reference,

@@ -6,10 +6,11 @@ per host: a pure function, so that a plan can be computed and compared without t
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import model_validator
 
+from bzzz_core.config.leaf import section_of
 from bzzz_core.config.sections import (
     ADDRESS,
     LOGIN,
@@ -20,7 +21,8 @@ from bzzz_core.config.sections import (
     NetworkAnswers,
     NetworkConfig,
     NodeEntry,
-    NodeResources,
+    NodeRole,
+    Ports,
     ResourcesAnswers,
     ResourcesConfig,
     SecurityAnswers,
@@ -58,6 +60,13 @@ class HostSpec(Section):
         pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",
         label="Host key",
         help="Fingerprint to trust on first contact, as `ssh-keygen -l` prints it.",
+    )
+    roles: tuple[NodeRole, ...] = setting(
+        ("worker",),
+        min_length=1,
+        max_length=3,
+        label="Roles",
+        help="What this machine is for: coordinator, worker, storage. The others are told.",
     )
 
 
@@ -137,14 +146,33 @@ def resolve(
 ) -> AgentConfig:
     """Return the configuration of one host; the same arguments always give the same result."""
     me = next(node for node in nodes if node.name == host.name)
+    network = spec.network
     return AgentConfig(
-        system=SystemConfig(node_name=host.name),
-        network=NetworkConfig(address=me.address, ports=spec.network.ports),
+        system=SystemConfig(node_name=host.name, node_roles=host.roles),
+        network=NetworkConfig(
+            address=me.address,
+            ports=Ports(**narrowed(network.ports, Ports)),
+            discovery=network.discovery.of_node,
+        ),
         security=SecurityConfig(leaf_s=spec.security.tls.leaf_days * 86_400),
         ai=spec.ai,
-        resources=ResourcesConfig.model_validate(
-            spec.resources.model_dump(include=set(NodeResources.model_fields))
-        ),
+        resources=ResourcesConfig(**narrowed(spec.resources, ResourcesConfig)),
         services=ServicesConfig(broker="unit", profile=spec.services.profile),
-        cluster=ClusterConfig(**spec.cluster.model_dump(), id=cluster_id, nodes=nodes),
+        cluster=ClusterConfig(**narrowed(spec.cluster, ClusterConfig), id=cluster_id, nodes=nodes),
     )
+
+
+def narrowed(answers: Section, kind: type[Section]) -> dict[str, Any]:
+    """Return what a node's section is told of the answers: the fields that both have.
+
+    What only the answers have is setup's business, or kept for later; a node never sees it.
+    """
+    told: dict[str, Any] = {}
+    for name, info in kind.model_fields.items():
+        if name not in type(answers).model_fields:
+            continue
+        value, inner = getattr(answers, name), section_of(info.annotation)
+        if inner is not None and type(value) is not inner:
+            value = inner(**narrowed(value, cast("type[Section]", inner)))
+        told[name] = value
+    return told

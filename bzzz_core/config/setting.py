@@ -10,6 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+NOT_ACTIVE = "saved, not active yet"
+"""How a field is marked whose value is kept while nothing acts on it."""
+
 
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, values never change after loading."""
@@ -27,6 +30,7 @@ def setting(
     unit: str | None = None,
     reloadable: bool = False,
     of_node: bool = False,
+    active: bool = True,
     aliases: tuple[str, ...] = (),
     **constraint: Any,
 ) -> Any:
@@ -40,6 +44,8 @@ def setting(
         reloadable: A running agent takes a new value without restart.
         of_node: The value is this node's own and can never be set for the whole cluster; it holds
             for everything below the field.
+        active: Something acts on the value. If not, the answer is checked and kept, and whoever
+            shows the field says so; it holds for everything below the field.
         aliases: Further names of environment variables, besides the one the path gives.
         constraint: What pydantic checks: `ge`, `le`, `pattern`, `min_length` ...
     """
@@ -51,6 +57,7 @@ def setting(
             "unit": unit,
             "reloadable": reloadable,
             "of_node": of_node,
+            "active": active,
             "environment": list(aliases),
         },
         **constraint,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import layout, limits
+from bzzz_core.deploy import layout, limits, surroundings
 from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, Listener
@@ -62,7 +62,14 @@ def check(
                 found.extend(rule(spec, host, facts[host.name]))
             found.extend(_other_cluster(host, facts[host.name], known))
             found.extend(advise(host, facts[host.name]))
-    for rule_of_all in (_duplicates, _two_hosts, _voters, _identities, limits.inactive):
+    for rule_of_all in (
+        _target,
+        _duplicates,
+        _two_hosts,
+        _voters,
+        _identities,
+        limits.inactive,
+    ):
         found.extend(rule_of_all(spec, facts))
     return tuple(found)
 
@@ -240,9 +247,22 @@ _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[F
     _clock,
     _ports,
     _addresses,
+    surroundings.check,
     _essentials,
     limits.findings,
 )
+
+
+def _target(spec: ClusterSpec, _facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    target = spec.services.target
+    if target != "systemd":
+        yield _error(
+            "target",
+            "",
+            f"services.target is {target}: that is manifests only, and setup changes no host",
+            f"write them: bzzz-tui setup --answers FILE --generate {target} --image IMAGE;"
+            " or choose systemd",
+        )
 
 
 def _duplicates(_spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widgets import Input
 
+from bzzz_core.config.setting import NOT_ACTIVE
 from bzzz_tui.fields import FieldSpec, Kind
 from bzzz_tui.widgets.toned import Lines, Paragraph, Toned
 from bzzz_tui.wording import Glyphs, Tone
@@ -158,10 +159,12 @@ class FieldRow(Vertical):
         return editor
 
     def _paint_help(self) -> None:
-        words = (self.spec.help, Tone.MUTED)
+        words = [(self.spec.help, Tone.MUTED)]
         if self._wrong:
-            words = (f"{self._glyphs.bad} {self._wrong}", Tone.BAD)
-        self.query_one(".field-help", Paragraph).show(words)
+            words = [(f"{self._glyphs.bad} {self._wrong}", Tone.BAD)]
+        elif not self.spec.active:
+            words.append((f"{self._glyphs.pending} {NOT_ACTIVE}", Tone.WARN))
+        self.query_one(".field-help", Paragraph).show(*words)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

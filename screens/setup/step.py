@@ -21,7 +21,7 @@ from bzzz_tui.widgets.toned import Lines, Paragraph, Toned
 from bzzz_tui.wording import Tone
 from screens.setup.context import Context
 from screens.setup.draft import FIELDS
-from screens.setup.steps import STEPS, StepSpec
+from screens.setup.steps import STEPS, Group, StepSpec, home_of
 
 
 class PushButton(Toned, can_focus=True):
@@ -113,7 +113,9 @@ class StepView(VerticalScroll, can_focus=False):
         yield Paragraph(classes="step-intro")
         yield from self.compose_above()
         for group in self.spec.groups:
-            yield Form(group.title, self._rows_of(group.keys))
+            rows = self._rows_of(group)
+            if rows:
+                yield Form(group.title, rows)
         yield from self.compose_below()
         yield PushButton(self.next_label(), id=f"next-{self.spec.key}")
         if self.spec.later:
@@ -230,10 +232,10 @@ class StepView(VerticalScroll, can_focus=False):
         inside = [row for name, row in self.rows.items() if name.startswith(f"{key}.")]
         return inside[-1] if inside and key else None
 
-    def _rows_of(self, keys: tuple[str, ...]) -> list[FieldRow]:
+    def _rows_of(self, group: Group) -> list[FieldRow]:
         rows = []
         for key, field in FIELDS.items():
-            if any(key == wanted or key.startswith(f"{wanted}.") for wanted in keys):
+            if home_of(key) == (self.spec, group):
                 row = FieldRow(field, self.context.draft.get(key), self.context.glyphs)
                 self.rows[key] = row
                 rows.append(row)

@@ -1,4 +1,9 @@
-"""The eight steps: names, order, which answers each asks for, and what it does not ask for yet."""
+"""The eight steps: names, order, which answers each asks for, and what it does not ask for yet.
+
+A group names leaves of the schema or whole sections. A leaf stands in the group that names it most
+closely, so that a step's last group can name the section itself: a new field of the schema appears
+there by itself, and moves only when somebody finds it a better place.
+"""
 
 from __future__ import annotations
 
@@ -46,25 +51,17 @@ STEPS: Final = (
             ),
             Group(title="Fitness", keys=("system",)),
         ),
-        later=(
-            "hosts by CIDR or inventory file",
-            "GPU memory, MIG and topology; Docker, Ollama and Parallama",
-            "repair, upgrade or refuse an existing installation",
-        ),
     ),
     StepSpec(
         number=2,
         key="network",
         title="Network",
         intro="Where each node listens. Hosts reach each other at the addresses of step 1.",
-        groups=(Group(title="Ports, the same on every host", keys=("network",)),),
-        later=(
-            "subnet, DNS, VLAN, VPN, proxy and NAT detection",
-            "discovery by mDNS or DNS",
-            "network interface picker",
-            "firewall rules with a dead-man revert",
-            "pairwise reachability matrix",
-            "MCP and WebSocket ports",
+        groups=(
+            Group(title="Subnet and interface", keys=("network.subnet", "network.interface")),
+            Group(title="Ports, the same on every host", keys=("network.ports",)),
+            Group(title="Discovery", keys=("network.discovery",)),
+            Group(title="Surroundings", keys=("network",)),
         ),
     ),
     StepSpec(
@@ -73,33 +70,21 @@ STEPS: Final = (
         title="Security",
         intro="Whom setup trusts, and how nodes prove who they are.",
         groups=(
-            Group(
-                title="Privileges and trust",
-                keys=(
-                    "security.ssh.sudo_password",
-                    "security.ssh.known_hosts",
-                    "security.ssh.accept_new_host_keys",
-                ),
-            ),
+            Group(title="Privileges, trust and keys", keys=("security.ssh",)),
             Group(title="Certificates (two authorities, made here)", keys=("security.tls",)),
-        ),
-        later=(
-            "generate and distribute an SSH key",
-            "upload a CA, Let's Encrypt",
-            "API users: local, LDAP, OIDC",
+            Group(title="API certificate for the world", keys=("security.tls.public",)),
+            Group(title="Authentication (API tokens are active)", keys=("security.login",)),
+            Group(title="More", keys=("security",)),
         ),
     ),
     StepSpec(
         number=4,
         key="ai",
         title="AI Integration",
-        intro="One endpoint that answers the agents' questions. It can be left out.",
-        groups=(Group(title="Endpoint", keys=("ai",)),),
-        later=(
-            "several endpoints, fallback chain, model-to-task map",
-            "install or upgrade Ollama and Parallama",
-            "GPU assignment and model distribution",
-            "cost limits",
+        intro="What answers the agents' questions. It can be left out.",
+        groups=(
+            Group(title="Endpoint", keys=("ai.endpoint",)),
+            Group(title="Models, servers and costs", keys=("ai",)),
         ),
     ),
     StepSpec(
@@ -107,11 +92,11 @@ STEPS: Final = (
         key="resources",
         title="Resource Allocation",
         intro="What a node may use, and where it keeps things.",
-        groups=(Group(title="Paths and limits", keys=("resources",)),),
-        later=(
-            "CPU affinity, governor and NUMA; node weight",
-            "memory per service, swap, GPU limits",
-            "monitoring: log destinations, retention, alerts, channels",
+        groups=(
+            Group(title="Paths", keys=("resources.paths",)),
+            Group(title="Use of the hosts", keys=("resources",)),
+            Group(title="Log", keys=("resources.log_level", "resources.monitoring.logs")),
+            Group(title="Monitoring", keys=("resources.monitoring",)),
         ),
     ),
     StepSpec(
@@ -119,10 +104,10 @@ STEPS: Final = (
         key="services",
         title="Service Deployment",
         intro="First the plan, then your word, then the work.",
-        groups=(Group(title="Release", keys=("services",)),),
-        later=(
-            "Compose, Swarm and Kubernetes targets",
-            "release channels and automatic updates",
+        groups=(
+            Group(title="Release", keys=("services",)),
+            Group(title="Manifests (not for systemd)", keys=("services.image",)),
+            Group(title="Updates", keys=("services.updates",)),
         ),
     ),
     StepSpec(
@@ -130,10 +115,10 @@ STEPS: Final = (
         key="cluster",
         title="Cluster Formation",
         intro="The first election, as each node sees it.",
-        groups=(Group(title="Name and timings (part of the plan)", keys=("cluster",)),),
-        later=(
-            "join an existing cluster; node roles, preferred coordinators",
-            "behaviour without quorum, replication, backup",
+        groups=(
+            Group(title="Name and behaviour (part of the plan)", keys=("cluster",)),
+            Group(title="Election", keys=("cluster.timings",)),
+            Group(title="Roster", keys=("cluster.roster",)),
         ),
     ),
     StepSpec(
@@ -149,3 +134,15 @@ STEPS: Final = (
         ),
     ),
 )
+
+
+def home_of(key: str) -> tuple[StepSpec, Group] | None:
+    """Return the step and the group that show a leaf: those that name it most closely."""
+    found: tuple[StepSpec, Group] | None = None
+    closest = -1
+    for step in STEPS:
+        for group in step.groups:
+            for wanted in group.keys:
+                if (key == wanted or key.startswith(f"{wanted}.")) and len(wanted) > closest:
+                    found, closest = (step, group), len(wanted)
+    return found

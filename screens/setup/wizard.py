@@ -40,7 +40,7 @@ from screens.setup.run_view import Stage
 from screens.setup.security import SecurityStep
 from screens.setup.services import ServicesStep
 from screens.setup.step import StepView
-from screens.setup.steps import STEPS, StepSpec
+from screens.setup.steps import STEPS, StepSpec, home_of
 from screens.setup.validate import ValidateStep
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ class Wizard(Screen[None]):
         """Return how a step stands that was not opened since the program started."""
         if spec.number >= min(_DEPLOY, self._reached):
             return StepState.OPEN
-        prefixes = tuple(key for group in spec.groups for key in group.keys)
-        bad = any(key.startswith(prefixes) for key in wrong)
+        homes = (home_of(key) for key in wrong)
+        bad = any(home is not None and home[0] is spec for home in homes)
         return StepState.BAD if bad else StepState.OK
 
     def _standing(self) -> tuple[str, Tone]:

@@ -20,7 +20,8 @@ import pytest
 import yaml
 
 from bzzz_core.config.block_yaml import block_yaml
-from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.schema import ClusterSpec, narrowed
+from bzzz_core.config.sections import Paths
 from bzzz_core.config.sources import AgentSources, load_agent_config, load_answers
 from bzzz_core.deploy.generate import container
 from bzzz_core.deploy.generate.environment import environment
@@ -232,7 +233,7 @@ def test_an_agent_takes_its_file_and_every_variable(size: str, tmp_path: Path) -
         "version": 2,
         "system": data["system"],
         "network": {"address": data["network"]["address"]},
-        "resources": {"paths": answers.resources.paths.model_dump()},
+        "resources": {"paths": narrowed(answers.resources.paths, Paths)},
         "services": {"broker": "unit"},
         "cluster": cluster,
     }

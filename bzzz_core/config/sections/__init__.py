@@ -16,18 +16,17 @@ from bzzz_core.config.sections.cluster import (
     Timings,
 )
 from bzzz_core.config.sections.logs import LogsConfig
-from bzzz_core.config.sections.monitoring import AlertsConfig, MonitoringAnswers, MonitoringConfig
+from bzzz_core.config.sections.monitoring import AlertsConfig, MonitoringConfig
 from bzzz_core.config.sections.network import (
     BehindForwarding,
     FirewallAnswers,
-    NetworkAnswers,
     NetworkConfig,
     Ports,
 )
+from bzzz_core.config.sections.network_answers import NetworkAnswers
 from bzzz_core.config.sections.patterns import ADDRESS, LOGIN, NAME
 from bzzz_core.config.sections.resources import (
     LimitsAnswers,
-    NodeResources,
     Paths,
     ResourcesAnswers,
     ResourcesConfig,
@@ -46,7 +45,7 @@ from bzzz_core.config.sections.services import (
     ServicesAnswers,
     ServicesConfig,
 )
-from bzzz_core.config.sections.system import SystemAnswers, SystemConfig
+from bzzz_core.config.sections.system import NodeRole, SystemAnswers, SystemConfig
 from bzzz_core.config.sections.validation import ValidationAnswers, ValidationConfig
 
 __all__ = [
@@ -65,12 +64,11 @@ __all__ = [
     "FirewallAnswers",
     "LimitsAnswers",
     "LogsConfig",
-    "MonitoringAnswers",
     "MonitoringConfig",
     "NetworkAnswers",
     "NetworkConfig",
     "NodeEntry",
-    "NodeResources",
+    "NodeRole",
     "Paths",
     "Ports",
     "Profile",

@@ -11,6 +11,7 @@ from bzzz_core.config.setting import Section, setting
 
 BootstrapNode = Annotated[str, StringConstraints(pattern=HOST_PORT)]
 """`host:port`; an IPv6 address stands in brackets."""
+NodeName = Annotated[str, StringConstraints(pattern=NAME)]
 
 
 class Timings(Section):
@@ -90,8 +91,8 @@ class RosterTimings(Section):
         return self
 
 
-class ClusterAnswers(Section):
-    """7 Cluster Formation."""
+class ClusterCommon(Section):
+    """7 Cluster Formation: what the operator decides and every node knows."""
 
     name: str = setting(
         "bzzz",
@@ -118,6 +119,49 @@ class ClusterAnswers(Section):
         help="After 10 s in which too few voters reach each other; read-only: hash table and "
         "leadership history answer with what this node knows, marked as stale; stop: they refuse "
         "to, until there is a leader. Status, members and configuration always answer.",
+    )
+
+
+class BackupAnswers(Section):
+    """Copies of what the cluster keeps."""
+
+    every_h: int = setting(
+        24, ge=1, le=720, unit="h", label="Backup every", help="How often a copy is made."
+    )
+    kept: int = setting(7, ge=1, le=1_000, label="Backups kept", help="How many copies stay.")
+
+
+class ClusterAnswers(ClusterCommon):
+    """7 Cluster Formation, as setup asks for it."""
+
+    coordinators: tuple[NodeName, ...] = setting(
+        (),
+        max_length=64,
+        active=False,
+        label="Coordinators",
+        help="Hosts that should lead if they can, by name; empty: the fittest.",
+    )
+    rejoin: Literal["automatic", "by-operator"] = setting(
+        "automatic",
+        active=False,
+        label="Rejoin",
+        help="automatic: a node that was away takes part again by itself; by-operator: only when "
+        "you say so.",
+    )
+    replication: Literal["all-voters", "3", "1"] = setting(
+        "all-voters",
+        active=False,
+        label="Replication",
+        help="Copies of what is stored; as many may be lost at once as are less than half of it.",
+    )
+    consistency: Literal["quorum", "nearest"] = setting(
+        "quorum",
+        active=False,
+        label="Consistency",
+        help="quorum: reads see every write that was acknowledged; nearest: faster, maybe stale.",
+    )
+    backup: BackupAnswers = setting(
+        BackupAnswers(), active=False, label="Backup", help="Copies of what the cluster keeps."
     )
 
 
@@ -163,7 +207,7 @@ class NodeEntry(Section):
     )
 
 
-class ClusterConfig(ClusterAnswers):
+class ClusterConfig(ClusterCommon):
     """7 Cluster Formation, resolved: who belongs to the cluster."""
 
     dht: DhtConfig = setting(DhtConfig(), label="DHT", help="How the hash table is reached.")

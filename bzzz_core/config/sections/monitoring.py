@@ -130,15 +130,10 @@ class AlertsConfig(Section):
     )
 
 
-class MonitoringAnswers(Section):
-    """What setup asks of it."""
-
-    logs: LogsConfig = setting(LogsConfig(), label="Logs", help="What becomes of the log.")
-
-
-class MonitoringConfig(MonitoringAnswers):
+class MonitoringConfig(Section):
     """What a node watches of itself and writes down."""
 
+    logs: LogsConfig = setting(LogsConfig(), label="Logs", help="What becomes of the log.")
     alerts: AlertsConfig = setting(
         AlertsConfig(), label="Alerts", help="When something is an alert."
     )

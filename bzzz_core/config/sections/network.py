@@ -1,4 +1,4 @@
-"""2 Network."""
+"""2 Network: what a node knows of it. What setup asks: `network_answers`."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ class Ports(Section):
     def _distinct(self) -> Self:
         uses: dict[int, list[str]] = {}
         for name, number in self.model_dump().items():
+            if number == 0:  # It has no port of its own.
+                continue
             uses.setdefault(number, []).append(name)
         for number, names in uses.items():
             if len(names) > 1:
@@ -106,15 +108,6 @@ class FirewallAnswers(Section):
         max_length=64,
         label="More peers",
         help="Networks from which further nodes come, besides the hosts of these answers.",
-    )
-
-
-class NetworkAnswers(Section):
-    """2 Network: what every host listens on."""
-
-    ports: Ports = setting(Ports(), label="Ports", help="Where each node listens.")
-    firewall: FirewallAnswers = setting(
-        FirewallAnswers(), label="Firewall", help="Who may reach these ports."
     )
 
 

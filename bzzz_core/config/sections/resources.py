@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from bzzz_core.config.sections.monitoring import MonitoringAnswers, MonitoringConfig
+from bzzz_core.config.sections.monitoring import MonitoringConfig
 from bzzz_core.config.setting import Section, setting
 
 DIRECTORY: Final = r"^(/[A-Za-z0-9._@+-]+)+/?$"
@@ -99,8 +99,20 @@ class LimitsAnswers(Section):
     )
 
 
-class NodeResources(Section):
-    """What setup and node both know."""
+class PathsAnswers(Paths):
+    """Where a node keeps things, and where it will put copies."""
+
+    backup: str | None = setting(
+        None,
+        pattern=DIRECTORY,
+        active=False,
+        label="Backup",
+        help="Directory for backups, best on another disk; empty: none are made.",
+    )
+
+
+class ResourcesConfig(Section):
+    """What a node may use, and what it watches."""
 
     paths: Paths = setting(Paths(), of_node=True, label="Paths", help="Where a node keeps things.")
     store_bytes_max: int = setting(
@@ -114,15 +126,19 @@ class NodeResources(Section):
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", reloadable=True, label="Log level", help="How much the agent writes down."
     )
-    monitoring: MonitoringAnswers = setting(
-        MonitoringAnswers(),
+    monitoring: MonitoringConfig = setting(
+        MonitoringConfig(),
         label="Monitoring",
         help="What the node watches of itself and writes down.",
     )
 
 
-class ResourcesAnswers(NodeResources):
+class ResourcesAnswers(ResourcesConfig):
     """5 Resource Allocation, as setup asks for it."""
+
+    paths: PathsAnswers = setting(
+        PathsAnswers(), of_node=True, label="Paths", help="Where a node keeps things."
+    )
 
     limits: LimitsAnswers = setting(
         LimitsAnswers(),
@@ -133,7 +149,8 @@ class ResourcesAnswers(NodeResources):
         setting(
             "unchanged",
             label="CPU governor",
-            help="How processors choose their speed. Saved, not yet acted upon.",
+            active=False,
+            help="How processors choose their speed.",
         )
     )
     gpu_power_watts_max: int = setting(
@@ -141,16 +158,24 @@ class ResourcesAnswers(NodeResources):
         ge=0,
         le=2_000,
         unit="W",
+        active=False,
         label="GPU power limit",
-        help="Most power of each graphics card; 0: unchanged. Saved, not yet acted upon.",
+        help="Most power of each graphics card; 0: unchanged.",
     )
-
-
-class ResourcesConfig(NodeResources):
-    """What a node may use, and what it watches."""
-
-    monitoring: MonitoringConfig = setting(
-        MonitoringConfig(),
-        label="Monitoring",
-        help="What the node watches of itself and writes down.",
+    gpu_temperature_c_max: int = setting(
+        0,
+        ge=0,
+        le=110,
+        unit="C",
+        active=False,
+        label="GPU temperature",
+        help="Above this a card gets no new work; 0: the card's own limit.",
+    )
+    weight: int = setting(
+        100,
+        ge=1,
+        le=1_000,
+        active=False,
+        label="Node weight",
+        help="Share of the work that a host gets beside the others, all else being equal.",
     )

@@ -8,6 +8,7 @@ from typing import Final, Literal, Self
 from pydantic import model_validator
 
 from bzzz_core.config.secret_reference import SecretRef
+from bzzz_core.config.sections.login_answers import LoginAnswers
 from bzzz_core.config.sections.patterns import LOGIN
 from bzzz_core.config.setting import Section, setting
 from bzzz_core.model import ApiRole
@@ -70,6 +71,52 @@ class SshAnswers(Section):
         return self
 
 
+class PublicTlsAnswers(Section):
+    """What the API shows to the world."""
+
+    source: Literal["cluster", "uploaded", "acme"] = setting(
+        "cluster",
+        label="API certificate",
+        help="cluster: from the authority made here; uploaded: from files of yours; acme: from "
+        "Let's Encrypt or another ACME server.",
+    )
+    ca_file: str | None = setting(
+        None, label="CA file", help="PEM file with your authority's chain, for uploaded."
+    )
+    certificate_file: str | None = setting(
+        None, label="Certificate file", help="PEM file with the certificate, for uploaded."
+    )
+    key: SecretRef | None = setting(
+        None, label="Certificate key", help="Reference to its private key, for uploaded."
+    )
+    acme_directory: str = setting(
+        "https://acme-v02.api.letsencrypt.org/directory",
+        pattern=r"^https://",
+        label="ACME server",
+        help="URL of the ACME directory, for acme.",
+    )
+    acme_email: str | None = setting(
+        None,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        label="ACME e-mail",
+        help="Where the ACME server may warn you, for acme.",
+    )
+    root_rotation: Literal["by-command", "scheduled"] = setting(
+        "by-command",
+        label="Root rotation",
+        help="by-command: `bzzz-agent cluster rotate` when you say so; scheduled: at half of "
+        "their life. Nodes' certificates renew themselves in any case.",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.source == "uploaded" and not (self.certificate_file and self.key):
+            raise ValueError("uploaded needs certificate_file and key")
+        if self.source == "acme" and not self.acme_email:
+            raise ValueError("acme needs acme_email")
+        return self
+
+
 class TlsAnswers(Section):
     """The cluster's two certificate authorities."""
 
@@ -94,6 +141,12 @@ class TlsAnswers(Section):
         label="CA passphrase",
         help="Reference to the passphrase of the authorities' keys; empty: one is made, kept 0600.",
     )
+    public: PublicTlsAnswers = setting(
+        PublicTlsAnswers(),
+        active=False,
+        label="Public certificate",
+        help="What the API shows to callers that do not know the cluster's own authority.",
+    )
 
 
 class SecurityAnswers(Section):
@@ -101,6 +154,9 @@ class SecurityAnswers(Section):
 
     ssh: SshAnswers = setting(SshAnswers(), label="SSH", help="How setup logs in.")
     tls: TlsAnswers = setting(TlsAnswers(), label="TLS", help="How nodes prove who they are.")
+    login: LoginAnswers = setting(
+        LoginAnswers(), label="Authentication", help="How people and programs prove who they are."
+    )
 
 
 class ApiToken(Section):

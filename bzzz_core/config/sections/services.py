@@ -7,7 +7,9 @@ itself when it fails. A profile is a named set of such choices; a flag set by ha
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Self
+
+from pydantic import model_validator
 
 from bzzz_core.config.setting import Section, setting
 
@@ -23,11 +25,76 @@ _BY_PROFILE: Final[dict[Profile, tuple[Backend, bool]]] = {
 """Profile -> what every service without a flag of its own uses, and whether it falls back."""
 
 
+_DAY: Final = "(daily|mon|tue|wed|thu|fri|sat|sun)"
+_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_WINDOW: Final = f"^{_DAY} {_TIME}-{_TIME}$"
+
+
+class ImageAnswers(Section):
+    """The container image of manifests; none is published, so it is one that you built."""
+
+    reference: str | None = setting(
+        None,
+        max_length=512,
+        label="Image",
+        help="registry/path:tag, better with @sha256:digest; needed for all but systemd.",
+    )
+    pull_policy: Literal["always", "missing", "never"] = setting(
+        "missing", label="Pull policy", help="When the image is fetched from its registry."
+    )
+    pull_secret: str | None = setting(
+        None,
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        label="Pull secret",
+        help="Name of the Kubernetes Secret with the registry's login.",
+    )
+
+
+class UpdatesAnswers(Section):
+    """How new releases come."""
+
+    channel: Literal["stable", "beta", "dev", "custom"] = setting(
+        "stable", label="Release channel", help="Which releases are offered."
+    )
+    channel_url: str | None = setting(
+        None, pattern=r"^https?://", label="Channel URL", help="Where they are, for custom."
+    )
+    automatic: Literal["off", "notify", "scheduled"] = setting(
+        "off",
+        label="Automatic",
+        help="off: by command only; notify: you are told; scheduled: installed in the window.",
+    )
+    window: str = setting(
+        "sun 03:00-05:00",
+        pattern=_WINDOW,
+        label="Update window",
+        help="When (UTC), as in sun 03:00-05:00 or daily 02:00-03:00, for scheduled.",
+    )
+    notify_url: str | None = setting(
+        None, pattern=r"^https?://", label="Notify", help="Web hook that is told of updates."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.channel == "custom" and not self.channel_url:
+            raise ValueError("channel custom needs channel_url")
+        return self
+
+
 class ServicesAnswers(Section):
     """6 Service Deployment."""
 
-    target: Literal["systemd"] = setting(
-        "systemd", label="Target", help="How services run on the hosts."
+    target: Literal["systemd", "compose", "swarm", "kubernetes"] = setting(
+        "systemd",
+        label="Target",
+        help="systemd: installed on the hosts by setup. compose, swarm and kubernetes: manifests "
+        "only, which you apply yourself; setup changes no host then.",
+    )
+    image: ImageAnswers = setting(
+        ImageAnswers(), label="Image", help="What manifests name; nothing for systemd."
+    )
+    updates: UpdatesAnswers = setting(
+        UpdatesAnswers(), active=False, label="Updates", help="How new releases come."
     )
     releases_kept: int = setting(
         3, ge=2, le=10, label="Releases kept", help="How many releases stay on a host for rollback."
