@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 
 from bzzz_core.config.secret_reference import check_reference
 from bzzz_core.config.sections import ADDRESS, LOGIN, NAME
+from bzzz_core.config.sections.resources import CPU_LIST, DIRECTORY
+from bzzz_core.config.sections.services import WINDOW
 
 Path = tuple[str, ...]
 _YES, _NO = "yes", "no"
@@ -161,6 +163,13 @@ _SENTENCES: Final = {
     ADDRESS: "write an IP address or a host name",
     LOGIN: "write a user name",
     "^/": "write a path that starts with /",
+    DIRECTORY: "write a path that starts with /, without blanks and quotes",
+    CPU_LIST: "write processors as 0-3,8",
+    r"^https?://[^@\s]+$": "write a URL that starts with http:// or https://, without a login",
+    r"^https://": "write a URL that starts with https://",
+    r"^ldaps?://[^@\s]+$": "write a URL such as ldaps://ldap.example.org",
+    r"^[^@\s]+@[^@\s]+$": "write an e-mail address",
+    WINDOW: "write a day and times, such as sun 03:00-05:00 or daily 02:00-03:00",
     "^https?://": "write a URL that starts with http:// or https://",
     r"^SHA256:[A-Za-z0-9+/]{43}$": "write a fingerprint as `ssh-keygen -l` prints it: SHA256:...",
 }

@@ -27,7 +27,7 @@ _BY_PROFILE: Final[dict[Profile, tuple[Backend, bool]]] = {
 
 _DAY: Final = "(daily|mon|tue|wed|thu|fri|sat|sun)"
 _TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_WINDOW: Final = f"^{_DAY} {_TIME}-{_TIME}$"
+WINDOW: Final = f"^{_DAY} {_TIME}-{_TIME}$"
 
 
 class ImageAnswers(Section):
@@ -66,7 +66,7 @@ class UpdatesAnswers(Section):
     )
     window: str = setting(
         "sun 03:00-05:00",
-        pattern=_WINDOW,
+        pattern=WINDOW,
         label="Update window",
         help="When (UTC), as in sun 03:00-05:00 or daily 02:00-03:00, for scheduled.",
     )
