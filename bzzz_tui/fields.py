@@ -7,13 +7,14 @@ decides what the text means and whether it is right. No Textual.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel
+import msgspec
+from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from bzzz_core.config.secret_reference import check_reference
@@ -32,6 +33,8 @@ class Kind(StrEnum):
     NUMBER = "number"
     LIST = "list"
     """Texts, separated by commas."""
+    ENTRIES = "entries"
+    """Entries with fields of their own; the text is a JSON list of objects."""
     CHOICE = "choice"
     SWITCH = "switch"
     SECRET = "secret"  # noqa: S105  the name of a kind
@@ -53,6 +56,8 @@ class FieldSpec:
     """Empty means "not set"."""
     active: bool = True
     """Something acts on it; if not, it is only kept."""
+    item: type[BaseModel] | None = None
+    """What an entry is, if the field holds entries."""
 
     @property
     def key(self) -> str:
@@ -79,6 +84,8 @@ def to_value(spec: FieldSpec, text: str) -> Any:
     text = text.strip()
     if spec.kind is Kind.SWITCH:
         return text == _YES
+    if spec.kind is Kind.ENTRIES:
+        return entries_in(text)
     if spec.kind is Kind.LIST:
         return [item for item in (part.strip() for part in text.split(",")) if item]
     if not text and spec.optional:
@@ -98,8 +105,42 @@ def _number(text: str) -> int | float | str:
     return text
 
 
+def entries_in(text: str) -> list[dict[str, Any]]:
+    """Return the entries in the text of such a field; none if the text is damaged."""
+    try:
+        return msgspec.json.decode(text or "[]", type=list[dict[str, Any]])
+    except (msgspec.DecodeError, RecursionError):
+        return []
+
+
+def entries_text(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text that `entries_in` reads; empty for no entries."""
+    found = list(entries)
+    return msgspec.json.encode(found).decode() if found else ""
+
+
+def faults_of(field: FieldSpec, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong with one entry, by the name of its field; "" is the entry as a whole."""
+    assert field.item is not None, "only lists of entries have any"
+    wrong: dict[str, str] = {}
+    try:
+        field.item.model_validate(entry)
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False, include_input=False):
+            wrong.setdefault(str(error["loc"][0]) if error["loc"] else "", explain(error))
+    return wrong
+
+
+def fields_in(field: FieldSpec) -> tuple[FieldSpec, ...]:
+    """Return the fields of an entry."""
+    assert field.item is not None, "only lists of entries have any"
+    return tuple(fields_of(field.item))
+
+
 def to_text(value: Any) -> str:
     """Return a value as a form shows it."""
+    if isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        return entries_text(item.model_dump(mode="json", exclude_defaults=True) for item in value)
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -114,12 +155,15 @@ def _field(info: FieldInfo, path: Path, *, active: bool) -> FieldSpec:
     kinds = list(_alternatives(info.annotation))
     optional = type(None) in kinds
     choices = tuple(str(word) for kind in kinds for word in _literals(kind))
+    item = next((found for kind in kinds if (found := _item_of(kind)) is not None), None)
     if bool in kinds:
         form, choices = Kind.SWITCH, (_NO, _YES)
     elif choices:
         form = Kind.CHOICE
     elif _is_secret(info, kinds):
         form = Kind.SECRET
+    elif item is not None:
+        form = Kind.ENTRIES
     elif any(get_origin(kind) is tuple for kind in kinds):
         form = Kind.LIST
     else:
@@ -135,7 +179,16 @@ def _field(info: FieldInfo, path: Path, *, active: bool) -> FieldSpec:
         choices=choices,
         optional=optional,
         active=active,
+        item=item,
     )
+
+
+def _item_of(kind: Any) -> type[BaseModel] | None:
+    """Return what the entries of a list are, if they have fields."""
+    if get_origin(kind) is not tuple:
+        return None
+    item = get_args(kind)[0]
+    return item if isinstance(item, type) and issubclass(item, BaseModel) else None
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
@@ -171,6 +224,8 @@ _SENTENCES: Final = {
     r"^[^@\s]+@[^@\s]+$": "write an e-mail address",
     WINDOW: "write a day and times, such as sun 03:00-05:00 or daily 02:00-03:00",
     "^https?://": "write a URL that starts with http:// or https://",
+    r"^(https?://|/|~/)": "write a URL, or a path that starts with / or ~/",
+    r"^[0-9a-f]{64}$": "write a SHA-256: 64 digits and letters a to f",
     r"^SHA256:[A-Za-z0-9+/]{43}$": "write a fingerprint as `ssh-keygen -l` prints it: SHA256:...",
 }
 

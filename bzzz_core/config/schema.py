@@ -15,6 +15,7 @@ from bzzz_core.config.sections import (
     ADDRESS,
     LOGIN,
     NAME,
+    AiAnswers,
     AiConfig,
     ClusterAnswers,
     ClusterConfig,
@@ -80,7 +81,7 @@ class ClusterSpec(Section):
     system: SystemAnswers = setting(SystemAnswers(), label="System Detection", help="Step 1")
     network: NetworkAnswers = setting(NetworkAnswers(), label="Network", help="Step 2")
     security: SecurityAnswers = setting(SecurityAnswers(), label="Security", help="Step 3")
-    ai: AiConfig = setting(AiConfig(), label="AI Integration", help="Step 4")
+    ai: AiAnswers = setting(AiAnswers(), label="AI Integration", help="Step 4")
     resources: ResourcesAnswers = setting(
         ResourcesAnswers(), label="Resource Allocation", help="Step 5"
     )
@@ -100,6 +101,13 @@ class ClusterSpec(Section):
                 values = [(host.name, None) for host in self.hosts]
             if len(set(values)) != len(values):
                 raise ValueError(f"hosts must differ in {what}")
+        return self
+
+    @model_validator(mode="after")
+    def _model_servers_are_on_hosts(self) -> Self:
+        unknown = sorted(self.ai.servers.host_names - {host.name for host in self.hosts})
+        if unknown:
+            raise ValueError(f"ai.servers names {unknown[0]}, which is no host of these answers")
         return self
 
 
@@ -155,7 +163,7 @@ def resolve(
             discovery=network.discovery.of_node,
         ),
         security=SecurityConfig(leaf_s=spec.security.tls.leaf_days * 86_400),
-        ai=spec.ai,
+        ai=spec.ai.for_node(),
         resources=ResourcesConfig(**narrowed(spec.resources, ResourcesConfig)),
         services=ServicesConfig(broker="unit", profile=spec.services.profile),
         cluster=ClusterConfig(**narrowed(spec.cluster, ClusterConfig), id=cluster_id, nodes=nodes),

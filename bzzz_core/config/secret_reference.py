@@ -19,9 +19,14 @@ _REFERENCE: Final = re.compile(
 FORMS: Final = "env:NAME, file:/path, keyring:SERVICE/NAME or vault:NAME"
 
 
+def is_reference(text: str) -> bool:
+    """Return whether a text says where a secret is."""
+    return bool(_REFERENCE.fullmatch(text))
+
+
 def check_reference(reference: str) -> str:
     """Return `reference` if it is one."""
-    if not _REFERENCE.fullmatch(reference):
+    if not is_reference(reference):
         # The value itself may be a pasted secret, so the message does not repeat it.
         raise ValueError(f"write a reference, not the secret: {FORMS}")
     return reference

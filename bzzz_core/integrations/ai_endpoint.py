@@ -14,6 +14,7 @@ import msgspec
 
 from bzzz_core.config.secrets import Secret, resolve
 from bzzz_core.config.sections import AiEndpoint
+from bzzz_core.config.sections.ai import LOCAL_PROVIDERS
 from bzzz_core.errors import BzzzError, ConfigError
 from bzzz_core.integrations.http import JsonEndpoint, Transport
 from bzzz_core.ports import Clock
@@ -71,7 +72,7 @@ async def examine(
         async with JsonEndpoint(
             url, bearer=key, timeout_s=TIMEOUT_S, transport=transport
         ) as service:
-            ask = _ask_ollama if endpoint.provider == "ollama" else _ask_openai
+            ask = _ask_ollama if endpoint.provider in LOCAL_PROVIDERS else _ask_openai
             what, models = await ask(service)
     except ConfigError as exc:
         return EndpointReport(works=False, words=str(exc))

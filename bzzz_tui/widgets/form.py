@@ -23,6 +23,7 @@ from textual.widgets import Input
 
 from bzzz_core.config.setting import NOT_ACTIVE
 from bzzz_tui.fields import FieldSpec, Kind
+from bzzz_tui.widgets.entries import Entries
 from bzzz_tui.widgets.toned import Lines, Paragraph, Toned
 from bzzz_tui.wording import Glyphs, Tone
 
@@ -148,7 +149,10 @@ class FieldRow(Vertical):
         """Put the focus into the field."""
         self.editor.focus()
 
-    def _make_editor(self) -> Input | Choice:
+    def _make_editor(self) -> Input | Choice | Entries:
+        if self.spec.kind is Kind.ENTRIES:
+            self.add_class("-entries")
+            return Entries(self._text)
         if self.spec.kind in {Kind.CHOICE, Kind.SWITCH}:
             return Choice(self.spec.choices, self._text)
         secret = self.spec.kind is Kind.SECRET
@@ -179,6 +183,12 @@ class FieldRow(Vertical):
     def _chosen(self, event: Choice.Chosen) -> None:
         event.stop()
         self.post_message(self.Edited(self, event.choice.value))
+        self.post_message(self.Left(self))
+
+    @on(Entries.Changed)
+    def _listed(self, event: Entries.Changed) -> None:
+        event.stop()
+        self.post_message(self.Edited(self, event.entries.value))
         self.post_message(self.Left(self))
 
     @on(Input.Submitted)

@@ -19,7 +19,7 @@ _MODELS_SHOWN = 12
 class AiStep(StepView):
     """Provider, URL, model, key; and a live test."""
 
-    def compose_below(self) -> Iterable[Widget]:
+    def compose_above(self) -> Iterable[Widget]:
         """Offer the test."""
         yield PushButton("Test the endpoint from here", id="test-ai")
         yield Lines(id="ai-report")

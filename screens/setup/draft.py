@@ -17,8 +17,18 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.secret_reference import is_reference
 from bzzz_core.config.sources import to_yaml
-from bzzz_tui.fields import FieldSpec, Kind, explain, fields_of, to_text, to_value
+from bzzz_tui.fields import (
+    FieldSpec,
+    Kind,
+    entries_in,
+    entries_text,
+    explain,
+    fields_of,
+    to_text,
+    to_value,
+)
 
 HOSTS_MAX: Final = 64
 _HOST_FIELDS: Final = tuple(HostSpec.model_fields)
@@ -116,7 +126,7 @@ class Draft:
         """Return the texts without what may be a pasted secret."""
         wrong = {problem.key for problem in self.problems()}
         return {
-            key: text
+            key: _safe_entries(FIELDS[key], text) if FIELDS[key].kind is Kind.ENTRIES else text
             for key, text in self._texts.items()
             if FIELDS[key].kind is not Kind.SECRET or key not in wrong
         }
@@ -139,15 +149,30 @@ class Draft:
             ClusterSpec.model_validate(self.document())
         except ValidationError as exc:
             errors = exc.errors(include_url=False, include_input=False)
-            return [Problem(_key_of(error["loc"]), explain(error)) for error in errors]
+            return [_problem(error["loc"], explain(error)) for error in errors]
         return []
 
 
-def _key_of(place: tuple[int | str, ...]) -> str:
+def _problem(place: tuple[int | str, ...], words: str) -> Problem:
     """Return the field that an error is about: of a list it is not one item, but the whole."""
-    key = ".".join(str(part) for part in place)
-    above, _, last = key.rpartition(".")
-    return above if last.isdecimal() and above in FIELDS else key
+    for length in range(len(place), 0, -1):
+        key, inside = ".".join(map(str, place[:length])), place[length:]
+        if key in FIELDS:
+            if FIELDS[key].kind is Kind.ENTRIES and inside:
+                number, *field = inside
+                words = f"entry {int(number) + 1}: {''.join(f'{f}: ' for f in field)}{words}"
+            return Problem(key, words)
+    return Problem(".".join(map(str, place)), words)
+
+
+def _safe_entries(field: FieldSpec, text: str) -> str:
+    """Return the text of entries without what stands where a reference belongs and is none."""
+    assert field.item is not None, "only entries"
+    secret = {spec.path[-1] for spec in fields_of(field.item) if spec.kind is Kind.SECRET}
+    return entries_text(
+        {k: v for k, v in entry.items() if k not in secret or is_reference(str(v))}
+        for entry in entries_in(text)
+    )
 
 
 def parse_hosts(text: str, taken: Iterable[str]) -> list[HostDraft]:

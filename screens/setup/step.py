@@ -5,77 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from rich.segment import Segment
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
-from textual.strip import Strip
 from textual.widget import Widget
 
 from bzzz_tui.actions import Scope
+from bzzz_tui.widgets.entries import Entries
 from bzzz_tui.widgets.form import FieldRow, Form
 from bzzz_tui.widgets.step_rail import StepState
-from bzzz_tui.widgets.toned import Lines, Paragraph, Toned
+from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone
 from screens.setup.context import Context
 from screens.setup.draft import FIELDS
+from screens.setup.entry import EntryForm
+from screens.setup.push_button import PushButton
 from screens.setup.steps import STEPS, Group, StepSpec, home_of
 
-
-class PushButton(Toned, can_focus=True):
-    """One line that does something when Enter, space or the mouse presses it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "press", "press", show=False)]
-
-    class Pressed(Message):
-        """Somebody pressed it."""
-
-        def __init__(self, button: PushButton) -> None:
-            """Say which button."""
-            super().__init__()
-            self.button = button
-
-        @property
-        def control(self) -> PushButton:
-            """Return the button."""
-            return self.button
-
-    def __init__(self, label: str, *, id: str | None = None) -> None:  # noqa: A002
-        """Take what it says."""
-        super().__init__(id=id)
-        self._label = label
-
-    @property
-    def label(self) -> str:
-        """Return what it says."""
-        return self._label
-
-    def say(self, label: str) -> None:
-        """Say something else."""
-        if label != self._label:
-            self._label = label
-            self.refresh()
-
-    def action_press(self) -> None:
-        """Do it."""
-        self.post_message(self.Pressed(self))
-
-    def on_click(self, event: events.Click) -> None:
-        """Do it."""
-        event.stop()
-        self.focus()
-        self.action_press()
-
-    def render_line(self, y: int) -> Strip:
-        """Return the face."""
-        width = self.size.width
-        if y:
-            return Strip.blank(width, self.rich_style)
-        style = self.palette.brand if self.has_focus else self.palette.button
-        face = f"[ {self._label} ]"
-        return Strip([Segment(face, style)]).adjust_cell_length(width, self.rich_style)
+__all__ = ["PushButton", "StepView"]
 
 
 class StepView(VerticalScroll, can_focus=False):
@@ -204,6 +152,19 @@ class StepView(VerticalScroll, can_focus=False):
 
     def edited(self, key: str) -> None:
         """React to an edited field."""
+
+    @on(Entries.Wanted)
+    def _open_entry(self, event: Entries.Wanted) -> None:
+        event.stop()
+        row = next(row for row in self.rows.values() if row.editor is event.entries)
+        found = None if event.index is None else event.entries.entries[event.index]
+
+        def take(entry: dict[str, object] | None) -> None:
+            if entry is not None:
+                event.entries.put(event.index, entry)
+
+        form = EntryForm(row.spec, found, self.context.glyphs)
+        self.app.push_screen(form, take)
 
     @on(PushButton.Pressed)
     def _pressed(self, event: PushButton.Pressed) -> None:

@@ -84,8 +84,11 @@ STEPS: Final = (
         intro="What answers the agents' questions. It can be left out.",
         groups=(
             Group(title="Endpoint", keys=("ai.endpoint",)),
-            Group(title="Models, servers and costs", keys=("ai",)),
+            Group(title="More endpoints", keys=("ai.endpoints", "ai.asking")),
+            Group(title="Model servers on the hosts", keys=("ai.servers",)),
+            Group(title="Costs", keys=("ai.costs",)),
         ),
+        later=("what the provider says was spent",),
     ),
     StepSpec(
         number=5,

@@ -24,6 +24,7 @@ from screens.monitor.overview import Overview
 from screens.setup import session
 from screens.setup.draft import HostDraft
 from screens.setup.engine import LookState
+from screens.setup.entry import EntryForm
 from screens.setup.run_view import Stage
 from screens.setup.session import Session
 from screens.setup.steps import STEPS
@@ -563,11 +564,44 @@ def test_the_ai_endpoint_is_asked_on_request(wizard_app) -> None:  # noqa: ANN00
         assert provider.value == "ollama"
         await pilot.press("ctrl+n")
         await pilot.pause()
-        assert "needs base_url" in row(wizard, "ai.endpoint.api_key").wrong
+        assert "needs base_url" in row(wizard, "ai.endpoint.project").wrong
         row(wizard, "ai.endpoint.base_url").editor.value = "http://127.0.0.1:11434"
         await pilot.pause()
         wizard.step.query_one("#test-ai").action_press()  # type: ignore[attr-defined]
         await see(pilot, "qwen3-coder:30b")
+
+    drive(app, body)
+
+
+def test_a_list_of_endpoints_is_filled_by_keyboard_alone(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 4)
+        endpoints = row(wizard, "ai.endpoints").editor
+        endpoints.focus()
+        await pilot.press("enter")
+        form = app.screen
+        assert isinstance(form, EntryForm)
+        await pilot.press(*"Cheap", "ctrl+n")
+        assert "lower-case" in form.rows["name"].wrong
+        form.rows["name"].editor.value = "cheap"
+        form.rows["api_key"].editor.value = "sk-pasted-secret"
+        await pilot.press("ctrl+n")
+        assert "write a reference" in form.rows["api_key"].wrong
+        form.rows["api_key"].editor.value = "env:CHEAP_KEY"
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda: not isinstance(app.screen, EntryForm))
+        spec = wizard.context.draft.section("ai")
+        assert [(one.name, one.api_key) for one in spec.endpoints] == [("cheap", "env:CHEAP_KEY")]
+        await see(pilot, "cheap  api_key=env:CHEAP_KEY")
+        row(wizard, "ai.asking.fallback").editor.value = "cheap, other"
+        await pilot.press("ctrl+n")
+        await see(pilot, "no endpoint is called other")
+        row(wizard, "ai.asking.fallback").editor.value = "cheap"
+        endpoints.focus()
+        await pilot.press("up", "delete")
+        assert wizard.context.draft.get("ai.endpoints") == ""
 
     drive(app, body)
 

@@ -6,7 +6,7 @@ setup asks), a `...Config` class the node's side (what an agent reads); what bot
 
 from __future__ import annotations
 
-from bzzz_core.config.sections.ai import AiConfig, AiEndpoint
+from bzzz_core.config.sections.ai import AiAnswers, AiConfig, AiEndpoint, FurtherEndpoint
 from bzzz_core.config.sections.cluster import (
     ClusterAnswers,
     ClusterConfig,
@@ -16,6 +16,12 @@ from bzzz_core.config.sections.cluster import (
     Timings,
 )
 from bzzz_core.config.sections.logs import LogsConfig
+from bzzz_core.config.sections.model_servers import (
+    ModelServersAnswers,
+    ServerInstance,
+    ServerSettings,
+    WantedModel,
+)
 from bzzz_core.config.sections.monitoring import AlertsConfig, MonitoringConfig
 from bzzz_core.config.sections.network import (
     BehindForwarding,
@@ -52,6 +58,7 @@ __all__ = [
     "ADDRESS",
     "LOGIN",
     "NAME",
+    "AiAnswers",
     "AiConfig",
     "AiEndpoint",
     "AlertsConfig",
@@ -62,8 +69,10 @@ __all__ = [
     "ClusterConfig",
     "DhtConfig",
     "FirewallAnswers",
+    "FurtherEndpoint",
     "LimitsAnswers",
     "LogsConfig",
+    "ModelServersAnswers",
     "MonitoringConfig",
     "NetworkAnswers",
     "NetworkConfig",
@@ -77,6 +86,8 @@ __all__ = [
     "RosterTimings",
     "SecurityAnswers",
     "SecurityConfig",
+    "ServerInstance",
+    "ServerSettings",
     "ServiceLimits",
     "ServicesAnswers",
     "ServicesConfig",
@@ -87,4 +98,5 @@ __all__ = [
     "TlsAnswers",
     "ValidationAnswers",
     "ValidationConfig",
+    "WantedModel",
 ]
