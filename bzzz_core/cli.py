@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "alerts": "bzzz_core.commands.alerts:alerts",
     "api": "bzzz_core.commands.api:api",
     "audit": "bzzz_core.commands.audit:audit",
+    "bundle": "bzzz_core.deploy.bundle.cli:bundle",
     "completion": "bzzz_core.commands.completion:completion",
     "config": "bzzz_core.commands.config:config",
     "dht": "bzzz_core.commands.dht:dht",

@@ -344,6 +344,13 @@ class ReleaseError(DeployError):
     code = "release"
 
 
+class BundleRefused(DeployError):
+    """A bundle is damaged, expired, signed by a stranger, older, or not for these hosts."""
+
+    code = "bundle_refused"
+    exit_code = UNDONE
+
+
 class PlanChanged(DeployError):
     """The plan or the hosts' facts are not those that were confirmed."""
 

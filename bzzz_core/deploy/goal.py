@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec, resolve
@@ -27,6 +27,45 @@ AI_KEY: Final = f"{layout.SECRETS}/ai-api-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeRef:
+    """A Python of our own, for a host that has none that fits."""
+
+    name: str
+    version: tuple[int, int, int]
+    size_bytes: int
+    archive_sha256: str
+
+    @property
+    def python(self) -> Python:
+        """Return it as an interpreter of the host."""
+        return Python(layout.runtime_python(self.name), self.version, "CPython")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleRef:
+    """The bundle that a release came from."""
+
+    envelope_sha256: str
+    """Of the signed manifest as the node keeps it."""
+    version: str
+    created_at: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """For which hosts there is a release."""
+
+    minors: Mapping[str, frozenset[str]] | None = None
+    """Machine type -> Python minor versions; None: any, they are built as needed."""
+    runtimes: Mapping[str, RuntimeRef] = field(default_factory=dict)
+    """Machine type -> a Python to send along."""
+
+
+_ANY: Final = Supply()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRef:
     """A release as a plan sees it."""
 
@@ -34,6 +73,10 @@ class ReleaseRef:
     size_bytes: int
     archive_sha256: str
     manifest_sha256: str
+    runtime: RuntimeRef | None = None
+    """What it runs on, if not on a Python of the host."""
+    bundle: BundleRef | None = None
+    """None: built on the operator's machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +122,26 @@ class Goal:
         return self.facts.enrolled[0] if self.facts.enrolled else None
 
 
-def choose_python(facts: HostFacts) -> Python | None:
+def choose_python(facts: HostFacts, supply: Supply = _ANY) -> Python | None:
     """Return the interpreter that services will run on, or None if none fits.
 
-    The distribution's own `python3` comes first: it gets security updates with the system.
+    The distribution's own `python3` comes first: it gets security updates with the system. A
+    runtime of ours comes last.
     """
     fit = [python for python in facts.pythons or () if python_fault(python) is None]
-    return next((python for python in fit if python.path == "/usr/bin/python3"), None) or max(
+    if supply.minors is not None:
+        minors = supply.minors.get(facts.arch or "", frozenset())
+        fit = [python for python in fit if python.minor in minors]
+    found = next((python for python in fit if python.path == "/usr/bin/python3"), None) or max(
         fit, key=lambda python: python.version, default=None
     )
+    runtime = choose_runtime(facts, supply)
+    return found or (None if runtime is None else runtime.python)
+
+
+def choose_runtime(facts: HostFacts, supply: Supply) -> RuntimeRef | None:
+    """Return the runtime that could be sent to a host, whether or not it needs one."""
+    return supply.runtimes.get(facts.arch or "")
 
 
 def python_fault(python: Python) -> str | None:

@@ -11,6 +11,11 @@ USER: Final = "bzzz"
 ROOT: Final = "/opt/bzzz"
 RELEASES: Final = f"{ROOT}/releases"
 CURRENT: Final = f"{ROOT}/current"
+PREVIOUS: Final = f"{ROOT}/previous"
+"""The release that ran before the present one, to go back to."""
+RUNTIMES: Final = f"{ROOT}/runtimes"
+INSTALL: Final = f"{ROOT}/install"
+"""Root's own: what an upgrade in progress needs to go back, and which releases failed here."""
 CONFIG: Final = "/etc/bzzz"
 AGENT_CONFIG: Final = f"{CONFIG}/agent.yaml"
 ENROLMENT: Final = f"{CONFIG}/node.json"
@@ -42,6 +47,8 @@ FIREWALL_RULES: Final = f"{CONFIG}/firewall"
 FIREWALL_UNIT: Final = f"{UNITS}/bzzz-firewall.service"
 SSHD_DROPIN: Final = "/etc/ssh/sshd_config.d/00-bzzz.conf"
 """Its name comes first, for sshd takes the first value that it reads."""
+RELEASE_KEYS: Final = f"{CONFIG}/release-keys"
+"""Whose bundles the node takes."""
 COMMAND: Final = "/usr/local/bin/bzzz-agent"
 
 
@@ -53,3 +60,13 @@ def release_path(version: str) -> str:
 def site_path(version: str) -> str:
     """Return where a release's Python packages are."""
     return f"{RELEASES}/{version}/site"
+
+
+def runtime_python(name: str) -> str:
+    """Return the interpreter of one runtime."""
+    return f"{RUNTIMES}/{name}/bin/python3"
+
+
+def envelope_path(version: str) -> str:
+    """Return where the signed manifest of the bundle is that a release came from."""
+    return f"{RELEASES}/{version}/bundle.json"

@@ -145,6 +145,24 @@ def pack(directory: Path) -> bytes:
     return buffer.getvalue()
 
 
+def sums_sha256(archive: Path) -> str:
+    """Return the hash of the list of hashes in a release; it is the archive's first file.
+
+    Raises:
+        ReleaseError: It is no archive of a release.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            entry = tar.next()
+            file = None if entry is None or entry.name != "SHA256SUMS" else tar.extractfile(entry)
+            content = None if file is None else file.read()
+    except (tarfile.TarError, OSError, EOFError) as exc:
+        raise ReleaseError(f"{archive} is damaged; remove it and try again") from exc
+    if content is None:
+        raise ReleaseError(f"{archive} is no release")
+    return hashlib.sha256(content).hexdigest()
+
+
 async def _pip_install(lock: Path, target: Path, *, python: str, arch: str) -> None:
     arguments = [
         *(sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-input"),

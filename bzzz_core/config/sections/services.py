@@ -107,6 +107,14 @@ class ServicesAnswers(Section):
         label="Start limit",
         help="How long a started service may take until it says it is ready.",
     )
+    bundle: str | None = setting(
+        None,
+        min_length=1,
+        max_length=4_096,
+        label="Bundle",
+        help="File with signed releases, for hosts and operators without internet; empty: setup "
+        "builds the release itself.",
+    )
     profile: Profile = setting(
         "production",
         label="Profile",

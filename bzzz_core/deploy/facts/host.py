@@ -151,6 +151,13 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     shell: str
 
 
+class BundleFact(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The bundle that the present release of a host came from."""
+
+    version: str
+    created_at: str
+
+
 class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything that preflight and plan may look at."""
 
@@ -206,6 +213,14 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The release that `/opt/bzzz/current` points to; "" if there is none."""
     releases: tuple[str, ...] | None = None
     """Newest first."""
+    previous: str | None = None
+    """The release that ran before the present one; "" if that is not kept."""
+    pending: str | None = None
+    """An upgrade that was begun and not finished: the release it was to; "" if none."""
+    refused: dict[str, str] | None = None
+    """Release -> why it was rolled back here."""
+    bundle: BundleFact | None = None
+    """What the present release came from; None if from no bundle, or that is not known."""
     paths: dict[str, PathFact] | None = None
     config_text: str | None = None
     """Content of the agent's configuration; "" if there is none."""

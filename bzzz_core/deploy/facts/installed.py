@@ -12,8 +12,10 @@ import msgspec
 
 from bzzz_core.config.sources import parse_untrusted
 from bzzz_core.deploy import layout
+from bzzz_core.deploy.bundle.manifest import Envelope, decode
 from bzzz_core.deploy.facts.host import (
     Account,
+    BundleFact,
     Certificate,
     Enrolled,
     EnrolledVoter,
@@ -31,7 +33,7 @@ from bzzz_core.deploy.facts.sections import (
     read_lines,
     text_of,
 )
-from bzzz_core.errors import ConfigError, TrustError
+from bzzz_core.errors import BundleRefused, ConfigError, TrustError
 from bzzz_core.trust.certificate import describe, requested_key_sha256
 
 _ABSENT: Final = 44
@@ -52,8 +54,12 @@ def with_installed(facts: HostFacts, sections: Sections) -> HostFacts:
     found = msgspec.structs.replace(
         facts,
         account=read_lines(sections, "account", lambda lines: each(lines, _account)),
-        current=_current(release),
+        current=_link(release, "current"),
         releases=None if release is None else tuple(v for k, v in release if k == "release"),
+        previous=_link(release, "previous"),
+        pending=None if release is None else dict(release).get("pending", ""),
+        refused=_refused(release),
+        bundle=_bundle(_content(sections, f"{layout.CURRENT}/bundle.json")),
         units=_units(sections),
     )
     if facts.uid != 0:
@@ -77,11 +83,28 @@ def _account(line: str) -> Account:
     return Account(uid=digits(words[2]), home=words[5], shell=words[6])
 
 
-def _current(release: list[tuple[str, str]] | None) -> str | None:
+def _link(release: list[tuple[str, str]] | None, which: str) -> str | None:
     if release is None:
         return None
-    target = next((value for key, value in release if key == "current"), "")
+    target = next((value for key, value in release if key == which), "")
     return target.rstrip("/").rpartition("/")[2]
+
+
+def _refused(release: list[tuple[str, str]] | None) -> dict[str, str] | None:
+    if release is None:
+        return None
+    return {key.partition(":")[2]: text for key, text in release if key.startswith("refused:")}
+
+
+def _bundle(text: str | None) -> BundleFact | None:
+    """Return what a bundle said of itself; the operator's plan needs no more than that."""
+    if not text:
+        return None
+    try:
+        manifest = decode(msgspec.json.decode(text, type=Envelope))
+    except (msgspec.DecodeError, RecursionError, BundleRefused):
+        return None
+    return BundleFact(version=manifest.version, created_at=manifest.created_at)
 
 
 def _paths(lines: list[str]) -> dict[str, PathFact]:

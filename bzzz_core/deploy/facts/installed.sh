@@ -7,6 +7,14 @@ getent passwd bzzz || [ $? -eq 2 ]
 # Newest first. A directory without a manifest is not a release.
 section release '
 echo "current=$(readlink /opt/bzzz/current || true)"
+echo "previous=$(readlink /opt/bzzz/previous || true)"
+show pending /opt/bzzz/install/pending
+for runtime in /opt/bzzz/runtimes/*; do
+  [ -x "$runtime/bin/python3" ] && echo "runtime=${runtime##*/}"
+done
+for mark in /opt/bzzz/install/refused/*; do
+  [ -f "$mark" ] && show "refused:${mark##*/}" "$mark"
+done
 ls -1t /opt/bzzz/releases 2>/dev/null | while read -r name; do
   [ -f "/opt/bzzz/releases/$name/manifest.json" ] && echo "release=$name"
 done
@@ -41,7 +49,7 @@ for path in /opt/bzzz /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
   /etc/systemd/system/bzzz-fabric.service.d/50-bzzz-limits.conf \
   /etc/systemd/system/bzzz-agent.service.d/50-bzzz-limits.conf \
   /etc/bzzz/made /etc/bzzz/firewall /etc/systemd/system/bzzz-firewall.service \
-  /etc/ssh/sshd_config.d/00-bzzz.conf
+  /etc/ssh/sshd_config.d/00-bzzz.conf /etc/bzzz/release-keys
 do look "$path"; done
 ' "$data" "$logs"
 
@@ -49,7 +57,8 @@ do look "$path"; done
 # Of an issuer its certificate alone: the sealed key behind it stays where it is.
 for path in /etc/bzzz/agent.yaml /etc/bzzz/node.json /etc/bzzz/secrets/node.pem \
   /etc/bzzz/secrets/route.pem /etc/bzzz/secrets/system.pem \
-  /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem
+  /etc/bzzz/secrets/node-issuer.pem /etc/bzzz/secrets/fabric-issuer.pem \
+  /opt/bzzz/current/bundle.json
 do
   section "content:$path" '
 if [ -f "$1" ]; then sed "/^-----BEGIN BZZZ SEALED KEY-----/,\$d" "$1"

@@ -1,0 +1,1 @@
+"""One signed file from which hosts are installed without internet: see `docs/bundles.md`."""
