@@ -23,6 +23,7 @@ from bzzz_tui import generating, suggestions
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from bzzz_core.deploy.wishes import Wishes
     from bzzz_tui.feed.rotation import Pace
     from bzzz_tui.recording.format import Recording
     from bzzz_tui.terminal import Terminal
@@ -110,6 +111,18 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask before applying.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
 @click.option("--name", help="Name of the cluster, instead of the answers file's.")
+@click.option(
+    "--bundle", type=_FILE, help="Take the release from this bundle, instead of services.bundle."
+)
+@click.option("--allow-downgrade", is_flag=True, help="Take a bundle older than what runs.")
+@click.option(
+    "--force-release",
+    "forced",
+    multiple=True,
+    metavar="VERSION",
+    help="Try a release again that was rolled back; may be given several times.",
+)
+@click.option("--rollback", "back", is_flag=True, help="Go back to the release before this one.")
 @generating.generating
 @_THEME
 @_ASCII
@@ -121,6 +134,10 @@ def setup(
     yes: bool,
     as_json: bool,
     name: str | None,
+    bundle: Path | None,
+    allow_downgrade: bool,
+    forced: tuple[str, ...],
+    back: bool,
     kind: str | None,
     theme: str | None,
     ascii_only: bool,
@@ -137,7 +154,17 @@ def setup(
             raise ConfigError(f"--{mode} needs --answers FILE")
         if name is not None:
             raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
-        return _setup_headless(answers, mode=mode, yes=yes, as_json=as_json)
+        from bzzz_core.deploy.wishes import Wishes
+
+        wishes = Wishes(
+            bundle=bundle, allow_downgrade=allow_downgrade, forced=frozenset(forced), back=back
+        )
+        return _setup_headless(answers, mode=mode, yes=yes, as_json=as_json, wishes=wishes)
+    if bundle or allow_downgrade or forced or back:
+        raise ConfigError(
+            "--bundle, --allow-downgrade, --force-release and --rollback need --answers FILE and"
+            " a mode; in the wizard the bundle is an answer"
+        )
 
     def first(app: BzzzApp) -> Screen[None]:
         from screens.setup.opening import open_wizard
@@ -320,7 +347,7 @@ def keys(*, markdown: bool) -> int:
     return 2 if mine.problems else 0
 
 
-def _setup_headless(answers: Path, *, mode: str, yes: bool, as_json: bool) -> int:
+def _setup_headless(answers: Path, *, mode: str, yes: bool, as_json: bool, wishes: Wishes) -> int:
     from typing import cast
 
     from bzzz_core.deploy import headless
@@ -334,6 +361,7 @@ def _setup_headless(answers: Path, *, mode: str, yes: bool, as_json: bool) -> in
         yes=yes,
         as_json=as_json,
         confirm=confirm if sys.stdin.isatty() else None,
+        wishes=wishes,
     )
 
 

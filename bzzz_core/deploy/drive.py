@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from bzzz_core.deploy import phases
+from bzzz_core.deploy import phases, rollback
 from bzzz_core.deploy.events import Status, Step
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Goal, enrolled_voters
@@ -84,6 +84,7 @@ class Drive:
             self._serving = await self._serving_now(goals)
         for phase in phases.ACTIVATE:
             await self._on_all(phase, goals)
+        await rollback.undo(self._hosts, goals, self._work, self._record, self._clock)
         verdict = await self._verify(goals)
         if verdict is not None:
             for phase in phases.FINISH:

@@ -25,6 +25,8 @@ class Status(StrEnum):
     UNCHANGED = "unchanged"
     """Checked, and nothing had to be done."""
     FAILED = "failed"
+    ROLLED_BACK = "rolled back"
+    """The host runs the release again that it ran before."""
     SKIPPED = "skipped"
     """Not attempted, because of something that happened before."""
 
@@ -35,6 +37,8 @@ class Result(StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+    ROLLED_BACK = "rolled back"
+    """It runs the release again that it ran before."""
     SKIPPED = "not attempted"
 
 

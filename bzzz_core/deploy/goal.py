@@ -50,6 +50,8 @@ class BundleRef:
     version: str
     created_at: str
     key_id: str
+    keys_sha256: str
+    """Of the release keys that the operator trusts, as a node's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ class Supply:
     """Machine type -> a Python to send along."""
 
 
-_ANY: Final = Supply()
+ANY: Final = Supply()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class Goal:
         return self.facts.enrolled[0] if self.facts.enrolled else None
 
 
-def choose_python(facts: HostFacts, supply: Supply = _ANY) -> Python | None:
+def choose_python(facts: HostFacts, supply: Supply = ANY) -> Python | None:
     """Return the interpreter that services will run on, or None if none fits.
 
     The distribution's own `python3` comes first: it gets security updates with the system. A
@@ -135,13 +137,8 @@ def choose_python(facts: HostFacts, supply: Supply = _ANY) -> Python | None:
     found = next((python for python in fit if python.path == "/usr/bin/python3"), None) or max(
         fit, key=lambda python: python.version, default=None
     )
-    runtime = choose_runtime(facts, supply)
+    runtime = supply.runtimes.get(facts.arch or "")
     return found or (None if runtime is None else runtime.python)
-
-
-def choose_runtime(facts: HostFacts, supply: Supply) -> RuntimeRef | None:
-    """Return the runtime that could be sent to a host, whether or not it needs one."""
-    return supply.runtimes.get(facts.arch or "")
 
 
 def python_fault(python: Python) -> str | None:

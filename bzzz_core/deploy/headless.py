@@ -1,7 +1,8 @@
 """`bzzz-tui setup --answers FILE` without a screen: plain lines, or one JSON object a line.
 
 Exit codes: 0 done or nothing to do, 2 the answers are wrong, 3 preflight refuses or the plan no
-longer holds, 4 some hosts failed, 5 all failed, 130 interrupted.
+longer holds, 4 some hosts failed, 5 all failed, 6 rolled back to the release before, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from bzzz_core.deploy.events import (
     Summary,
 )
 from bzzz_core.deploy.fleet import OpenSession
-from bzzz_core.deploy.runner import Deployment, Prepared
+from bzzz_core.deploy.runner import NOTHING, Deployment, Prepared
 from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
@@ -53,6 +55,7 @@ def main(
     output: TextIO | None = None,
     confirm: Callable[[str], bool] | None = None,
     open_session: OpenSession = session,
+    wishes: Wishes = NOTHING,
 ) -> int:
     """Run setup and return the exit code.
 
@@ -65,6 +68,7 @@ def main(
         output: Where to print; standard output by default.
         confirm: Asks a person; without it `apply` needs `yes`.
         open_session: How to connect.
+        wishes: What is asked of this run beyond the answers.
     """
     out = output or sys.stdout
     sink = _json_sink(out) if as_json else _text_sink(out, SystemClock())
@@ -74,7 +78,9 @@ def main(
         if mode == "apply" and not yes and confirm is None:
             _complain("apply changes hosts; say --yes, or look first with --plan")
             return EXIT_USAGE
-        deployment = Deployment(spec, sink=sink, base=base, open_session=open_session)
+        deployment = Deployment(
+            spec, sink=sink, base=base, open_session=open_session, wishes=wishes
+        )
         redact = deployment.redact
         return asyncio.run(_run(deployment, spec, mode, sink, None if yes else confirm))
     except BzzzError as exc:

@@ -13,9 +13,11 @@ from bzzz_core.deploy import phases
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.facts.host import Enrolled, HostFacts
 from bzzz_core.deploy.goal import (
+    ANY,
     Goal,
     Known,
     ReleaseRef,
+    Supply,
     choose_python,
     choose_voters,
     node_entries,
@@ -29,6 +31,7 @@ def build_goals(
     releases: Mapping[str, ReleaseRef],
     known: Known,
     now_s: int,
+    supply: Supply = ANY,
 ) -> dict[str, Goal]:
     """Return the goal of each host of the answers; preflight has passed.
 
@@ -38,6 +41,7 @@ def build_goals(
         releases: By host: the release made for its Python and machine type.
         known: What this operator knows of the cluster.
         now_s: Seconds since 1970.
+        supply: Where the releases come from, which decides on which Python they run.
     """
     voters = choose_voters(spec, facts)
     enrolled: dict[str, Enrolled] = {
@@ -46,7 +50,7 @@ def build_goals(
     nodes = node_entries(spec, voters, enrolled)
     goals = {}
     for host in spec.hosts:
-        python = choose_python(facts[host.name])
+        python = choose_python(facts[host.name], supply)
         assert python is not None, "preflight has checked"
         goals[host.name] = Goal(
             spec=spec,

@@ -18,7 +18,9 @@ from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, Listener
 from bzzz_core.deploy.goal import (
+    ANY,
     Known,
+    Supply,
     choose_python,
     choose_voters,
     enrolled_voters,
@@ -44,6 +46,7 @@ def check(
     facts: Mapping[str, HostFacts],
     failures: Mapping[str, str],
     known: Known,
+    supply: Supply = ANY,
 ) -> tuple[Finding, ...]:
     """Return every finding, by host in the order of the answers, the cluster's last.
 
@@ -52,6 +55,7 @@ def check(
         facts: By host: what the probe found.
         failures: By host: why there are no facts.
         known: What this operator knows of the cluster.
+        supply: For which hosts there is a release.
     """
     found: list[Finding] = []
     for host in spec.hosts:
@@ -60,6 +64,7 @@ def check(
         elif host.name in facts:
             for rule in _HOST_RULES:
                 found.extend(rule(spec, host, facts[host.name]))
+            found.extend(_python(host, facts[host.name], supply))
             found.extend(_other_cluster(host, facts[host.name], known))
             found.extend(advise(host, facts[host.name]))
     for rule_of_all in (
@@ -118,16 +123,23 @@ def _glibc(libc: str | None, default: tuple[int, ...] | None = None) -> tuple[in
         return default if default is not None else ()
 
 
-def _python(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
-    if choose_python(facts) is not None:
+def _python(host: HostSpec, facts: HostFacts, supply: Supply) -> Iterator[Finding]:
+    if choose_python(facts, supply) is not None:
         return
     faults = [fault for python in facts.pythons or () if (fault := python_fault(python))]
+    minors = None if supply.minors is None else supply.minors.get(facts.arch or "", frozenset())
+    wanted = "3.11 to 3.14" if minors is None else ", ".join(sorted(minors, key=len)) or "any"
+    if minors is not None:
+        fit = [p for p in facts.pythons or () if python_fault(p) is None]
+        faults += [f"the bundle holds no release for {p.path} ({p.minor})" for p in fit]
     yield _error(
         "python",
         host.name,
         f"no fit Python: {'; '.join(faults) or 'none found'}",
-        "install python3 3.11 to 3.14 with its full standard library"
-        " (Debian 12, Ubuntu 24.04: apt install python3; RHEL 9: dnf install python3.12)",
+        f"either install python3 {wanted} with its full standard library on the host (Debian 12,"
+        " Ubuntu 24.04: apt install python3; RHEL 9: dnf install python3.12), or set up from a"
+        " bundle that brings its own: bzzz-agent bundle build --runtime FILE --runtime-sha256 HEX,"
+        " then setup --bundle",
     )
 
 
@@ -242,7 +254,6 @@ def _other_cluster(host: HostSpec, facts: HostFacts, known: Known) -> Iterator[F
 _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[Finding]], ...]] = (
     _login,
     _system,
-    _python,
     _disks,
     _clock,
     _ports,

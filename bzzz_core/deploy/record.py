@@ -5,7 +5,7 @@ Every event passes through here, so redaction and journal cannot be forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -28,6 +28,7 @@ from bzzz_core.ports import Clock
 EXIT_OK: Final = 0
 EXIT_PARTIAL: Final = 4
 EXIT_FAILED: Final = 5
+EXIT_ROLLED_BACK: Final = 6
 _WORDS: Final = frozenset({"host", "name", "phase", "check", "severity", "action", "hash"})
 """Fields with names and words of our own, by which a reader tells events apart; never quoted."""
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Record:
         self._failures: dict[str, str] = {}
         self._skipped: dict[str, str] = {}
         self._changes: dict[str, int] = {}
+        self._returned: dict[str, str] = {}
         self.redact = Redactor()
         self.journal: Journal | None = None
 
@@ -91,6 +93,21 @@ class Record:
         self._failures[name] = self.redact(reason)
         self.emit(Step(name, phase, Status.FAILED, elapsed_ms, reason))
 
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Return why hosts are out of the run, by name ("" for the cluster as a whole)."""
+        return self._failures
+
+    def rolled_back(self, name: str, phase: str, elapsed_ms: int, detail: str) -> None:
+        """Take note that a host that came not through runs its earlier release again."""
+        self._returned[name] = self.redact(detail)
+        self.emit(Step(name, phase, Status.ROLLED_BACK, elapsed_ms, detail))
+
+    def not_returned(self, name: str, phase: str, elapsed_ms: int, reason: str) -> None:
+        """Take note that a host could not even be taken back; it needs a person."""
+        first = self._failures.get(name) or self._skipped.get(name, "")
+        self.fail(name, phase, elapsed_ms, f"{first}; and the way back failed: {reason}")
+
     def skip(self, names: Iterable[str], phase: str, reason: str) -> None:
         """Leave hosts out of what remains, and say why."""
         for name in self.standing(names):
@@ -106,6 +123,8 @@ class Record:
         exit_code = EXIT_OK
         if len(fine) < len(results) or "" in self._failures:
             exit_code = EXIT_PARTIAL if fine else EXIT_FAILED
+        if self._returned:
+            exit_code = EXIT_ROLLED_BACK
         return Summary(
             hosts=results,
             exit_code=exit_code,
@@ -117,6 +136,8 @@ class Record:
 
     def _result(self, name: str) -> HostResult:
         count = self._changes.get(name, 0)
+        if name in self._returned:
+            return HostResult(name, Result.ROLLED_BACK, count, self._returned[name])
         if name in self._failures:
             return HostResult(name, Result.FAILED, count, self._failures[name])
         if name in self._skipped:

@@ -76,6 +76,12 @@ class Release:
     archive: Path
     python: str
     arch: str
+    runtime: Path | None = None
+    """Archive of the Python that it runs on, if that is not one of the host's."""
+    envelope: bytes = b""
+    """Signed manifest of the bundle it came from; empty: it was built here."""
+    keys: bytes = b""
+    """Release keys for a node that trusts none yet."""
 
 
 def cache_directory() -> Path:
@@ -107,7 +113,7 @@ async def build(*, python: str, arch: str, cache: Path | None = None) -> Release
             shutil.rmtree(entry, ignore_errors=True)  # of a build that was killed
             done.rename(entry)
         await asyncio.to_thread(_forget_old, place)
-    return await asyncio.to_thread(_load, entry, python, arch)
+    return await asyncio.to_thread(load, entry, python, arch)
 
 
 def agent_lock() -> str:
@@ -236,15 +242,19 @@ def _finish(work: Path, source: Mapping[str, bytes], python: str, arch: str) -> 
         target = site / "bzzz_core" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
+    seal(work, bzzz_core.__version__, python, arch)
+
+
+def seal(work: Path, version: str, python: str, arch: str) -> None:
+    """Turn the tree in `work/site` into a release of that version, in `work/done`."""
+    site = work / "site"
     files = {
         path.relative_to(site).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in _files(site)
     }
     sums = "".join(f"{sha}  {name}\n" for name, sha in files.items())
     digest = hashlib.sha256(sums.encode()).hexdigest()
-    manifest = Manifest(
-        version=f"{bzzz_core.__version__}+{digest[:12]}", python=python, arch=arch, files=files
-    )
+    manifest = Manifest(version=f"{version}+{digest[:12]}", python=python, arch=arch, files=files)
     tree = work / "tree"
     tree.mkdir()
     site.rename(tree / "site")
@@ -281,7 +291,12 @@ def _forget_old(cache: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _load(entry: Path, python: str, arch: str) -> Release:
+def load(entry: Path, python: str, arch: str) -> Release:
+    """Return a release that was built.
+
+    Raises:
+        ReleaseError: It is damaged.
+    """
     archive = entry / "archive.tar.gz"
     try:
         encoded = (entry / "manifest.json").read_bytes()

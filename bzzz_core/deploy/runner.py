@@ -15,25 +15,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from bzzz_core.clock import SystemClock, utc_instant, utc_now
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import preflight, release
+from bzzz_core.deploy import fitness, preflight
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.drive import Drive
 from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
-from bzzz_core.deploy.goal import Goal, Known, choose_python
+from bzzz_core.deploy.goal import Goal, Known, RuntimeRef, choose_python
 from bzzz_core.deploy.journal import Journal, Redactor
 from bzzz_core.deploy.plan import build_goals, build_plan
 from bzzz_core.deploy.record import Record
+from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.supply import Building, Source, open_bundle
+from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import PlanChanged, PreconditionFailed
 from bzzz_core.ports import Clock
+
+NOTHING: Final = Wishes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,7 @@ class Deployment:
         base: Path | None = None,
         clock: Clock | None = None,
         open_session: OpenSession = session,
+        wishes: Wishes = NOTHING,
     ) -> None:
         """Take the answers; nothing happens yet.
 
@@ -71,13 +77,17 @@ class Deployment:
             base: The operator's directory; None: the user's own.
             clock: For durations.
             open_session: How to connect.
+            wishes: What is asked of this run beyond the answers.
         """
         self._spec = spec
         self._clock = clock or SystemClock()
         self._record = Record(sink=sink, clock=self._clock)
         self._state = ClusterState(spec.cluster.name, base)
         self._fleet = Fleet(spec, self._state.known_hosts, open_session)
-        self._releases: dict[str, release.Release] = {}
+        self._releases: dict[str, Release] = {}
+        self._wishes = wishes
+        self._base = base
+        self._source: Source = Building()
 
     async def __aenter__(self) -> Self:
         """Return the deployment itself."""
@@ -116,7 +126,10 @@ class Deployment:
         prepared = Prepared(facts=facts, findings=findings)
         if prepared.errors:
             return prepared
-        await self._build_releases(facts)
+        await self._get_releases(facts)
+        misfits = self._misfits(facts)
+        if misfits:
+            return Prepared(facts=facts, findings=(*findings, *misfits))
         plan = self._plan(facts, known)
         self._record.emit(
             Planned(plan.hash, release=plan.release, operator=plan.operator, hosts=plan.hosts)
@@ -136,14 +149,20 @@ class Deployment:
 
     async def _apply(self, plan: Plan) -> Summary:
         facts, findings, known = await self._look(again=True)
-        errors = [finding.message for finding in findings if finding.severity == "error"]
+        misfits = self._misfits(facts)
+        errors = [f.message for f in (*findings, *misfits) if f.severity == "error"]
         if errors:
             raise PreconditionFailed("; ".join(errors))
         if self._plan(facts, known).hash != plan.hash:
             raise PlanChanged("the hosts are not as they were when the plan was made; plan again")
         cluster = await asyncio.to_thread(self._state.open_cluster, self._spec)
         self._record.redact = Redactor(self._state.secrets(self._spec))
-        work = Work(cluster=cluster, releases=self._releases, say=self._record.say)
+        work = Work(
+            cluster=cluster,
+            releases=self._releases,
+            say=self._record.say,
+            allow_downgrade=self._wishes.allow_downgrade,
+        )
         created = self._state.known(self._spec)
         run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
         names = [host.name for host in self._spec.hosts]
@@ -179,6 +198,7 @@ class Deployment:
         """Probe and check; the second time only what went wrong is an event."""
         self._record.redact = Redactor(self._state.secrets(self._spec))
         known = self._state.known(self._spec)
+        await self._open_source()
         begun_ms = self._clock.now_ms()
 
         def done(host: HostSpec, facts: HostFacts | None, failure: str) -> None:
@@ -192,28 +212,52 @@ class Deployment:
         facts, failures = await probe_all(self._fleet, self._spec, done=done)
         findings = tuple(
             self._record.clean(finding)
-            for finding in preflight.check(self._spec, facts, failures, known)
+            for finding in preflight.check(self._spec, facts, failures, known, self._source.supply)
         )
         for finding in findings:
             if not again or finding.severity == "error":
                 self._record.emit(finding)
         return facts, findings, known
 
-    async def _build_releases(self, facts: Mapping[str, HostFacts]) -> None:
-        wanted: dict[tuple[str, str], list[str]] = {}
+    async def _open_source(self) -> None:
+        """Check the bundle, if there is one: before anything is asked of a host."""
+        named = self._wishes.bundle or self._spec.services.bundle
+        if named is None or self._source.manifest is not None:
+            return
+        self._source = await asyncio.to_thread(
+            open_bundle,
+            Path(named),
+            base=self._base,
+            now_s=int(utc_instant().timestamp()),
+        )
+
+    async def _get_releases(self, facts: Mapping[str, HostFacts]) -> None:
+        wanted: dict[tuple[str, str, RuntimeRef | None], list[str]] = {}
         for name, one in facts.items():
-            python = choose_python(one)
+            python = choose_python(one, self._source.supply)
             assert python is not None, "preflight has checked"
             assert one.arch is not None, "preflight has checked"
-            wanted.setdefault((python.minor, one.arch), []).append(name)
-        for (minor, arch), names in wanted.items():
+            runtime = self._source.supply.runtimes.get(one.arch)
+            if runtime is not None and python.path != runtime.python.path:
+                runtime = None
+            wanted.setdefault((python.minor, one.arch, runtime), []).append(name)
+        for (minor, arch, runtime), names in wanted.items():
             begun_ms = self._clock.now_ms()
             self._record.emit(Step("", "build_release", Status.STARTED))
-            built = await release.build(python=minor, arch=arch)
-            self._releases |= dict.fromkeys(names, built)
+            got = await self._source.get(minor, arch, runtime)
+            self._releases |= dict.fromkeys(names, got)
             elapsed_ms = self._clock.now_ms() - begun_ms
-            detail = f"{built.ref.version} for Python {minor} on {arch}"
+            detail = f"{got.ref.version} for Python {minor} on {arch}"
+            if got.ref.bundle is not None:
+                detail += f", from the bundle of {got.ref.bundle.created_at}"
             self._record.emit(Step("", "build_release", Status.UNCHANGED, elapsed_ms, detail))
+
+    def _misfits(self, facts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+        releases = {name: got.ref for name, got in self._releases.items()}
+        found = fitness.check_releases(facts, releases, self._source.manifest, self._wishes)
+        for finding in found:
+            self._record.emit(finding)
+        return found
 
     def _goals(self, facts: Mapping[str, HostFacts], known: Known) -> dict[str, Goal]:
         return build_goals(
@@ -222,6 +266,7 @@ class Deployment:
             releases={name: built.ref for name, built in self._releases.items()},
             known=known,
             now_s=int(utc_instant().timestamp()),
+            supply=self._source.supply,
         )
 
     def _plan(self, facts: Mapping[str, HostFacts], known: Known) -> Plan:

@@ -18,22 +18,10 @@ from bzzz_core.deploy import release
 from bzzz_core.deploy.bundle import archive, trusted
 from bzzz_core.deploy.bundle.manifest import Envelope, Manifest, Part, Tree
 from bzzz_core.deploy.goal import BundleRef, ReleaseRef, RuntimeRef, Supply
+from bzzz_core.deploy.release import Release
 from bzzz_core.errors import BundleRefused
 
 _CACHED_MAX: Final = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Supplied:
-    """What one kind of host is given."""
-
-    release: release.Release
-    runtime: Path | None = None
-    """The archive of the runtime that the release names."""
-    envelope: bytes | None = None
-    """The bundle's signed manifest, for the node to judge."""
-    keys: bytes = b""
-    """The release keys that a node without any is told to trust."""
 
 
 class Source(Protocol):
@@ -49,7 +37,7 @@ class Source(Protocol):
         """Return the bundle's manifest; None if releases are built here."""
         ...
 
-    async def get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Supplied:
+    async def get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Release:
         """Return the release for a Python minor version and machine type.
 
         Raises:
@@ -65,10 +53,10 @@ class Building:
     supply: Supply = Supply()
     manifest: Manifest | None = None
 
-    async def get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Supplied:
+    async def get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Release:
         """Return a release, from the cache if it was built before."""
         assert runtime is None, "there are none without a bundle"
-        return Supplied(release=await release.build(python=python, arch=arch))
+        return await release.build(python=python, arch=arch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +74,21 @@ class Bundled:
         """Derive the supply."""
         object.__setattr__(self, "supply", supply_of(self.manifest))
 
-    async def get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Supplied:
+    async def get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Release:
         """Return a release out of the bundle."""
         return await asyncio.to_thread(self._get, python, arch, runtime)
 
-    def _get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Supplied:
+    def _get(self, python: str, arch: str, runtime: RuntimeRef | None) -> Release:
         tree = next((t for t in self.manifest.trees if (t.python, t.arch) == (python, arch)), None)
         if tree is None:
             raise BundleRefused(f"{self.path} holds no release for Python {python} on {arch}")
         part = next((r.archive for r in self.manifest.runtimes if _is(r.name, runtime)), None)
         encoded = envelope_bytes(self.envelope)
-        return Supplied(
-            release=release.Release(
-                ref=reference(tree, self.manifest, encoded, runtime),
-                archive=self._extracted(tree.archive),
-                python=python,
-                arch=arch,
-            ),
+        return Release(
+            ref=reference(tree, self.manifest, encoded, self.keys, runtime),
+            archive=self._extracted(tree.archive),
+            python=python,
+            arch=arch,
             runtime=None if part is None else self._extracted(part),
             envelope=encoded,
             keys=self.keys,
@@ -134,6 +120,7 @@ def open_bundle(path: Path, *, base: Path | None, now_s: int, cache: Path | None
         BundleRefused: It is not.
         TrustError: The file of trusted keys is damaged or in others' hands.
     """
+    path = path.expanduser()
     trusted_path = trusted.trusted_file(base)
     keys = trusted.load(trusted_path)
     if not keys:
@@ -170,7 +157,7 @@ def supply_of(manifest: Manifest) -> Supply:
 
 
 def reference(
-    tree: Tree, manifest: Manifest, encoded: bytes, runtime: RuntimeRef | None
+    tree: Tree, manifest: Manifest, encoded: bytes, keys: bytes, runtime: RuntimeRef | None
 ) -> ReleaseRef:
     """Return a release of a bundle as a plan sees it."""
     return ReleaseRef(
@@ -184,6 +171,7 @@ def reference(
             version=manifest.version,
             created_at=manifest.created_at,
             key_id=manifest.key_id,
+            keys_sha256=hashlib.sha256(keys).hexdigest(),
         ),
     )
 

@@ -18,13 +18,20 @@ Say = Callable[[str, str], None]
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """The resources of one run. Phases may read all of it and write only `enrolled`."""
+    """The resources of one run. Phases may read all of it and write only what says so."""
 
     cluster: OpenCluster
     releases: dict[str, Release]
     """By host."""
     say: Say
     enrolled: dict[str, Enrolled] = field(default_factory=dict)
-    """By host: what each node said about itself."""
+    """By host: what each node said about itself. Written by phases."""
+    switched: dict[str, str] = field(default_factory=dict)
+    """By host: the release that ran before this run switched to another. Written by phases."""
+    started: set[str] = field(default_factory=set)
+    """Hosts whose agent this run has started: they must be of the new release from now on.
+    Written by phases."""
+    allow_downgrade: bool = False
+    """The operator asked for a bundle that is older than what runs."""
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_MAX))
     """Bounds uploads apart from everything else: they fill the operator's uplink."""

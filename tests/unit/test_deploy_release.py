@@ -66,12 +66,12 @@ def test_a_release_holds_the_broker_and_no_foreign_script(tmp_path: Path) -> Non
 
 
 def test_the_version_follows_from_the_content(tmp_path: Path) -> None:
-    loaded = release._load(finish(tmp_path / "one"), "3.11", "x86_64")
+    loaded = release.load(finish(tmp_path / "one"), "3.11", "x86_64")
     assert loaded.ref.version.startswith("0.")
     before = loaded.ref.version
     (tmp_path / "two").mkdir()
     release._finish(site(tmp_path / "two"), {**SOURCE, "new.py": b""}, "3.11", "x86_64")
-    after = release._load(tmp_path / "two" / "done", "3.11", "x86_64").ref.version
+    after = release.load(tmp_path / "two" / "done", "3.11", "x86_64").ref.version
     assert before != after
 
 
@@ -79,7 +79,7 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
     done = finish(tmp_path / "one")
     (done / "manifest.json").write_text("{")
     with pytest.raises(ReleaseError, match="damaged; remove it"):
-        release._load(done, "3.11", "x86_64")
+        release.load(done, "3.11", "x86_64")
 
 
 def test_modes_and_times_of_files_do_not_matter(tmp_path: Path) -> None:

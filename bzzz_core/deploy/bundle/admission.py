@@ -70,7 +70,10 @@ def judge(
             raise BundleRefused(f"{release / name} is not what the bundle's manifest says")
     before = _present(present / "bundle.json")
     refuse_downgrade(
-        manifest, installed=_installed(present), present=before, allowed=allow_downgrade
+        manifest,
+        installed=_installed(present),
+        present=None if before is None else (before.version, before.created_at),
+        allowed=allow_downgrade,
     )
     return manifest
 

@@ -83,14 +83,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return (*sbom, *(t.archive for t in self.trees), *(r.archive for r in self.runtimes))
 
     @property
-    def created_s(self) -> int:
-        """Return when it was made, in seconds since 1970."""
-        return _seconds(self.created_at)
-
-    @property
     def age(self) -> tuple[tuple[int, ...], int]:
         """Return what older and newer bundles are told apart by: version, then time of making."""
-        return version_key(self.version), self.created_s
+        return age_of(self.version, self.created_at)
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,14 +189,14 @@ def decode(envelope: Envelope) -> Manifest:
 
 
 def refuse_downgrade(
-    manifest: Manifest, *, installed: str, present: Manifest | None, allowed: bool
+    manifest: Manifest, *, installed: str, present: tuple[str, str] | None, allowed: bool
 ) -> None:
     """Return if a host that runs a release may be given this bundle.
 
     Args:
         manifest: The bundle's.
         installed: Version that the host runs; "" if none.
-        present: Manifest of the bundle that version came from; None if it came from none.
+        present: Version and time of making of the bundle it came from; None if it came from none.
         allowed: The operator asked for an older one.
 
     Raises:
@@ -215,12 +210,21 @@ def refuse_downgrade(
             f" go through {manifest.min_from} first"
         )
     older = version_key(manifest.version) < version_key(installed)
-    if not allowed and (older or (present is not None and manifest.age < present.age)):
-        there = f"{present.version} of {present.created_at}" if present else installed
+    if not allowed and (older or (present is not None and manifest.age < age_of(*present))):
+        there = f"{present[0]} of {present[1]}" if present else installed
         raise BundleRefused(
             f"the bundle ({manifest.version} of {manifest.created_at}) is older than what is"
             f" installed ({there}); if you want that, say --allow-downgrade"
         )
+
+
+def age_of(version: str, created_at: str) -> tuple[tuple[int, ...], int]:
+    """Return what older and newer bundles are told apart by: version, then time of making.
+
+    Raises:
+        ValueError: One of them is malformed.
+    """
+    return version_key(version), _seconds(created_at)
 
 
 def version_key(version: str) -> tuple[int, ...]:

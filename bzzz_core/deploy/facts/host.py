@@ -215,6 +215,8 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Newest first."""
     previous: str | None = None
     """The release that ran before the present one; "" if that is not kept."""
+    runtimes: tuple[str, ...] | None = None
+    """Those of ours that are unpacked."""
     pending: str | None = None
     """An upgrade that was begun and not finished: the release it was to; "" if none."""
     refused: dict[str, str] | None = None

@@ -16,17 +16,21 @@ from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.made import Made
 from bzzz_core.deploy.phases import (
+    admit_release,
+    commit_release,
     create_account,
     create_identity,
     install_command,
     install_units,
     issue_certificates,
+    keep_config,
     limit_services,
     prune_releases,
     start_agent,
     start_fabric,
     switch_release,
     upload_release,
+    upload_runtime,
     wait_ready,
     write_config,
     write_secrets,
@@ -84,10 +88,17 @@ def _phase(module: PhaseModule, *, always_verify: bool = False) -> Phase:
     )
 
 
-ENROL: Final = (_phase(upload_release), _phase(create_account), _phase(create_identity))
+ENROL: Final = (
+    _phase(upload_runtime),
+    _phase(upload_release),
+    _phase(create_account),
+    _phase(admit_release),
+    _phase(create_identity),
+)
 """Without effect on what runs. Afterwards the keys of all nodes are known."""
 
 STAGE: Final = (
+    _phase(keep_config),
     _phase(issue_certificates),
     _phase(write_secrets),
     _phase(write_config),
@@ -108,7 +119,7 @@ ACTIVATE: Final = (
 VERIFY_CLUSTER: Final = "verify_cluster"
 """Comes next; it is about all hosts at once, so it is no `Phase`."""
 
-FINISH: Final = (_phase(prune_releases),)
+FINISH: Final = (_phase(commit_release), _phase(prune_releases))
 """Only once the cluster is well: until then an older release may be needed."""
 
 ALL: Final = (*ENROL, *STAGE, *ACTIVATE, *FINISH)

@@ -22,6 +22,8 @@ def plan(goal: Goal) -> tuple[Change, ...]:
     """Return the removal of all but the newest releases (the probe lists them newest first)."""
     running = {unit.release for unit in (goal.facts.units or {}).values()}
     used = {goal.release.version, goal.facts.current, *running}
+    if goal.facts.current == goal.release.version:
+        used.add(goal.facts.previous)
     others = [name for name in goal.facts.releases or () if name != goal.release.version]
     old = others[goal.spec.services.releases_kept - 1 :]
     return tuple(

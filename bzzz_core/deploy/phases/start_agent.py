@@ -34,7 +34,8 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Start it without waiting: it is ready only when a majority is."""
-    del goal, changes, work
+    del goal, changes
+    work.started.add(host.name)
     await services.start(host, layout.AGENT)
 
 

@@ -1,4 +1,8 @@
-"""Points `current` to the new release, in one step. What runs keeps the old one until restarted."""
+"""Points `current` to the new release, in one step. What runs keeps the old one until restarted.
+
+`previous` then points to the one that was there before. Nothing is switched to whose files are not
+those of its list of sums any more.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,19 @@ TITLE: Final = "Switch to the release"
 _SWITCH: Final = """
 set -eu
 [ -f "/opt/bzzz/releases/$1/manifest.json" ]
-next=/opt/bzzz/.current-$$
-ln -s "releases/$1" "$next"
-mv -fT -- "$next" /opt/bzzz/current
+(cd "/opt/bzzz/releases/$1/site" && sha256sum -c --quiet --strict ../SHA256SUMS >&2) \
+  || { echo "release $1 was changed since it was unpacked" >&2; exit 65; }
+cd /opt/bzzz
+present=$(readlink current || :)
+point() {
+  ln -s "$2" ".$1-$$"
+  mv -fT -- ".$1-$$" "$1"
+}
+case $present in
+  ""|"releases/$1") ;;
+  *) point previous "$present" ;;
+esac
+point current "releases/$1"
 sync /opt/bzzz
 """
 
@@ -38,8 +52,11 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 
 
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
-    """Make the new link beside the old one and rename it over."""
-    del changes, work
+    """Compare the release once more, then put the new link over the old one."""
+    del changes
+    if goal.facts.current:
+        # Before, not after: whether it came to the switch is not known if the link is lost.
+        work.switched[host.name] = goal.facts.current
     await host.run(_SWITCH, goal.release.version, what="switch the release")
 
 

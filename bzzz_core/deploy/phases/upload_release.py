@@ -11,31 +11,54 @@ from typing import Final
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
-from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.remote import Progress, RemoteHost
 from bzzz_core.deploy.work import Work
 
 TITLE: Final = "Upload the release"
-_UNPACK_S_MAX: Final = 180
-_UNPACK: Final = """
+UNPACK_S_MAX: Final = 180
+LEFT_CLEAN: Final = """
+part=$target.part
+# Whatever goes wrong: no half of it stays, and a full disk is named, with what is free there.
+leave() {
+  status=$?
+  [ "$status" = 0 ] && return
+  free=$(df -Pk "${target%/*}" | tail -n 1)
+  inodes=$(df -Pi "${target%/*}" | tail -n 1)
+  rm -rf -- "$part"
+  rm -f -- "$archive"
+  set -- $free
+  if [ "${4:-0}" -lt 100000 ]; then echo "no space left on $6: $4 kB were free" >&2; fi
+  set -- $inodes
+  case ${4:-} in 0) echo "no inode left on $6" >&2 ;; esac
+  exit "$status"
+}
+trap leave EXIT
+"""
+"""Before unpacking `$archive` as `$target`."""
+_UNPACK: Final = (
+    """
 set -eu
 umask 022
-archive=$1 sum=$2 release=$3 python=$4
+archive=$1 sum=$2 target=$3 python=$4
 # Started again after a reboot that came between the last two lines: it is done.
-[ -e "$archive" ] || [ ! -f "$release/manifest.json" ] || exit 0
+[ -e "$archive" ] || [ ! -f "$target/manifest.json" ] || exit 0
 printf '%s  %s\\n' "$sum" "$archive" | sha256sum -c --status \\
   || { echo "the archive was damaged on the way" >&2; exit 65; }
-install -d -m 0755 -o root -g root "${release%/*/*}" "${release%/*}"
-part=$release.part
-rm -rf -- "$part" "$release"
+install -d -m 0755 -o root -g root "${target%/*/*}" "${target%/*}"
+"""
+    + LEFT_CLEAN
+    + """
+rm -rf -- "$part" "$target"
 mkdir -m 0755 -- "$part"
 tar -xzf "$archive" -C "$part" --no-same-owner
 (cd "$part/site" && sha256sum -c --quiet --strict ../SHA256SUMS >&2)
 # A file that this Python cannot compile is not imported by it either.
 "$python" -I -m compileall -q --invalidation-mode unchecked-hash "$part/site" >/dev/null 2>&1 || :
 sync -f "$part"
-mv -T -- "$part" "$release"
+mv -T -- "$part" "$target"
 rm -f -- "$archive"
 """
+)
 _VERIFY: Final = """
 printf '%s  %s\\n' "$1" "$2/manifest.json" | sha256sum -c --status
 """
@@ -63,17 +86,8 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     """Send, compare, unpack, compare, compile, and put it under its name."""
     del changes
     release = work.releases[host.name]
-    shown = -1
-
-    def progress(sent: int, total: int) -> None:
-        nonlocal shown
-        tenth = 10 * sent // max(total, 1)
-        if tenth != shown:
-            shown = tenth
-            work.say(host.name, f"sent {sent / 1_000_000:.1f} of {total / 1_000_000:.1f} MB")
-
     async with work.uploads:
-        archive = await host.upload(release.archive, progress)
+        archive = await host.upload(release.archive, telling(host.name, work))
     work.say(host.name, "unpacking")
     await host.run_unit(
         "upload_release",
@@ -81,8 +95,22 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
         *(archive, release.ref.archive_sha256),
         *(layout.release_path(release.ref.version), goal.python.path),
         what="unpack the release",
-        timeout_s=_UNPACK_S_MAX,
+        timeout_s=UNPACK_S_MAX,
     )
+
+
+def telling(name: str, work: Work) -> Progress:
+    """Return what tells of an upload's progress, a tenth at a time."""
+    shown = -1
+
+    def progress(sent: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * sent // max(total, 1)
+        if tenth != shown:
+            shown = tenth
+            work.say(name, f"sent {sent / 1_000_000:.1f} of {total / 1_000_000:.1f} MB")
+
+    return progress
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:

@@ -1,7 +1,12 @@
-"""Waits until the agent says that it is ready. The agent's word, not systemd's, decides.
+"""Waits until the agent says that it is ready: the gate that a release has to pass.
 
-The question is asked on the host, by the host's Python, on the loopback: no curl is needed, and the
-port need not be reachable from here.
+Ready is: systemd calls the unit active (the agent itself has said READY), `/health/ready` agrees,
+what runs was started from the release that it should be, it says of itself that it is of that
+version, and a voter's broker has routes to as many others as a majority needs. The question is
+asked on the host, by the host's Python, on the loopback: no curl is needed, and the port need not
+be reachable from here. The token never travels: the host reads its own file.
+
+A host whose agent is still to be restarted is asked only whether it is well, not what it runs.
 """
 
 from __future__ import annotations
@@ -11,40 +16,68 @@ from typing import Final
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.phases import start_agent
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
 
 TITLE: Final = "Wait until ready"
 _WAIT: Final = """
-python=$1 port=$2 limit=$3
+python=$1 port=$2 limit=$3 site=$4 version=$5 token=$6 monitor=$7 routes=$8
 "$python" -I -S -c '
 import json, subprocess, sys, time, urllib.error, urllib.request
-url = "http://127.0.0.1:%s/health/ready" % sys.argv[1]
-end = time.monotonic() + float(sys.argv[2])
+port, limit, site, version, token, monitor, routes = sys.argv[1:]
+end = time.monotonic() + float(limit)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def systemd(key):
+    command = ["systemctl", "show", "-p", key, "--value", "bzzz-agent.service"]
+    return subprocess.run(command, stdout=subprocess.PIPE).stdout.decode().strip()
+def get(port, path, **headers):
+    request = urllib.request.Request("http://127.0.0.1:%s%s" % (port, path), headers=headers)
+    with opener.open(request, timeout=2) as answer:
+        return answer.read(3000000)
+def fault():
+    try:
+        get(port, "/health/ready")
+    except urllib.error.HTTPError as error:
+        try:
+            return "; ".join(json.loads(error.read(65536))["reasons"])
+        except (ValueError, KeyError, TypeError):
+            return "status %d" % error.code
+    state = systemd("ActiveState")
+    if state != "active":
+        return "systemd has not heard that it is ready (it is %s)" % state
+    if site:
+        with open("/run/bzzz-agent/inputs") as file:
+            runs = file.readline().strip()
+        if runs != site:
+            return "it runs from %s" % runs
+        with open(token) as file:
+            bearer = "Bearer " + file.read().strip()
+        said = json.loads(get(port, "/v1/status", Authorization=bearer))["version"]
+        if said != version:
+            return "it says that it is version %s, and should be %s" % (said[:40], version)
+    if int(routes):
+        there = json.loads(get(monitor, "/routez"))["routes"] or []
+        others = len({route["remote_id"] for route in there})
+        if others < int(routes):
+            return "its broker has routes to %d others, and needs %s" % (others, routes)
+    return ""
 said = "no answer"
 while time.monotonic() < end:
     try:
-        with opener.open(url, timeout=2):
+        said = fault()
+        if not said:
             sys.exit(0)
-    except urllib.error.HTTPError as error:
-        try:
-            said = "; ".join(json.loads(error.read(65536))["reasons"])
-        except (ValueError, KeyError, TypeError):
-            said = "status %d" % error.code
-    except OSError as error:
-        said = str(error)
-    crashes = subprocess.run(
-        ["systemctl", "show", "-p", "NRestarts", "--value", "bzzz-agent.service"],
-        stdout=subprocess.PIPE,
-    ).stdout.strip()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = str(error) or type(error).__name__
+    crashes = systemd("NRestarts")
     if crashes.isdigit() and int(crashes) >= 3:
         said = "it crashes"
         break
     time.sleep(0.1)
 print("not ready: " + said, file=sys.stderr)
 sys.exit(1)
-' "$port" "$limit" && exit 0
+' "$port" "$limit" "$site" "$version" "$token" "$monitor" "$routes" && exit 0
 systemctl show -p ActiveState -p SubState -p NRestarts bzzz-agent.service | tr '\\n' ' ' >&2
 journalctl --no-pager --quiet -n 6 -o cat -t bzzz-agent >&2
 exit 1
@@ -64,11 +97,31 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
     """Ask until it is ready, or fail with its own reasons and its last words."""
-    del work
+    settled = host.name in work.started or not start_agent.plan(goal)
+    await pass_gate(host, goal, version=goal.release.version if settled else "")
+
+
+async def pass_gate(host: RemoteHost, goal: Goal, *, version: str) -> None:
+    """Return once a host is ready with a release; "": with whichever it runs.
+
+    Raises:
+        CommandFailed: It was not, within the limit of the answers.
+    """
     limit_s = goal.spec.services.ready_ms_max / 1_000
+    ports = goal.spec.network.ports
     await host.run(
         _WAIT,
-        *(goal.python.path, str(goal.spec.network.ports.api), str(limit_s)),
+        *(goal.python.path, str(ports.api), str(limit_s)),
+        *(layout.site_path(version) if version else "", version.partition("+")[0]),
+        *(layout.API_TOKEN, str(ports.fabric_monitor), str(routes_needed(goal))),
         what=f"wait for {layout.AGENT}",
         timeout_s=int(limit_s) + 15,
     )
+
+
+def routes_needed(goal: Goal) -> int:
+    """Return to how many other brokers a host's must have routes: a majority without itself."""
+    if not goal.voter:
+        return 0
+    voters = [node for node in goal.nodes or () if node.voter]
+    return len(voters) // 2
