@@ -128,17 +128,18 @@ def choose_python(facts: HostFacts, supply: Supply = ANY) -> Python | None:
     """Return the interpreter that services will run on, or None if none fits.
 
     The distribution's own `python3` comes first: it gets security updates with the system. A
-    runtime of ours comes last.
+    runtime of ours comes last, one that is offered before one that is there.
     """
     fit = [python for python in facts.pythons or () if python_fault(python) is None]
     if supply.minors is not None:
         minors = supply.minors.get(facts.arch or "", frozenset())
         fit = [python for python in fit if python.minor in minors]
-    found = next((python for python in fit if python.path == "/usr/bin/python3"), None) or max(
-        fit, key=lambda python: python.version, default=None
-    )
+    native = [python for python in fit if not python.path.startswith(layout.RUNTIMES)]
     runtime = supply.runtimes.get(facts.arch or "")
-    return found or (None if runtime is None else runtime.python)
+    if not native and runtime is not None:
+        return runtime.python
+    usual = next((python for python in native if python.path == "/usr/bin/python3"), None)
+    return usual or max(native or fit, key=lambda python: python.version, default=None)
 
 
 def python_fault(python: Python) -> str | None:

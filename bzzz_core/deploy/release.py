@@ -90,6 +90,12 @@ def cache_directory() -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "bzzz" / "releases"
 
 
+def kept(version: str) -> Release:
+    """Return a release of which nothing is needed, for the host has it."""
+    ref = ReleaseRef(version=version, size_bytes=0, archive_sha256="", manifest_sha256="")
+    return Release(ref=ref, archive=Path(), python="", arch="")
+
+
 async def build(*, python: str, arch: str, cache: Path | None = None) -> Release:
     """Return the release for a Python minor version and machine type, building it if needed.
 

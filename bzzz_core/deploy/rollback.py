@@ -23,11 +23,13 @@ from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
 PHASE: Final = "roll_back"
+AFTER_FAILURE: Final = "failure"
+BY_COMMAND: Final = "command"
 _REASON_CHARACTERS: Final = 400
 _RETURN: Final = """
 set -eu
 umask 077
-place=$1 release=$2 bad=$3 reason=$4
+place=$1 release=$2 bad=$3 reason=$4 how=$5 python=$6
 keep=$place/before
 [ "$(cat "$keep/release")" = "$release" ] \\
   || { echo "the snapshot is not of $release" >&2; exit 66; }
@@ -39,7 +41,15 @@ if [ -n "$bad" ]; then
   mv -fT -- "$place/.refused" "$place/refused/$bad"
 fi
 # What setup made elsewhere on the host is still there, so the record of it stays as it is.
-tar -C / -xpf "$keep/files.tar" --exclude=etc/bzzz/made --exclude=etc/bzzz/firewall
+set -- --exclude=etc/bzzz/made --exclude=etc/bzzz/firewall
+if [ "$how" = command ]; then
+  set -- "$@" --exclude=etc/bzzz/secrets --exclude=etc/bzzz/node.json
+  set -- "$@" --exclude=etc/bzzz/release-keys
+  if (cd "/opt/bzzz/releases/$release/site" && runuser -u bzzz -- env LC_ALL=C "$python" -s \
+    -m bzzz_core.cli config validate --config /etc/bzzz/agent.yaml >/dev/null 2>&1)
+  then set -- "$@" --exclude=etc/bzzz/agent.yaml; fi
+fi
+tar -C / -xpf "$keep/files.tar" "$@"
 cd /opt/bzzz
 point() {
   ln -s "$2" ".$1-$$"
@@ -94,14 +104,22 @@ async def undo(
         record.rolled_back(name, PHASE, clock.now_ms() - begun_ms, words)
 
 
-async def return_to(host: RemoteHost, goal: Goal, before: str, *, failure: str | None) -> None:
+async def return_to(
+    host: RemoteHost,
+    goal: Goal,
+    before: str,
+    *,
+    failure: str | None = None,
+    how: str = AFTER_FAILURE,
+) -> None:
     """Take one host back to the release before, and see it ready.
 
     Args:
         host: The host.
         goal: What it should have become.
         before: The release that ran before.
-        failure: Why it failed; None: it did not, another host did.
+        failure: Why it failed, for the mark; None: it did not, another host did.
+        how: After a failure all is put back; by command what is newer and still fits is kept.
 
     Raises:
         CommandFailed: The way back is not there, or the host does not become ready on it.
@@ -110,7 +128,8 @@ async def return_to(host: RemoteHost, goal: Goal, before: str, *, failure: str |
     bad = goal.release.version if failure is not None else ""
     await host.run(
         _RETURN,
-        *(layout.INSTALL, before, bad, printable(failure or "")[:_REASON_CHARACTERS]),
+        *(layout.INSTALL, before, bad, printable(failure or "")[-_REASON_CHARACTERS:]),
+        *(how, goal.python.path),
         what="go back to the release before",
         timeout_s=90,
     )

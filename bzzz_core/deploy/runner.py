@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from bzzz_core.clock import SystemClock, utc_instant, utc_now
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import fitness, preflight
+from bzzz_core.deploy import back, fitness, phases, preflight
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.drive import Drive
 from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
@@ -27,15 +27,17 @@ from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
 from bzzz_core.deploy.goal import Goal, Known, RuntimeRef, choose_python
 from bzzz_core.deploy.journal import Journal, Redactor
+from bzzz_core.deploy.phases.verify_cluster import Verdict, verify_cluster
 from bzzz_core.deploy.plan import build_goals, build_plan
 from bzzz_core.deploy.record import Record
-from bzzz_core.deploy.release import Release
+from bzzz_core.deploy.release import Release, kept
+from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.supply import Building, Source, open_bundle
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import PlanChanged, PreconditionFailed
+from bzzz_core.errors import BzzzError, PlanChanged, PreconditionFailed
 from bzzz_core.ports import Clock
 
 NOTHING: Final = Wishes()
@@ -166,10 +168,11 @@ class Deployment:
         created = self._state.known(self._spec)
         run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
         names = [host.name for host in self._spec.hosts]
+        hosts = self._fleet.steady(
+            names, run_id=run_id, clock=self._clock, witness=self._record.witness
+        )
         drive = Drive(
-            hosts=self._fleet.steady(
-                names, run_id=run_id, clock=self._clock, witness=self._record.witness
-            ),
+            hosts=hosts,
             work=work,
             record=self._record,
             clock=self._clock,
@@ -179,7 +182,9 @@ class Deployment:
             journal.write(utc_now(), {"event": "run", "plan": plan.hash, "release": plan.release})
             self._record.journal = journal
             try:
-                verdict = await drive.run(facts)
+                verdict = await (
+                    self._go_back(facts, created, hosts) if self._wishes.back else drive.run(facts)
+                )
                 self._state.write_profile(self._spec)
                 summary = self._record.summary(
                     names,
@@ -219,6 +224,21 @@ class Deployment:
                 self._record.emit(finding)
         return facts, findings, known
 
+    async def _go_back(
+        self, facts: Mapping[str, HostFacts], known: Known, hosts: Mapping[str, RemoteHost]
+    ) -> Verdict | None:
+        goals = self._goals(facts, known)
+        await back.go_back(hosts, goals, self._record, self._clock)
+        standing = self._record.standing(goals)
+        limit_ms = self._spec.validation.elect_ms_max
+        if len(standing) < len(goals):
+            return None
+        try:
+            return await verify_cluster(hosts, goals, self._clock, limit_ms)
+        except BzzzError as exc:
+            self._record.fail("", phases.VERIFY_CLUSTER, 0, str(exc))
+            return None
+
     async def _open_source(self) -> None:
         """Check the bundle, if there is one: before anything is asked of a host."""
         named = self._wishes.bundle or self._spec.services.bundle
@@ -232,6 +252,12 @@ class Deployment:
         )
 
     async def _get_releases(self, facts: Mapping[str, HostFacts]) -> None:
+        if self._wishes.back:
+            ways = back.destinations(facts)
+            self._releases = {
+                name: kept(ways.get(name, one.current or "")) for name, one in facts.items()
+            }
+            return
         wanted: dict[tuple[str, str, RuntimeRef | None], list[str]] = {}
         for name, one in facts.items():
             python = choose_python(one, self._source.supply)
@@ -254,7 +280,11 @@ class Deployment:
 
     def _misfits(self, facts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
         releases = {name: got.ref for name, got in self._releases.items()}
-        found = fitness.check_releases(facts, releases, self._source.manifest, self._wishes)
+        found = (
+            back.obstacles(facts)
+            if self._wishes.back
+            else fitness.check_releases(facts, releases, self._source.manifest, self._wishes)
+        )
         for finding in found:
             self._record.emit(finding)
         return found
@@ -270,4 +300,6 @@ class Deployment:
         )
 
     def _plan(self, facts: Mapping[str, HostFacts], known: Known) -> Plan:
+        if self._wishes.back:
+            return back.plan(self._spec.cluster.name, facts)
         return build_plan(self._goals(facts, known), self._state.changes(self._spec, known))

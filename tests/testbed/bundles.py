@@ -22,7 +22,6 @@ from typing import Any
 
 from bzzz_core.deploy import release
 from bzzz_core.deploy.bundle import build, trusted
-from bzzz_core.deploy.bundle.manifest import Manifest
 from bzzz_core.deploy.bundle.runtime import BuiltRuntime
 from bzzz_core.deploy.release import Release
 from bzzz_core.trust.keys import IdentityKey
@@ -65,8 +64,10 @@ class Operator:
     def setup(self, *words: str, answers: Path | None = None) -> tuple[int, list[dict[str, Any]]]:
         """Run setup, without any way out; return exit code and events."""
         done = subprocess.run(
-            [sys.executable, "-m", "bzzz_tui.cli", "setup", "--json"]
-            + ["--answers", str(answers or self.answers()), *words],
+            [
+                *(sys.executable, "-m", "bzzz_tui.cli", "setup", "--json"),
+                *("--answers", str(answers or self.answers()), *words),
+            ],
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -199,11 +200,3 @@ def failures(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         or e.get("severity") == "error"
         or e["event"] == "error"
     ] or events[-3:]
-
-
-def manifest_of(path: Path) -> Manifest:
-    """Return what a bundle says of itself."""
-    from bzzz_core.deploy.bundle import archive
-    from bzzz_core.deploy.bundle.manifest import decode
-
-    return decode(archive.read_envelope(path))

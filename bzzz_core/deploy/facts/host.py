@@ -215,6 +215,8 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Newest first."""
     previous: str | None = None
     """The release that ran before the present one; "" if that is not kept."""
+    kept: str | None = None
+    """The release whose configuration and units are kept for the way back; "" if none."""
     runtimes: tuple[str, ...] | None = None
     """Those of ours that are unpacked."""
     pending: str | None = None

@@ -57,6 +57,7 @@ def with_installed(facts: HostFacts, sections: Sections) -> HostFacts:
         current=_link(release, "current"),
         releases=None if release is None else tuple(v for k, v in release if k == "release"),
         previous=_link(release, "previous"),
+        kept=None if release is None else dict(release).get("kept", ""),
         runtimes=None if release is None else tuple(v for k, v in release if k == "runtime"),
         pending=None if release is None else dict(release).get("pending", ""),
         refused=_refused(release),

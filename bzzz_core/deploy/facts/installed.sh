@@ -9,6 +9,7 @@ section release '
 echo "current=$(readlink /opt/bzzz/current || true)"
 echo "previous=$(readlink /opt/bzzz/previous || true)"
 show pending /opt/bzzz/install/pending
+show kept /opt/bzzz/install/before/release
 for runtime in /opt/bzzz/runtimes/*; do
   [ -x "$runtime/bin/python3" ] && echo "runtime=${runtime##*/}"
 done

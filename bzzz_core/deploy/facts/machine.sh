@@ -24,9 +24,10 @@ s/^MemAvailable: *\([0-9]*\) kB/memory_available_kb=\1/p" /proc/meminfo
 # Isolated (-I, -S): neither the environment nor site packages decide what is found.
 section python '
 for name in python3 python3.14 python3.13 python3.12 python3.11; do
-  for place in /usr/bin /usr/local/bin; do
+  for place in /usr/bin /usr/local/bin /opt/bzzz/runtimes/*/bin; do
     path=$place/$name
     [ -x "$path" ] || continue
+    case $path in /opt/*/python3.*) continue ;; esac
     echo "path=$path"
     "$path" -I -S -c "
 import importlib, platform, sys

@@ -23,7 +23,7 @@ from bzzz_core.deploy.work import Work
 TITLE: Final = "Wait until ready"
 _WAIT: Final = """
 python=$1 port=$2 limit=$3 site=$4 version=$5 token=$6 monitor=$7 routes=$8
-"$python" -I -S -c '
+said=$("$python" -I -S -c '
 import json, subprocess, sys, time, urllib.error, urllib.request
 port, limit, site, version, token, monitor, routes = sys.argv[1:]
 end = time.monotonic() + float(limit)
@@ -75,11 +75,13 @@ while time.monotonic() < end:
         said = "it crashes"
         break
     time.sleep(0.1)
-print("not ready: " + said, file=sys.stderr)
+print(" ".join(said.split())[:200])
 sys.exit(1)
-' "$port" "$limit" "$site" "$version" "$token" "$monitor" "$routes" && exit 0
+' "$port" "$limit" "$site" "$version" "$token" "$monitor" "$routes") && exit 0
 systemctl show -p ActiveState -p SubState -p NRestarts bzzz-agent.service | tr '\\n' ' ' >&2
 journalctl --no-pager --quiet -n 6 -o cat -t bzzz-agent >&2
+# Last, because the end of what is printed is what a person is shown.
+echo "not ready: $said" >&2
 exit 1
 """
 
