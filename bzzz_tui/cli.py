@@ -18,7 +18,7 @@ import click
 from bzzz_core import __version__
 from bzzz_core.commands.program import Program
 from bzzz_core.errors import BzzzError, ConfigError
-from bzzz_tui import generating, suggestions
+from bzzz_tui import generating, releasing, suggestions
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -111,18 +111,7 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask before applying.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
 @click.option("--name", help="Name of the cluster, instead of the answers file's.")
-@click.option(
-    "--bundle", type=_FILE, help="Take the release from this bundle, instead of services.bundle."
-)
-@click.option("--allow-downgrade", is_flag=True, help="Take a bundle older than what runs.")
-@click.option(
-    "--force-release",
-    "forced",
-    multiple=True,
-    metavar="VERSION",
-    help="Try a release again that was rolled back; may be given several times.",
-)
-@click.option("--rollback", "back", is_flag=True, help="Go back to the release before this one.")
+@releasing.releasing
 @generating.generating
 @_THEME
 @_ASCII
@@ -134,16 +123,13 @@ def setup(
     yes: bool,
     as_json: bool,
     name: str | None,
-    bundle: Path | None,
-    allow_downgrade: bool,
-    forced: tuple[str, ...],
-    back: bool,
     kind: str | None,
     theme: str | None,
     ascii_only: bool,
     **options: Any,
 ) -> int:
     """Install a cluster on your hosts: the wizard, or headless with --answers and a mode."""
+    wishes = releasing.take_wishes(options, with_mode=mode is not None and answers is not None)
     if kind is not None:
         if answers is None or mode is not None or yes or as_json or name is not None:
             raise ConfigError("--generate needs --answers FILE, and no other mode beside it")
@@ -154,17 +140,7 @@ def setup(
             raise ConfigError(f"--{mode} needs --answers FILE")
         if name is not None:
             raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
-        from bzzz_core.deploy.wishes import Wishes
-
-        wishes = Wishes(
-            bundle=bundle, allow_downgrade=allow_downgrade, forced=frozenset(forced), back=back
-        )
         return _setup_headless(answers, mode=mode, yes=yes, as_json=as_json, wishes=wishes)
-    if bundle or allow_downgrade or forced or back:
-        raise ConfigError(
-            "--bundle, --allow-downgrade, --force-release and --rollback need --answers FILE and"
-            " a mode; in the wizard the bundle is an answer"
-        )
 
     def first(app: BzzzApp) -> Screen[None]:
         from screens.setup.opening import open_wizard
@@ -347,7 +323,9 @@ def keys(*, markdown: bool) -> int:
     return 2 if mine.problems else 0
 
 
-def _setup_headless(answers: Path, *, mode: str, yes: bool, as_json: bool, wishes: Wishes) -> int:
+def _setup_headless(
+    answers: Path, *, mode: str, yes: bool, as_json: bool, wishes: Wishes | None
+) -> int:
     from typing import cast
 
     from bzzz_core.deploy import headless

@@ -55,7 +55,7 @@ def main(
     output: TextIO | None = None,
     confirm: Callable[[str], bool] | None = None,
     open_session: OpenSession = session,
-    wishes: Wishes = NOTHING,
+    wishes: Wishes | None = None,
 ) -> int:
     """Run setup and return the exit code.
 
@@ -79,7 +79,7 @@ def main(
             _complain("apply changes hosts; say --yes, or look first with --plan")
             return EXIT_USAGE
         deployment = Deployment(
-            spec, sink=sink, base=base, open_session=open_session, wishes=wishes
+            spec, sink=sink, base=base, open_session=open_session, wishes=wishes or NOTHING
         )
         redact = deployment.redact
         return asyncio.run(_run(deployment, spec, mode, sink, None if yes else confirm))

@@ -66,7 +66,7 @@ def described_options() -> dict[str, set[str]]:
         for span in re.findall(r"`(bzzz-[^`]+)`", row):
             called = [name for name in found if f"{span} ".startswith(f"{name} ")]
             assert called, f"docs/commands.md shows `{span}`, which is no command"
-            found[max(called, key=len)] |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", span))
+            found[max(called, key=len)] |= set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", span))
     return found
 
 

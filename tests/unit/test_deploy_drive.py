@@ -204,11 +204,21 @@ def test_after_a_restart_that_failed_no_further_host_is_touched() -> None:
     scene = Scene(_outdated())
     scene.hosts["bzzz-2"].failing = "wait for bzzz-agent"
     _, summary = scene.run()
-    assert [host.result for host in summary.hosts] == [
-        Result.SKIPPED,
-        Result.FAILED,
-        Result.SKIPPED,
-    ]
+    assert summary.hosts[1].result is Result.FAILED, "the way back failed as well"
+    assert "and the way back failed" in summary.hosts[1].detail
+    assert "start bzzz-fabric.service" not in scene.commands("bzzz-3")
+
+
+def test_a_host_that_does_not_get_ready_gets_its_release_back() -> None:
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-2"].failing = "wait for bzzz-agent"
+    scene.hosts["bzzz-2"].mended_by = "go back"
+    _, summary = scene.run()
+    assert summary.hosts[1].result is Result.ROLLED_BACK
+    assert summary.hosts[1].detail.startswith("rolled back: 0.1.0+aaaaaaaaaaaa was not ready")
+    assert summary.exit_code == 6
+    assert ("bzzz-2", "roll_back") in scene.steps(Status.ROLLED_BACK)
+    assert Result.CHANGED not in {host.result for host in summary.hosts}
     assert "start bzzz-fabric.service" not in scene.commands("bzzz-3")
 
 
