@@ -351,6 +351,12 @@ class BundleRefused(DeployError):
     exit_code = UNDONE
 
 
+class ChangeTakenBack(DeployError):
+    """A change that could lock us out was not proved good; the host is, or will be, as before."""
+
+    code = "change_taken_back"
+
+
 class PlanChanged(DeployError):
     """The plan or the hosts' facts are not those that were confirmed."""
 

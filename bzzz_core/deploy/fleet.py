@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost, session
 from bzzz_core.deploy.steady import SteadyHost, Witness
+from bzzz_core.deploy.way import Way
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
@@ -38,10 +40,23 @@ class Fleet:
     """All hosts of the answers."""
 
     def __init__(
-        self, spec: ClusterSpec, known_hosts: Path, open_session: OpenSession = session
+        self,
+        spec: ClusterSpec,
+        known_hosts: Path,
+        open_session: OpenSession = session,
+        *,
+        own_key: Path | None = None,
     ) -> None:
-        """Take the answers and our own file of host keys; connect to nobody yet."""
+        """Take the answers and our own files; connect to nobody yet.
+
+        Args:
+            spec: The answers.
+            known_hosts: Our own file of host keys.
+            open_session: How to connect.
+            own_key: The key that setup installs on the hosts, if any; it need not be there yet.
+        """
         self._spec = spec
+        self._own_key = own_key
         self._known_hosts = KnownHosts(known_hosts, _other_known_hosts(spec))
         self._open_session = open_session
         self._stacks: dict[str, AsyncExitStack] = {}
@@ -62,6 +77,7 @@ class Fleet:
             done = await remote.run(
                 probe_script(),
                 *(word, paths.data, paths.logs),
+                *(remote.greeting.through, remote.user),
                 what="probe",
                 root=remote.greeting.sudo is not Sudo.REFUSED,
                 timeout_s=PROBE_S_MAX,
@@ -77,6 +93,20 @@ class Fleet:
             if skew_ms is None
             else ClockFact(skew_ms=skew_ms, uncertainty_ms=greeting.round_trip_ms // 2),
         )
+
+    def fresh(self, name: str, way: Way) -> AbstractAsyncContextManager[SshHost]:
+        """Return a new connection to a host, beside the one of the run: new TCP, new login.
+
+        Raises:
+            BzzzError: On entering: it could not be reached, trusted or logged in to.
+        """
+        host = next(host for host in self._spec.hosts if host.name == name)
+        login = login_of(self._spec, host, self._own_key)
+        if way is not Way.ANSWERS:
+            login = replace(login, password=None)
+        if way is Way.INSTALLED:
+            login = replace(login, key=login.own_key, own_key=None)
+        return self._open_session(login, self._known_hosts)
 
     async def close(self) -> None:
         """Close all connections, each for itself: a dead one must not hold up the others."""
@@ -96,7 +126,8 @@ class Fleet:
         if old is not None:
             await old.aclose()
         stack = AsyncExitStack()
-        opened = self._open_session(login_of(self._spec, host), self._known_hosts)
+        login = login_of(self._spec, host, self._own_key)
+        opened = self._open_session(login, self._known_hosts)
         self.hosts[host.name] = await stack.enter_async_context(opened)
         self._stacks[host.name] = stack
         if present is not None:
@@ -128,8 +159,10 @@ class Fleet:
         }
 
 
-def login_of(spec: ClusterSpec, host: HostSpec) -> Login:
+def login_of(spec: ClusterSpec, host: HostSpec, own_key: Path | None = None) -> Login:
     """Return where and how to log in to a host.
+
+    The key that setup installs is tried first, once it has been made: it may be the only way in.
 
     Raises:
         SecretError: A password's reference leads nowhere.
@@ -141,6 +174,8 @@ def login_of(spec: ClusterSpec, host: HostSpec) -> Login:
         port=host.port or ssh.port,
         user=host.user or ssh.user,
         key=Path(ssh.key) if ssh.key else None,
+        own_key=own_key if own_key is not None and own_key.exists() else None,
+        passphrase=secret_references.resolve(ssh.key_passphrase) if ssh.key_passphrase else None,
         password=secret_references.resolve(ssh.password) if ssh.password else None,
         sudo_password=secret_references.resolve(ssh.sudo_password) if ssh.sudo_password else None,
         host_key_sha256=host.host_key_sha256,

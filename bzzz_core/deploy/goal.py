@@ -100,6 +100,8 @@ class Known:
     secrets: Mapping[str, str] | None = None
     """Path on the host -> SHA-256 of the file that belongs there."""
     profile_sha256: str | None = None
+    ssh_key: str | None = None
+    """"TYPE BASE64" of the key that setup installs; None: none, or not made yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,8 @@ class Goal:
     """All nodes of the cluster, in the order of the answers; None until all have keys."""
     now_s: int
     """Seconds since 1970, for the validity of certificates."""
+    peers: tuple[str, ...] = ()
+    """Addresses from which the other nodes come."""
 
     @property
     def enrolled(self) -> Enrolled | None:

@@ -22,6 +22,7 @@ from bzzz_core.deploy.goal import (
     choose_voters,
     node_entries,
 )
+from bzzz_core.deploy.openings import peers_of
 
 
 def build_goals(
@@ -62,6 +63,7 @@ def build_goals(
             known=known,
             nodes=nodes,
             now_s=now_s,
+            peers=peers_of(spec, facts, host),
         )
     return goals
 

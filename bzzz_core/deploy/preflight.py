@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import layout, limits, surroundings
+from bzzz_core.deploy import layout, limits, openings, port_use, surroundings
 from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
-from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind, Listener
+from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind
 from bzzz_core.deploy.goal import (
     ANY,
     Known,
@@ -28,6 +28,7 @@ from bzzz_core.deploy.goal import (
     node_address,
     python_fault,
 )
+from bzzz_core.deploy.phases import harden_ssh
 from bzzz_core.deploy.release import ARCHES, GLIBC_OLDEST
 from bzzz_core.model import voter_count
 
@@ -38,7 +39,6 @@ _NO_REPLACEMENT: Final = (
     "setup does not replace a voter: remove its node and let the machine join by token"
     " (`bzzz-agent join`), or restore its /etc/bzzz and /var/lib/bzzz"
 )
-_OUR_UNITS: Final = frozenset({f"{layout.FABRIC}.service", f"{layout.AGENT}.service"})
 
 
 def check(
@@ -74,6 +74,9 @@ def check(
         _voters,
         _identities,
         limits.inactive,
+        port_use.findings,
+        openings.findings,
+        harden_ssh.findings,
     ):
         found.extend(rule_of_all(spec, facts))
     return tuple(found)
@@ -185,28 +188,6 @@ def _clock(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Find
         )
 
 
-def _ports(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
-    if facts.listeners is None:
-        yield _error("ports", host.name, "listening ports are not known", "install iproute2 (`ss`)")
-    wanted = {number: name for name, number in spec.network.ports.model_dump().items()}
-    for listener in facts.listeners or ():
-        if listener.port in wanted and not _is_ours(listener, facts):
-            yield _error(
-                "ports",
-                host.name,
-                f"port {listener.port} ({wanted[listener.port]}) is taken by"
-                f" {listener.process or f'a process of user {listener.uid}'}",
-                f"stop it, or choose another network.ports.{wanted[listener.port]} for all hosts",
-            )
-
-
-def _is_ours(listener: Listener, facts: HostFacts) -> bool:
-    if listener.unit is not None:
-        return listener.unit in _OUR_UNITS
-    # The process is hidden; nobody but our services runs as our user.
-    return any(account.uid == listener.uid for account in facts.account or ())
-
-
 def _addresses(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
     try:
         wanted = str(ipaddress.ip_address(host.address))
@@ -256,7 +237,6 @@ _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[F
     _system,
     _disks,
     _clock,
-    _ports,
     _addresses,
     surroundings.check,
     _essentials,

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from bzzz_core.clock import SystemClock, utc_instant, utc_now
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import back, fitness, phases, preflight
+from bzzz_core.deploy import back, fitness, phases, preflight, reach
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.drive import Drive
 from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
@@ -85,7 +85,9 @@ class Deployment:
         self._clock = clock or SystemClock()
         self._record = Record(sink=sink, clock=self._clock)
         self._state = ClusterState(spec.cluster.name, base)
-        self._fleet = Fleet(spec, self._state.known_hosts, open_session)
+        self._fleet = Fleet(
+            spec, self._state.known_hosts, open_session, own_key=self._state.ssh_key(spec)
+        )
         self._releases: dict[str, Release] = {}
         self._wishes = wishes
         self._base = base
@@ -138,6 +140,19 @@ class Deployment:
         )
         return Prepared(facts=facts, findings=findings, plan=plan)
 
+    async def reach(self, facts: Mapping[str, HostFacts]) -> reach.Matrix:
+        """Prove which host reaches which other's ports, whether or not anything runs there yet.
+
+        Args:
+            facts: What `check` or `prepare` found.
+
+        Raises:
+            CommandFailed: A listener could not be started.
+            HostUnreachable: A connection was lost.
+        """
+        nodes = reach.nodes_of(self._spec, self._fleet.hosts, facts)
+        return await reach.everybody(nodes, reach.ports_of(self._spec))
+
     async def apply(self, plan: Plan) -> Summary:
         """Carry out a plan that `prepare` of this deployment returned, and say how it went.
 
@@ -159,17 +174,19 @@ class Deployment:
             raise PlanChanged("the hosts are not as they were when the plan was made; plan again")
         cluster = await asyncio.to_thread(self._state.open_cluster, self._spec)
         self._record.redact = Redactor(self._state.secrets(self._spec))
-        work = Work(
-            cluster=cluster,
-            releases=self._releases,
-            say=self._record.say,
-            allow_downgrade=self._wishes.allow_downgrade,
-        )
         created = self._state.known(self._spec)
         run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
         names = [host.name for host in self._spec.hosts]
         hosts = self._fleet.steady(
             names, run_id=run_id, clock=self._clock, witness=self._record.witness
+        )
+        work = Work(
+            cluster=cluster,
+            releases=self._releases,
+            say=self._record.say,
+            allow_downgrade=self._wishes.allow_downgrade,
+            fresh=self._fleet.fresh,
+            nodes=reach.nodes_of(self._spec, hosts, facts),
         )
         drive = Drive(
             hosts=hosts,

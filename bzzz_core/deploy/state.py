@@ -33,6 +33,7 @@ from bzzz_core.config.sources import dump
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import AI_KEY, Known, Root, node_address
+from bzzz_core.deploy.ssh import own_key
 from bzzz_core.errors import ConfigError, PreconditionFailed, SecretError
 from bzzz_core.trust import private_files
 from bzzz_core.trust.ca import Authority
@@ -74,6 +75,13 @@ class ClusterState:
         """Return the directory of the runs' journals."""
         return self._directory / "journal"
 
+    def ssh_key(self, spec: ClusterSpec) -> Path | None:
+        """Return the private key that setup installs on the hosts; None: it installs none."""
+        ssh = spec.security.ssh
+        if ssh.install_key == "file" and ssh.install_key_file:
+            return Path(ssh.install_key_file).expanduser()
+        return self._directory / "ssh" / "id_ed25519" if ssh.install_key == "generate" else None
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other setups of this cluster out, on this machine, until the block ends.
@@ -100,7 +108,13 @@ class ClusterState:
         One that cannot be read is left out: nothing can quote it, and who needs it will complain.
         """
         ssh, tls, endpoint = spec.security.ssh, spec.security.tls, spec.ai.endpoint
-        references = [ssh.password, ssh.sudo_password, tls.passphrase, endpoint.api_key]
+        references = [
+            ssh.password,
+            ssh.sudo_password,
+            ssh.key_passphrase,
+            tls.passphrase,
+            endpoint.api_key,
+        ]
         made = (self._directory / "api-token", self._directory / "ca" / "passphrase")
         references.extend(f"file:{path}" for path in made)
         found = []
@@ -124,6 +138,7 @@ class ClusterState:
             node_ca=self._root(Purpose.NODE),
             fabric_ca=self._root(Purpose.FABRIC),
             secrets={path: _sha256(value) for path, value in self._host_secrets(spec).items()},
+            ssh_key=self._ssh_line(spec),
             profile_sha256=hashlib.sha256(profile.read_bytes()).hexdigest()
             if profile.exists()
             else None,
@@ -142,6 +157,8 @@ class ClusterState:
             self._create("cluster-id", secrets.token_hex(16))
         if not (self._directory / "api-token").exists():
             self._create("api-token", secrets.token_urlsafe(_TOKEN_BYTES))
+        if spec.security.ssh.install_key == "generate" and self._ssh_line(spec) is None:
+            self._make_ssh_key(spec)
         cluster_id = self.cluster_id()
         assert cluster_id is not None, "it was made above"
         return OpenCluster(
@@ -164,6 +181,8 @@ class ClusterState:
         ):
             if not present:
                 changes.append(_creation(what, str(self._directory), secret=what != "cluster id"))
+        if spec.security.ssh.install_key == "generate" and known.ssh_key is None:
+            changes.append(_creation("SSH key", str(self.ssh_key(spec)), secret=True))
         text = self._profile_text(spec, known)
         if text is None or hashlib.sha256(text.encode()).hexdigest() != known.profile_sha256:
             changes.append(_creation("cluster profile", str(profile_path(self._name, self._base))))
@@ -186,6 +205,9 @@ class ClusterState:
         if known.cluster_id is None or known.node_ca is None:
             return None
         ssh = spec.security.ssh
+        key = ssh.key
+        if key is None and ssh.key_passphrase is None:
+            key = str(self.ssh_key(spec) or "") or None
         return ClusterProfile(
             name=self._name,
             cluster_id=known.cluster_id,
@@ -194,7 +216,7 @@ class ClusterState:
             ssh=SshAccess(
                 user=ssh.user,
                 port=ssh.port,
-                key=str(Path(ssh.key).expanduser().absolute()) if ssh.key else None,
+                key=str(Path(key).expanduser().absolute()) if key else None,
                 password=ssh.password,
                 known_hosts=str(self.known_hosts),
             ),
@@ -208,6 +230,21 @@ class ClusterState:
                 )
                 for host in spec.hosts
             ),
+        )
+
+    def _ssh_line(self, spec: ClusterSpec) -> str | None:
+        path = self.ssh_key(spec)
+        if path is None or (spec.security.ssh.install_key == "generate" and not path.exists()):
+            return None
+        return own_key.public_line(path)
+
+    def _make_ssh_key(self, spec: ClusterSpec) -> None:
+        path, reference = self.ssh_key(spec), spec.security.ssh.key_passphrase
+        assert path is not None, "it is to be made"
+        own_key.create(
+            path,
+            comment=f"bzzz-setup@{self._name}",
+            passphrase=secret_references.resolve(reference) if reference else None,
         )
 
     def _host_secrets(self, spec: ClusterSpec) -> dict[str, Secret]:

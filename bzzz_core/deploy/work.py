@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
 from bzzz_core.deploy.facts.host import Enrolled
+from bzzz_core.deploy.reach import Node
 from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.state import OpenCluster
+from bzzz_core.deploy.way import Way
+from bzzz_core.errors import PreconditionFailed
 
 UPLOADS_MAX: Final = 4
 Say = Callable[[str, str], None]
 """Called with a host's name and what goes on there, in a few words."""
+
+
+Fresh = Callable[[str, Way], AbstractAsyncContextManager[object]]
+"""Opens a new connection to a host: new TCP, new login. By name of the host."""
+
+
+def _no_fresh(host: str, way: Way) -> AbstractAsyncContextManager[object]:
+    raise PreconditionFailed(f"{host}: this run opens no fresh connections ({way})")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +36,9 @@ class Work:
     releases: dict[str, Release]
     """By host."""
     say: Say
+    fresh: Fresh = _no_fresh
+    nodes: tuple[Node, ...] = ()
+    """The hosts of the run, as those who try each other's ports."""
     enrolled: dict[str, Enrolled] = field(default_factory=dict)
     """By host: what each node said about itself. Written by phases."""
     switched: dict[str, str] = field(default_factory=dict)
@@ -35,3 +50,12 @@ class Work:
     """The operator asked for a bundle that is older than what runs."""
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_MAX))
     """Bounds uploads apart from everything else: they fill the operator's uplink."""
+
+    async def prove_login(self, host: str, way: Way = Way.ANSWERS) -> None:
+        """Log in anew, and leave.
+
+        Raises:
+            DeployError: That did not work.
+        """
+        async with self.fresh(host, way):
+            pass

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from bzzz_core.config.profile import ProfileHost, SshAccess
+from bzzz_core.config.secrets import Secret
+from bzzz_core.deploy.ssh import own_key
 from bzzz_core.deploy.ssh.connect import Login, Pace
 from bzzz_core.deploy.ssh.forward import forward
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
@@ -286,3 +288,17 @@ def _running(command: str) -> list[str]:
         if words == command:
             found.append(words)
     return found
+
+
+async def test_a_locked_key_of_ours_logs_in_with_its_passphrase(sshd: LoopbackSshd) -> None:
+    """And is tried before the key that the answers name."""
+    path, passphrase = sshd.directory / "ssh" / "id_ed25519", Secret("correct horse battery")
+    own_key.create(path, comment="bzzz", passphrase=passphrase)
+    assert b"ENCRYPTED" in path.read_bytes()
+    (sshd.directory / "authorized_keys").write_text(own_key.public_line(path) + "\n")
+    locked = dataclasses.replace(login(sshd), own_key=path, passphrase=passphrase)
+    async with session(locked, own(sshd)) as host:
+        assert host.greeting.through.endswith(f"127.0.0.1 {sshd.port}")
+    with pytest.raises(AuthenticationFailed):
+        async with session(dataclasses.replace(locked, passphrase=Secret("wrong")), own(sshd)):
+            pass

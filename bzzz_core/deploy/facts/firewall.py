@@ -22,6 +22,7 @@ from bzzz_core.deploy.facts.sections import parts, short_lines
 NONE: Final = "none"
 LINES_MAX: Final = 2_000
 """Lines of rules that the probe prints; what comes after them is not known."""
+OWN_TABLE: Final = "inet bzzz"
 _ENTERING: Final = frozenset({"ingress", "prerouting", "input"})
 """Where the kernel asks about a packet for the host itself."""
 _LEAVING: Final = frozenset({"output", "postrouting", "egress"})
@@ -123,12 +124,13 @@ def _nft(text: str) -> dict[str, Chain]:
     for raw in short_lines(text):
         line = raw.strip()
         if opened := re.match(r"table (\S+ \S+) \{", line):
-            table = opened[1]
-        elif opened := re.match(r"chain (\S+) \{", line):
+            # Our own table keeps others out of our ports and says nothing of the rest.
+            table = "" if opened[1] == OWN_TABLE else opened[1]
+        elif table and (opened := re.match(r"chain (\S+) \{", line)):
             chain = chains.setdefault(f"{table} {opened[1]}", Chain())
         elif line == "}":
             chain = None
-        elif chain is None:
+        elif chain is None or not table:
             continue  # a set, a counter ...
         elif hook := re.match(r"type \S+ hook (\S+) .*?(?:policy (\w+))?;?$", line):
             chain.hook = "" if table.startswith("arp ") else hook[1]

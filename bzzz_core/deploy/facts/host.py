@@ -17,7 +17,9 @@ from bzzz_core.deploy.facts.containers import Docker
 from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.gpus import Gpu, GpuDriver
 from bzzz_core.deploy.facts.hardware import BlockDevice, Cpu, Memory
+from bzzz_core.deploy.facts.logins import LoginKeys
 from bzzz_core.deploy.facts.network import Interface, only_private
+from bzzz_core.deploy.facts.openings import OwnRules
 from bzzz_core.deploy.facts.routes import Proxy, Resolver, Routing
 from bzzz_core.deploy.facts.system import System, TimeSource
 
@@ -196,6 +198,20 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     resolver: Resolver | None = None
     proxies: tuple[Proxy, ...] | None = None
     firewall: Firewall | None = None
+    own_rules: OwnRules | None = None
+    """Rules of that filter that are ours."""
+    ephemeral_ports: tuple[int, int] | None = None
+    """First and last of those that the kernel hands out for outgoing connections."""
+    reserved_ports: tuple[int, ...] | None = None
+    """Those that it never hands out."""
+    forwarded_ports: tuple[int, ...] | None = None
+    """Those that the packet filter sends elsewhere; no listener shows them."""
+    login: LoginKeys | None = None
+    """The user as whom we log in."""
+    ssh_port: int | None = None
+    """The port of sshd at which our own connection came in, as the host sees it."""
+    ssh_peer: str | None = None
+    """The address from which it came, as the host sees it."""
     time_source: TimeSource | None = None
     system: System | None = None
     gpus: tuple[Gpu, ...] | None = None

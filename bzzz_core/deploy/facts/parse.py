@@ -9,6 +9,7 @@ over what it reads; only an output without a single section is an error.
 from __future__ import annotations
 
 import importlib.resources
+import ipaddress
 import re
 from typing import Final
 
@@ -23,8 +24,10 @@ from bzzz_core.deploy.facts.gpus_nvidia import read_nvidia
 from bzzz_core.deploy.facts.hardware import read_cpu, read_devices, read_memory
 from bzzz_core.deploy.facts.host import HostFacts, Listener
 from bzzz_core.deploy.facts.installed import with_installed
+from bzzz_core.deploy.facts.logins import read_login
 from bzzz_core.deploy.facts.machine import read_machine
 from bzzz_core.deploy.facts.network import read_interfaces
+from bzzz_core.deploy.facts.openings import read_openings, read_ports
 from bzzz_core.deploy.facts.routes import read_proxies, read_resolver, read_routing
 from bzzz_core.deploy.facts.sections import (
     Sections,
@@ -40,13 +43,25 @@ from bzzz_core.errors import ProbeUnreadable
 
 SCRIPTS: Final = (
     *("frame.sh", "machine.sh", "installed.sh"),
-    *("hardware.sh", "network.sh", "system.sh", "gpus.sh", "containers.sh"),
+    *(
+        "hardware.sh",
+        "network.sh",
+        "system.sh",
+        "openings.sh",
+        "logins.sh",
+        "gpus.sh",
+        "containers.sh",
+    ),
 )
 """In their order: what a plan rests on comes first, for the probe's time is limited as a whole."""
 
 
 def probe_script() -> str:
-    """Return the script; it takes a random word, the data and the log directory."""
+    """Return the script.
+
+    It takes a random word, the data and the log directory, what `$SSH_CONNECTION` says to the login
+    itself, and the login's name.
+    """
     files = importlib.resources.files("bzzz_core.deploy.facts")
     texts = [files.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS]
     return "\n".join([*texts, "exit 0\n"])
@@ -68,7 +83,9 @@ def parse(output: bytes, word: str) -> HostFacts:
     machine = attempt(lambda: read_machine(sections)) or HostFacts()
     facts = attempt(lambda: with_installed(machine, sections)) or machine
     gpus, drivers = _gpus(sections)
-    ssh_ports = attempt(lambda: _ssh_ports(sections, facts.listeners)) or set()
+    ports = read_text(sections, "ports", read_ports)
+    through = attempt(lambda: _through(sections))
+    ssh_ports = attempt(lambda: _ssh_ports(facts.listeners, through)) or set()
     return msgspec.structs.replace(
         facts,
         cpu=attempt(lambda: read_cpu(sections)),
@@ -79,6 +96,13 @@ def parse(output: bytes, word: str) -> HostFacts:
         resolver=read_text(sections, "resolver", read_resolver),
         proxies=read_lines(sections, "proxy", read_proxies),
         firewall=read_text(sections, "firewall", lambda text: read_firewall(text, ssh_ports)),
+        own_rules=read_text(sections, "openings", read_openings),
+        ephemeral_ports=ports.ephemeral if ports else None,
+        reserved_ports=ports.reserved if ports else None,
+        forwarded_ports=ports.forwarded if ports else None,
+        login=read_text(sections, "login", read_login),
+        ssh_port=through[1] if through else None,
+        ssh_peer=through[0] if through else None,
         time_source=attempt(lambda: read_time_source(sections)),
         system=attempt(lambda: read_system(sections)),
         gpus=gpus,
@@ -99,7 +123,16 @@ def _gpus(sections: Sections) -> tuple[tuple[Gpu, ...] | None, tuple[GpuDriver, 
     return cards, tuple(driver for driver in (nvidia, amd) if driver is not None)
 
 
-def _ssh_ports(sections: Sections, listeners: tuple[Listener, ...] | None) -> set[int]:
+def _through(sections: Sections) -> tuple[str, int] | None:
+    """Return our own address and the port of sshd, as the host sees our connection."""
+    said = pairs(text_of(sections, "firewall") or "").get("through", "")
+    found = re.fullmatch(r"(\S+) \d+ \S+ (\d{1,5})", said)
+    if found is None:
+        return None
+    return str(ipaddress.ip_address(found[1].partition("%")[0])), int(found[2])
+
+
+def _ssh_ports(listeners: tuple[Listener, ...] | None, through: tuple[str, int] | None) -> set[int]:
     """Return where sshd listens; empty if that cannot be told."""
     found = {
         listener.port
@@ -108,6 +141,4 @@ def _ssh_ports(sections: Sections, listeners: tuple[Listener, ...] | None) -> se
         or (listener.process or "").startswith("sshd ")
     }
     # Where systemd listens in its place, only our own connection knows.
-    text = text_of(sections, "firewall") or ""
-    through = re.fullmatch(r"\S+ \d+ \S+ (\d{1,5})", pairs(text).get("through", ""))
-    return found | ({int(through[1])} if through else set())
+    return found | ({through[1]} if through else set())

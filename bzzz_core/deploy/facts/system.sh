@@ -4,7 +4,7 @@
 # read is said, for no rules and unknown rules are not the same.
 section firewall '
 [ "$(id -u)" = 0 ] || exit 1
-echo "through=$SSH_CONNECTION"
+echo "through=${1:-$SSH_CONNECTION}"
 if grep -qs "^ENABLED=yes" /etc/ufw/ufw.conf; then
   echo "== ufw"
   ufw status verbose || exit 1
@@ -33,7 +33,7 @@ if ! command -v nft >/dev/null || grep -qs . /proc/net/ip_tables_names; then
   } | head -n 2000
 fi
 true
-'
+' "$through"
 
 section time '
 echo "== timedatectl"

@@ -20,11 +20,14 @@ from bzzz_core.deploy.phases import (
     commit_release,
     create_account,
     create_identity,
+    distribute_key,
+    harden_ssh,
     install_command,
     install_units,
     issue_certificates,
     keep_config,
     limit_services,
+    open_firewall,
     prune_releases,
     start_agent,
     start_fabric,
@@ -92,6 +95,7 @@ ENROL: Final = (
     _phase(upload_runtime),
     _phase(upload_release),
     _phase(create_account),
+    _phase(distribute_key),
     _phase(admit_release),
     _phase(create_identity),
 )
@@ -105,6 +109,7 @@ STAGE: Final = (
     _phase(install_units),
     _phase(limit_services),
     _phase(install_command),
+    _phase(open_firewall),
 )
 """Still without effect on what runs, but these need to know all nodes."""
 
@@ -119,12 +124,15 @@ ACTIVATE: Final = (
 VERIFY_CLUSTER: Final = "verify_cluster"
 """Comes next; it is about all hosts at once, so it is no `Phase`."""
 
-FINISH: Final = (_phase(commit_release), _phase(prune_releases))
+FINISH: Final = (_phase(commit_release), _phase(prune_releases), _phase(harden_ssh))
 """Only once the cluster is well: until then an older release may be needed."""
 
 ALL: Final = (*ENROL, *STAGE, *ACTIVATE, *FINISH)
 
 REMOVERS: Final[dict[str, Callable[[RemoteHost, Made], Awaitable[None]]]] = {
     "limit_services": limit_services.remove,
+    "open_firewall": open_firewall.remove,
+    "distribute_key": distribute_key.remove,
+    "harden_ssh": harden_ssh.remove,
 }
 """Phase -> what takes an entry of a host's record (`made.py`) back, while the host is left."""

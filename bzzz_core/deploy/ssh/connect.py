@@ -57,6 +57,10 @@ class Login:
     user: str
     key: Path | None = None
     """None, and no password either: keys of the SSH agent."""
+    own_key: Path | None = None
+    """The key that setup has installed; tried before all others."""
+    passphrase: Secret | None = None
+    """Of `own_key`, or of `key` if that is the one that was installed."""
     password: Secret | None = None
     sudo_password: Secret | None = None
     host_key_sha256: str | None = None
@@ -131,7 +135,10 @@ async def connect(
     trust = known_hosts.find(login.address, login.port)
     if not trust.known:
         trust = await _first_contact(login, known_hosts, pace)
-    options = _options(login, trust, pace)
+    try:
+        options = _options(login, trust, pace)
+    except _FAILURES as exc:
+        raise _classify(login, exc) from exc
     loop = asyncio.get_running_loop()
     for attempt in range(1, ATTEMPTS_MAX + 1):
         begun_s = loop.time()
@@ -179,14 +186,25 @@ def _options(login: Login, trust: Trust, pace: Pace) -> dict[str, Any]:
         "gss_kex": False,
         "host_based_auth": False,
     }
-    if login.key is not None:
-        # Only the key that was named: a server ends the login after a few wrong ones.
-        options |= {"client_keys": [str(login.key.expanduser())], "agent_path": None}
+    named = [str(key.expanduser()) for key in (login.own_key, login.key) if key is not None]
+    if login.key is not None or (named and login.password is not None):
+        # Only the keys that were named: a server ends the login after a few wrong ones.
+        options |= {"client_keys": _unlocked(named, login), "agent_path": None}
+    elif named:
+        options |= {"client_keys": _unlocked(named, login)}
     elif login.password is not None:
         options |= {"client_keys": None, "agent_path": None}
     if login.password is not None:
         options["password"] = login.password.reveal()
     return options
+
+
+def _unlocked(keys: list[str], login: Login) -> list[asyncssh.SSHKeyPair | str]:
+    """Return the keys, those that are locked opened by our passphrase."""
+    if login.passphrase is None:
+        return list(keys)
+    secret = login.passphrase.reveal()
+    return [pair for key in keys for pair in asyncssh.load_keypairs(key, secret)]
 
 
 async def _first_contact(login: Login, known_hosts: KnownHosts, pace: Pace) -> Trust:

@@ -49,6 +49,7 @@ _TIMED_OUT: Final = (124, 137)
 _GREET: Final = """
 id -u
 date +%s.%N
+echo "through=$SSH_CONNECTION"
 command -v timeout >/dev/null || echo no-timeout
 """
 _MAKE_STAGE: Final = """
@@ -69,6 +70,8 @@ class Greeting:
     """Host's clock minus ours, against the middle of the round trip; None if not readable."""
     round_trip_ms: int
     host_key_sha256: str
+    through: str = ""
+    """`$SSH_CONNECTION`: our address and port, the host's address and port, as the host sees it."""
 
 
 @asynccontextmanager
@@ -108,6 +111,11 @@ class SshHost:
         return self._login.name
 
     @property
+    def user(self) -> str:
+        """Return whom we logged in as."""
+        return self._login.user
+
+    @property
     def greeting(self) -> Greeting:
         """Return what the host said first."""
         assert self._greeting is not None, "greet first"
@@ -137,6 +145,7 @@ class SshHost:
             skew_ms=_skew_ms(lines[1], before, after),
             round_trip_ms=round((after - before).total_seconds() * 1_000),
             host_key_sha256=key.get_fingerprint() if key else "",
+            through=lines[2].removeprefix("through=")[:200] if len(lines) > 2 else "",  # noqa: PLR2004
         )
 
     async def run(

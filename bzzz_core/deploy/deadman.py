@@ -1,0 +1,145 @@
+"""A change that could lock us out takes itself back, unless a fresh connection proves it good.
+
+    arm      the way back is put on the host, and a timer that goes it after `LIMIT_S`
+    change
+    prove    by new connections; the one that stands proves nothing, for a firewall lets it live on
+    disarm   the timer is stopped; if it was faster, that is said and not called a success
+
+If the proof fails, the way back is taken at once. If this side dies, is cut off or is interrupted,
+nobody disarms, and the host goes the way back itself: `LIMIT_S` and a second after arming at the
+latest. A timer that an earlier run left armed guards a change that nobody proved: arming takes that
+back first.
+
+The timer does not outlive a restart of the host. So a change is made in such a way that a restart
+undoes it too, and made to last only after the proof, wherever the thing allows it (ADR 0039).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.errors import BzzzError, ChangeTakenBack, CommandFailed
+
+LIMIT_S: Final = 60
+"""From arming to the way back. Proofs have the rest of it after the change, less `MARGIN_S`."""
+MARGIN_S: Final = 8
+"""So much before its end nobody tries to prove any more: disarming takes a moment too."""
+BACK_S_MAX: Final = 30
+_ROOM: Final = """
+set -eu
+umask 077
+unit=bzzz-install-deadman-$1 room=/run/bzzz-install/deadman-$1
+"""
+_ARM: Final = (
+    _ROOM
+    + """
+if systemctl is-active --quiet "$unit.timer"; then
+  systemctl start "$unit.service"
+  systemctl stop "$unit.timer"
+fi
+systemctl reset-failed "$unit.timer" "$unit.service" 2>/dev/null || :
+rm -rf -- "$room"
+mkdir -p "$room"
+cat -- "$3" >"$room/restore"
+cat -- "$4" >"$room/data"
+rm -f -- "$3" "$4"
+printf '%s\\n' 'cd "${0%/*}" || exit 1' ': >fired' 'exec sh ./restore ./data' >"$room/run"
+exec systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
+  --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec="$5" \\
+  --property=Environment=LC_ALL=C /bin/sh "$room/run"
+"""
+)
+"""No argument of the unit holds a `$` or `%`: systemd would read these as its own."""
+_DISARM: Final = (
+    _ROOM
+    + """
+systemctl stop "$unit.timer"
+[ ! -e "$room/fired" ] || exit 75
+rm -rf -- "$room"
+"""
+)
+_BACK: Final = (
+    _ROOM
+    + """
+[ -e "$room/run" ] || exit 0
+if [ ! -e "$room/fired" ]; then
+  systemctl stop "$unit.timer"
+  sh "$room/run"
+fi
+rm -rf -- "$room"
+"""
+)
+_TOO_LATE: Final = 75
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """How a host undoes a change without anybody's help."""
+
+    what: str
+    """Names the timer: one word of letters and dashes."""
+    script: str
+    """Constant POSIX sh; `$1` is a file that holds `data`."""
+    data: bytes = b""
+
+
+async def guarded(
+    host: RemoteHost,
+    back: WayBack,
+    *,
+    change: Callable[[], Awaitable[None]],
+    prove: Callable[[], Awaitable[None]],
+    limit_s: int = LIMIT_S,
+) -> None:
+    """Make a change that stays only if it is proved.
+
+    Args:
+        host: Where.
+        back: How it is undone.
+        change: Makes it.
+        prove: Returns if fresh connections work as they should, raises if not.
+        limit_s: When the host undoes it by itself.
+
+    Raises:
+        ChangeTakenBack: It was not proved. The host is, or within `limit_s` will be, as before.
+        CommandFailed: The timer could not be armed; nothing was changed.
+        HostUnreachable: The same.
+    """
+    script = await host.stage(back.script.encode())
+    data = await host.stage(back.data)
+    await host.run(
+        _ARM,
+        *(back.what, str(limit_s), script, data, str(BACK_S_MAX)),
+        what=f"arm the way back of {back.what}",
+        timeout_s=BACK_S_MAX + 15,
+    )
+    try:
+        async with asyncio.timeout(limit_s - MARGIN_S):
+            await change()
+            await prove()
+    except (BzzzError, TimeoutError) as exc:
+        reason = str(exc) or "no proof in time"
+        raise ChangeTakenBack(
+            f"{host.name}: {back.what} was changed and could not be proved good: {reason};"
+            f" {await _take_back(host, back.what, limit_s)}"
+        ) from exc
+    done = await host.run(_DISARM, back.what, what=f"disarm {back.what}", check=False)
+    if done.status == _TOO_LATE:
+        raise ChangeTakenBack(
+            f"{host.name}: the proof of {back.what} came too late, the host has undone the change"
+        )
+    if done.status != 0:
+        raise CommandFailed(f"{host.name}: disarm {back.what}: {done.complaint}")
+
+
+async def _take_back(host: RemoteHost, what: str, limit_s: int) -> str:
+    """Go the way back now, and return in words what came of it."""
+    try:
+        await host.run(_BACK, what, what=f"take {what} back", timeout_s=BACK_S_MAX)
+    except BzzzError:
+        return f"the host takes it back by itself, {limit_s + 1} s after the change at the latest"
+    return "it was taken back"

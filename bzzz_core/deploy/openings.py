@@ -1,0 +1,178 @@
+"""Who shall reach which port of a node through which packet filter; pure.
+
+A filter that is active belongs to somebody, so all that is done to it is to let the nodes through:
+with `ufw` or `firewall-cmd` where these are at work, with a chain of our own where iptables is. The
+rules of others, their order and what happens to everything else stay as they are.
+
+A foreign nftables ruleset that refuses is left alone: what one table lets pass another still drops,
+so no table of ours could open anything, and rules in others' chains are nobody's but theirs. There,
+and whenever the answers say so, the rules that are needed are told instead.
+
+Where nothing filters, nothing is done, unless `network.firewall.mode` is `restrict`: then a table
+of our own keeps everybody but the nodes out of the nodes' ports, and touches no other traffic.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.deploy.events import Finding
+from bzzz_core.deploy.facts.firewall import NONE, Firewall
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.facts.network import InterfaceKind
+from bzzz_core.deploy.facts.openings import CLOSED, Opening
+from bzzz_core.deploy.goal import Goal, node_address
+
+UFW: Final = "ufw"
+FIREWALLD: Final = "firewalld"
+NFTABLES: Final = "nftables"
+IPTABLES: Final = "iptables"
+BACKENDS: Final = (UFW, FIREWALLD, NFTABLES, IPTABLES)
+_MANAGED: Final = frozenset({UFW, FIREWALLD, IPTABLES})
+_INNER: Final = frozenset({InterfaceKind.LOOPBACK, InterfaceKind.DOCKER, InterfaceKind.VETH})
+
+
+def backend_of(spec: ClusterSpec, facts: HostFacts) -> str | None:
+    """Return the filter that rules of ours belong into; None: into none."""
+    mode, found = spec.network.firewall.mode, facts.firewall
+    if mode not in {"auto", "restrict"} or found is None or found.active is None:
+        return None
+    if found.active:
+        return found.backend if found.backend in _MANAGED else None
+    able = facts.own_rules is not None and "nft" in facts.own_rules.tools
+    return NFTABLES if mode == "restrict" and able else None
+
+
+def wanted(goal: Goal) -> dict[str, tuple[Opening, ...]]:
+    """Return for each filter the rules that should be ours, sorted; none where none should be."""
+    found: dict[str, tuple[Opening, ...]] = dict.fromkeys(BACKENDS, ())
+    backend = backend_of(goal.spec, goal.facts)
+    if backend is not None:
+        rules = set(_for_nodes(goal.spec, goal.peers))
+        if backend == NFTABLES:
+            rules |= {Opening(CLOSED, port, "") for _, port in _ports(goal.spec)}
+        else:
+            rules |= set(_for_operator(goal.facts))
+            given = {(one.port, one.source) for one in _others(goal.facts, backend)}
+            rules = {rule for rule in rules if (rule.port, rule.source) not in given}
+        found[backend] = tuple(sorted(rules))
+    return found
+
+
+def present(facts: HostFacts) -> dict[str, tuple[Opening, ...]]:
+    """Return for each filter the rules that are ours now, sorted."""
+    own = facts.own_rules.own if facts.own_rules is not None else {}
+    return {backend: tuple(sorted(own.get(backend, ()))) for backend in BACKENDS}
+
+
+def peers_of(spec: ClusterSpec, facts: Mapping[str, HostFacts], of: HostSpec) -> tuple[str, ...]:
+    """Return the addresses from which the other nodes come to a host, sorted.
+
+    A node that is named by its address comes from there; one that is named otherwise, from any of
+    its addresses that others could see.
+    """
+    found: set[str] = set()
+    for host in spec.hosts:
+        if host.name == of.name:
+            continue
+        try:
+            found.add(str(ipaddress.ip_address(node_address(host))))
+        except ValueError:
+            found.update(_seen_addresses(facts.get(host.name)))
+    return tuple(sorted(found))
+
+
+def findings(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    """Yield for each host that needs rules which setup does not make what they are."""
+    for host in spec.hosts:
+        one = facts.get(host.name)
+        if one is None or one.uid != 0 or spec.network.firewall.mode == "off":
+            continue
+        reason = _why_not(spec, one)
+        sources = ", ".join((*peers_of(spec, facts, host), *spec.network.firewall.peers))
+        if reason and sources:
+            ports = ", ".join(str(port) for _, port in _ports(spec))
+            yield Finding(
+                "warning",
+                "firewall",
+                host.name,
+                f"{reason}; {sources} must reach its TCP ports {ports}",
+                _advice(one.firewall, spec, sources.split(", ")),
+            )
+
+
+def _why_not(spec: ClusterSpec, facts: HostFacts) -> str:
+    """Return why setup makes no rules though some are needed; "": it makes them, or none are."""
+    found, mode = facts.firewall, spec.network.firewall.mode
+    if found is None or found.active is None:
+        return ""  # that it is not known is a finding of its own
+    if found.active and mode == "instructions":
+        return f"{found.backend} is active, and setup shall only say what it needs"
+    if found.active and found.backend not in _MANAGED:
+        return f"{found.backend} filters here by rules that only their owner can add to"
+    if not found.active and mode == "restrict" and backend_of(spec, facts) is None:
+        return "nobody can be kept out of its ports, for `nft` is missing"
+    return ""
+
+
+def _advice(found: Firewall | None, spec: ClusterSpec, sources: list[str]) -> str:
+    backend = found.backend if found is not None else NONE
+    ports = [str(port) for _, port in _ports(spec)]
+    if backend == UFW:
+        return f"ufw allow proto tcp from {sources[0]} to any port {','.join(ports)}  (and so on)"
+    if backend == FIREWALLD:
+        return "firewall-cmd --add-rich-rule for each, also with --permanent"
+    both = [
+        f"{family} saddr {{ {', '.join(of)} }} tcp dport {{ {', '.join(ports)} }} accept"
+        for family, of in (
+            ("ip", [source for source in sources if ":" not in source]),
+            ("ip6", [source for source in sources if ":" in source]),
+        )
+        if of
+    ]
+    return f"before the rule that refuses: {'; '.join(both)}"
+
+
+def _ports(spec: ClusterSpec) -> tuple[tuple[str, int], ...]:
+    """Return what nodes reach of each other. The API and the broker's page are the loopback's."""
+    ports = spec.network.ports
+    return (
+        ("fabric-client", ports.fabric_client),
+        ("fabric-cluster", ports.fabric_cluster),
+        ("join", ports.join),
+    )
+
+
+def _for_nodes(spec: ClusterSpec, peers: tuple[str, ...]) -> Iterator[Opening]:
+    for role, port in _ports(spec):
+        for source in (*peers, *spec.network.firewall.peers):
+            yield Opening(role, port, source)
+
+
+def _for_operator(facts: HostFacts) -> Iterator[Opening]:
+    """Yield the rule without which this connection would be our last one."""
+    allowed = facts.firewall.ssh_allowed if facts.firewall else None
+    if allowed is not True and facts.ssh_port and facts.ssh_peer:
+        yield Opening("ssh", facts.ssh_port, facts.ssh_peer)
+
+
+def _others(facts: HostFacts, backend: str) -> tuple[Opening, ...]:
+    return facts.own_rules.others.get(backend, ()) if facts.own_rules is not None else ()
+
+
+def _seen_addresses(facts: HostFacts | None) -> Iterator[str]:
+    if facts is None:
+        return
+    inner = {
+        word.partition("/")[0]
+        for interface in facts.interfaces or ()
+        if interface.kind in _INNER
+        for word in interface.addresses or ()
+    }
+    for text in facts.addresses or ():
+        address = ipaddress.ip_address(text)
+        if not (address.is_loopback or address.is_link_local or text in inner):
+            yield str(address)

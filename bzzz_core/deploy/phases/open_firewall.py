@@ -1,0 +1,164 @@
+"""Lets the other nodes through the host's packet filter, and proves that they come through.
+
+`openings.py` says who belongs in which filter. What is there and what should be are compared rule
+by rule; only what differs is touched. The change is guarded by a dead-man timer: it stays if a
+fresh login comes in and every other host that is in the run reaches every port (`reach.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bzzz_core.deploy import deadman, firewall_scripts, layout, made, reach
+from bzzz_core.deploy.change import Change
+from bzzz_core.deploy.facts.openings import CLOSED, Opening, read_openings
+from bzzz_core.deploy.goal import Goal, node_address
+from bzzz_core.deploy.openings import BACKENDS, IPTABLES, NFTABLES, present, wanted
+from bzzz_core.deploy.place import Placed, place
+from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.work import Work
+from bzzz_core.errors import CommandFailed
+
+TITLE: Final = "Open the firewall"
+_Rules = tuple[str, Sequence[Opening], Sequence[Opening]]
+"""A filter, our rules there now, and those that should be there."""
+_WITH_UNIT: Final = frozenset({NFTABLES, IPTABLES})
+_GONE: Final = """
+if command -v nft >/dev/null; then nft delete table inet bzzz 2>/dev/null; fi
+:
+"""
+
+
+def plan(goal: Goal) -> tuple[Change, ...]:
+    """Return each port whose list of those that may reach it differs."""
+    before, after = present(goal.facts), wanted(goal)
+    changes = []
+    for backend in BACKENDS:
+        old, new = _sources(before[backend]), _sources(after[backend])
+        for port in sorted(old.keys() | new.keys()):
+            if old.get(port) == new.get(port):
+                continue
+            was, will = ", ".join(old.get(port, ())), ", ".join(new.get(port, ()))
+            changes.append(
+                Change(
+                    phase="open_firewall",
+                    action="remove" if not will else "update" if was else "create",
+                    target=f"{backend} {port}/tcp",
+                    before=was or "nobody's rule",
+                    after=will or "no rule of ours",
+                    sentence=f"{backend}: let {will} reach port {port}"
+                    if will
+                    else f"{backend}: remove our rules for port {port} ({was})",
+                )
+            )
+    return tuple(changes)
+
+
+async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
+    """Change the rules of each filter that differs, each under a timer of its own."""
+    before, after = present(goal.facts), wanted(goal)
+    for backend in BACKENDS:
+        if any(change.target.startswith(f"{backend} ") for change in changes):
+            await _change(host, goal, work, (backend, before[backend], after[backend]))
+
+
+async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
+    """Nothing more to look at: a change that was not proved did not stay."""
+    del host, goal, work
+
+
+async def _change(host: RemoteHost, goal: Goal, work: Work, of: _Rules) -> None:
+    backend, before, after = of
+    own = node_address(goal.host)
+    data = firewall_scripts.data_of(backend, before, after, own=own)
+    back = firewall_scripts.data_of(backend, after, before, own=own)
+    # Rules that are noted and were never made are removed without harm; the other way round not.
+    entry = made.Made("open_firewall", backend, (own,))
+    await made.note(host, entry)
+
+    async def change() -> None:
+        await run_rules(host, firewall_scripts.APPLY[backend], data)
+
+    async def prove() -> None:
+        await work.prove_login(host.name)
+        if after:
+            await _prove_ports(host, goal, work)
+
+    await deadman.guarded(
+        host,
+        deadman.WayBack(
+            what=f"firewall-{backend}", script=firewall_scripts.BACK[backend], data=back
+        ),
+        change=change,
+        prove=prove,
+    )
+    await _make_last(host, backend, after, data)
+    if not after:
+        await made.forget(host, entry)
+
+
+async def _prove_ports(host: RemoteHost, goal: Goal, work: Work) -> None:
+    nodes = {node.name: node for node in work.nodes}
+    me = nodes.get(host.name)
+    if me is None:
+        return
+    rules = wanted(goal).values()
+    ports = sorted({r.port for of in rules for r in of if r.role not in {"ssh", CLOSED}})
+    others = [node for node in work.nodes if node.name != me.name]
+    word = reach.new_word()
+    work.say(host.name, f"{len(others)} other hosts try its ports")
+    async with reach.listening(me, ports, word):
+        matrix = await reach.reach(others, {me.name: ports}, work.nodes, word=word)
+    if not matrix.whole:
+        raise CommandFailed(matrix.sentence())
+
+
+async def _make_last(host: RemoteHost, backend: str, after: Sequence[Opening], data: bytes) -> None:
+    """Let the rules outlive a restart of the host."""
+    if backend == "firewalld":
+        await run_rules(host, firewall_scripts.PERSIST_FIREWALLD, data)
+    if backend not in _WITH_UNIT:
+        return
+    if not after:
+        await _forget_unit(host)
+        return
+    text = firewall_scripts.file_text(backend, after)
+    await place(host, Placed(path=layout.FIREWALL_RULES, mode="600"), text.encode())
+    unit = firewall_scripts.unit_text(backend)
+    await place(host, Placed(path=layout.FIREWALL_UNIT, mode="644"), unit.encode())
+    await host.run(firewall_scripts.ENABLE, what="load the rules at every start")
+
+
+async def _forget_unit(host: RemoteHost) -> None:
+    paths = (layout.FIREWALL_RULES, layout.FIREWALL_UNIT)
+    await host.run(firewall_scripts.DISABLE, *paths, what="load no rules at a start")
+
+
+async def remove(host: RemoteHost, entry: made.Made) -> None:
+    """Remove every rule of ours from one filter; those of others stay as they are."""
+    backend = entry.target
+    if backend == NFTABLES:
+        await host.run(_GONE, what="remove our table")
+    else:
+        done = await host.run(firewall_scripts.LIST, backend, what="look for our rules")
+        rules = read_openings(done.stdout.decode("utf-8", errors="replace")).own.get(backend, ())
+        data = firewall_scripts.data_of(backend, rules, (), own=entry.words[0])
+        await run_rules(host, firewall_scripts.BACK[backend], data)
+    if backend in _WITH_UNIT:
+        await _forget_unit(host)
+
+
+def _sources(rules: Sequence[Opening]) -> dict[int, tuple[str, ...]]:
+    """Return who may reach each port, as a plan says it."""
+    found: dict[int, list[str]] = {}
+    for rule in rules:
+        source = "nobody else" if rule.role == CLOSED else rule.source
+        found.setdefault(rule.port, []).append(source)
+    return {port: tuple(sorted(sources)) for port, sources in found.items()}
+
+
+async def run_rules(host: RemoteHost, script: str, data: bytes) -> None:
+    """Run one of the scripts with its data."""
+    staged = await host.stage(data)
+    await host.run(script, staged, what="change the rules of the firewall", timeout_s=40)
