@@ -28,10 +28,12 @@ echo "== file"
 true
 '
 
-# Ports that the kernel hands out, and those that the packet filter forwards.
+# Ports that the kernel hands out, and those that the packet filter forwards. By cat: a shell reads
+# byte by byte, which these files do not bear.
 section ports '
-show range /proc/sys/net/ipv4/ip_local_port_range
-show reserved /proc/sys/net/ipv4/ip_local_reserved_ports
+at=/proc/sys/net/ipv4
+[ -r $at/ip_local_port_range ] && echo "range=$(cat $at/ip_local_port_range)"
+[ -r $at/ip_local_reserved_ports ] && echo "reserved=$(cat $at/ip_local_reserved_ports)"
 [ "$(id -u)" = 0 ] || exit 0
 echo forwarded=known
 {
