@@ -9,14 +9,15 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bzzz_core.deploy import deadman, made, phases
+from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
-from bzzz_core.deploy.ssh.session import SshHost, session
+from bzzz_core.deploy.ssh.session import session
 from bzzz_core.errors import ChangeTakenBack
 from tests.testbed import cli, docker_daemon, faults
 from tests.testbed.state import State
@@ -70,7 +71,7 @@ def installed(operator: Operator, before: dict[str, str]) -> list[dict[str, Any]
     return events
 
 
-def on_host(operator: Operator, number: str, action: Callable[[SshHost], Awaitable[Any]]) -> Any:
+def on_host(operator: Operator, number: str, action: Callable[[RemoteHost], Awaitable[Any]]) -> Any:
     """Do something over a session with a host, as setup does."""
     bed = operator.bed
     host = bed.host(number)
@@ -78,7 +79,7 @@ def on_host(operator: Operator, number: str, action: Callable[[SshHost], Awaitab
 
     async def run() -> Any:
         async with session(login, KnownHosts(bed.known_hosts)) as open_host:
-            return await action(open_host)
+            return await action(cast("RemoteHost", open_host))
 
     return asyncio.run(run())
 
@@ -160,7 +161,7 @@ LOCK = deadman.WayBack(
 )
 
 
-async def lock_out(host: SshHost) -> None:
+async def lock_out(host: RemoteHost) -> None:
     """Refuse new logins; this connection goes on, as an established one does."""
     script = (
         "iptables -w -I INPUT -p tcp --dport 22 -j DROP;"
@@ -170,7 +171,7 @@ async def lock_out(host: SshHost) -> None:
 
 
 def test_a_lockout_that_is_noticed_is_undone_at_once(operator: Operator) -> None:
-    async def go(host: SshHost) -> float:
+    async def go(host: RemoteHost) -> float:
         async def prove() -> None:
             with pytest.raises(OSError, match=r".*"):
                 await asyncio.wait_for(asyncio.open_connection(host_of(operator, "2"), 22), 2)
@@ -189,7 +190,7 @@ def test_a_lockout_that_nobody_lives_to_notice_is_undone_by_the_host(operator: O
     """The operator is gone after the change; the session that stands is of no use to anybody."""
     address = host_of(operator, "3")
 
-    async def go(host: SshHost) -> None:
+    async def go(host: RemoteHost) -> None:
         never = asyncio.Event()
 
         async def prove() -> None:
@@ -215,7 +216,7 @@ def test_a_lockout_that_nobody_lives_to_notice_is_undone_by_the_host(operator: O
 def test_what_was_made_is_removed_and_the_rest_is_as_before(
     operator: Operator, before: dict[str, str]
 ) -> None:
-    async def leave(host: SshHost) -> None:
+    async def leave(host: RemoteHost) -> None:
         for entry in await made.noted(host):
             await phases.REMOVERS[entry.phase](host, entry)
             await made.forget(host, entry)

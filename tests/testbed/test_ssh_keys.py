@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy import made, phases
+from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
-from bzzz_core.deploy.ssh.session import SshHost, session
+from bzzz_core.deploy.ssh.session import session
 from bzzz_core.errors import AuthenticationFailed
 from tests.testbed import cli
 from tests.testbed.state import State
@@ -70,7 +71,7 @@ def key_of(operator: Operator) -> Path:
 
 def logged_in(
     operator: Operator,
-    action: Callable[[SshHost], Awaitable[Any]],
+    action: Callable[[RemoteHost], Awaitable[Any]],
     *,
     key: Path | None = None,
     password: str | None = None,
@@ -87,12 +88,12 @@ def logged_in(
 
     async def run() -> Any:
         async with session(login, KnownHosts(operator.bed.known_hosts)) as host:
-            return await action(host)
+            return await action(cast("RemoteHost", host))
 
     return asyncio.run(run())
 
 
-async def who(host: SshHost) -> str:
+async def who(host: RemoteHost) -> str:
     """Return as whom commands run."""
     return (await host.run("id -un", what="ask who", root=False)).text
 
@@ -139,7 +140,7 @@ def test_a_configuration_that_sshd_refuses_is_taken_back(operator: Operator) -> 
 
 @pytest.mark.usefixtures("installed")
 def test_what_was_made_is_removed(operator: Operator) -> None:
-    async def leave(host: SshHost) -> None:
+    async def leave(host: RemoteHost) -> None:
         for entry in await made.noted(host):
             await phases.REMOVERS[entry.phase](host, entry)
             await made.forget(host, entry)
