@@ -111,6 +111,7 @@ class FieldRow(Vertical):
         self._glyphs = glyphs
         self._text = text
         self._wrong = ""
+        self._revealed = False
         self.editor = self._make_editor()
 
     def compose(self) -> ComposeResult:
@@ -133,6 +134,10 @@ class FieldRow(Vertical):
         """Return the text as it stands."""
         return self.editor.value
 
+    def put(self, text: str) -> None:
+        """Write a text into the field, as if it had been typed."""
+        self.editor.value = text
+
     @property
     def wrong(self) -> str:
         """Return what is wrong, in words; empty if nothing is."""
@@ -148,6 +153,15 @@ class FieldRow(Vertical):
     def focus_editor(self) -> None:
         """Put the focus into the field."""
         self.editor.focus()
+
+    def action_reveal(self) -> None:
+        """Show or hide a masked text while the field has the focus."""
+        self._revealed = not self._revealed
+        self._mask()
+
+    def _mask(self) -> None:
+        if isinstance(self.editor, Input) and self.spec.kind is Kind.SECRET:
+            self.editor.password = _masks(self.editor.value) and not self._revealed
 
     def _make_editor(self) -> Input | Choice | Entries:
         if self.spec.kind is Kind.ENTRIES:
@@ -173,8 +187,7 @@ class FieldRow(Vertical):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
-        if self.spec.kind is Kind.SECRET:
-            event.input.password = _masks(event.value)
+        self._mask()
         if event.value != self._text:
             self._text = event.value
             self.post_message(self.Edited(self, event.value))
@@ -197,7 +210,9 @@ class FieldRow(Vertical):
         self.screen.focus_next()
 
     def on_descendant_blur(self) -> None:
-        """Tell the screen that the field can be checked."""
+        """Hide what was revealed, and tell the screen that the field can be checked."""
+        if self._revealed:
+            self.action_reveal()
         self.post_message(self.Left(self))
 
 

@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from bzzz_core import __version__
 from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
-from bzzz_core.deploy import phases, preflight
+from bzzz_core.deploy import existing, phases, preflight, sweep
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.runner import Deployment
@@ -78,6 +79,14 @@ class DeployEngine:
             words="; ".join(_sentence(finding) for finding in own) or facts.os_name or "",
             fingerprint=facts.host_key_sha256,
             facts=facts,
+            findings=tuple(own),
+            existing=existing.judge(facts, cluster_id=known.cluster_id, version=__version__),
+        )
+
+    async def sweep(self, addresses: tuple[str, ...], port: int) -> tuple[str, ...]:
+        """Return those of the addresses where something takes connections at a port."""
+        return await sweep.sweep(
+            addresses, port, clock=self._clock, connects=sweep.takes_connections
         )
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:

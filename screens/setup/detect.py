@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, Final
 
 from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
-from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy import inventory, sweep
+from bzzz_core.errors import ConfigError
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.parts import Part
 from bzzz_tui.widgets.columns import Column
 from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone, clean
+from screens.dialogs import Question
+from screens.setup.chips import chips, existing_part
 from screens.setup.draft import HOSTS_MAX, HostDraft, Problem, parse_hosts, write_host
-from screens.setup.engine import LookState
+from screens.setup.engine import Look, LookState
 from screens.setup.host_details import LABEL, details
 from screens.setup.host_table import DETECTION
 from screens.setup.hosts_step import HostsStep
 from screens.setup.step import PushButton
 
-_HELP = "[name=][user@]address[:port], several at once, Enter adds"
+_HELP = "[user@]address[:port] ..., 10.0.0.0/24 looks for hosts, @FILE reads an inventory"
+_INVENTORY_BYTES_MAX: Final = 1_000_000
+_LARGE: Final = 64
+"""Addresses of a network that is looked through without asking."""
 
 
 class DetectStep(HostsStep):
@@ -43,6 +51,7 @@ class DetectStep(HostsStep):
         yield entry
         yield Lines(id="hosts-help")
         yield from self.compose_table()
+        yield Lines(id="host-chips")
         yield Paragraph(id="host-facts", indent=LABEL)
 
     def compose_below(self) -> Iterable[Widget]:
@@ -60,9 +69,15 @@ class DetectStep(HostsStep):
         self.refreshed()
         self.begin_with(self.query_one("#host-entry", Input))
 
-    def paint_facts(self, facts: HostFacts | None) -> None:
-        """Show what was found on a host, a kind of fact a line."""
-        lines = [] if facts is None else details(facts, self.context.glyphs)
+    def paint_look(self, look: Look) -> None:
+        """Show how each part of a host stands, and what was found there, a kind a line."""
+        glyphs = self.context.glyphs
+        found = chips(look, glyphs)
+        self.query_one("#host-chips", Lines).show([found] if found else [])
+        lines = [] if look.facts is None else details(look.facts, glyphs)
+        if look.existing is not None:
+            words, tone = existing_part(look.existing, glyphs)
+            lines.insert(0, ("BZZZ".ljust(LABEL) + words, tone))
         paragraph = self.query_one("#host-facts", Paragraph)
         paragraph.show(*lines)
         paragraph.display = bool(lines)
@@ -134,8 +149,76 @@ class DetectStep(HostsStep):
         if not event.value.strip():
             self.screen.focus_next()
             return
+        text = event.value.strip()
+        if text.startswith("@"):
+            self._read_inventory(text[1:])
+        elif is_network(text):
+            self._sweep(text)
+        else:
+            names = (host.name for host in self.context.draft.hosts)
+            self._put_hosts(parse_hosts(text, names))
+
+    def _read_inventory(self, name: str) -> None:
+        path = Path(name).expanduser()
+        try:
+            with path.open("rb") as file:
+                data = file.read(_INVENTORY_BYTES_MAX)
+            listed = inventory.read(data.decode(), what=path.name)
+        except OSError as exc:
+            self._say(f"{clean(name)}: {exc.strerror}", Tone.BAD)
+        except UnicodeDecodeError:
+            self._say(f"{clean(name)} is no text", Tone.BAD)
+        except ConfigError as exc:
+            self._say(clean(str(exc)), Tone.BAD)
+        else:
+            self._put_hosts(
+                [HostDraft(one.name, one.address, one.port, one.user) for one in listed]
+            )
+
+    def _sweep(self, network: str) -> None:
+        try:
+            wanted = sweep.addresses(network)
+        except ConfigError as exc:
+            self._say(clean(str(exc)), Tone.BAD)
+            return
+        port = self.context.draft.get("security.ssh.port")
+        number = int(port) if port.isdecimal() else 22
+        if len(wanted) <= _LARGE:
+            self._start_sweep(wanted, number)
+            return
+        lines = [
+            f"{len(wanted)} addresses will be tried at port {number}, one connection each.",
+            "Do so only in a network that is yours to look at.",
+        ]
+        question = Question("Look through the network?", lines, yes="look", no="do not")
+
+        def go(yes: bool | None) -> None:  # noqa: FBT001  Textual calls it so
+            if yes:
+                self._start_sweep(wanted, number)
+
+        self.app.push_screen(question, go)
+
+    def _start_sweep(self, wanted: tuple[str, ...], port: int) -> None:
+        self._say(f"looking at {len(wanted)} addresses ...", Tone.INFO)
+        self.run_worker(self._look_through(wanted, port), group="sweep", exclusive=True)
+
+    async def _look_through(self, wanted: tuple[str, ...], port: int) -> None:
+        found = await self.context.engine.sweep(wanted, port)
+        known = {host.address for host in self.context.draft.hosts}
+        new = [address for address in found if address not in known]
+        if not new:
+            words = "every one is listed" if found else "nothing answers there"
+            self._say(f"{len(wanted)} addresses, {len(found)} answer: {words}", Tone.WARN)
+            return
+        names = [host.name for host in self.context.draft.hosts]
+        self._put_hosts(parse_hosts(" ".join(map(_bracketed, new)), names))
+        self._say(f"{len(new)} of {len(wanted)} addresses answer; Del removes a host", Tone.OK)
+
+    def _put_hosts(self, new: Sequence[HostDraft]) -> None:
+        """Put hosts among those of the draft, or say why not."""
+        entry = self.query_one("#host-entry", Input)
         hosts = list(self.context.draft.hosts)
-        for host in parse_hosts(event.value, (h.name for h in hosts)):
+        for host in new:
             hosts = _put(hosts, host)
         if len(hosts) > HOSTS_MAX:
             self._say(f"this wizard takes {HOSTS_MAX} hosts at most", Tone.BAD)
@@ -148,11 +231,11 @@ class DetectStep(HostsStep):
             self.context.draft.hosts = before
             return
         self._say(_HELP, Tone.MUTED)
-        event.input.value = ""
+        entry.value = ""
         self.post_message(self.Answered())
         self.refreshed()
         if self.check():
-            event.input.focus()
+            entry.focus()
 
     @staticmethod
     def _about_hosts(key: str) -> bool:
@@ -161,6 +244,16 @@ class DetectStep(HostsStep):
     def _say(self, words: str, tone: Tone) -> None:
         line: list[Part] = [(words, tone)]
         self.query_one("#hosts-help", Lines).show([line])
+
+
+def is_network(text: str) -> bool:
+    """Return whether a text is meant as a network to look through."""
+    address, found, length = text.partition("/")
+    return bool(found) and length.isdecimal() and bool(re.fullmatch("[0-9A-Fa-f.:]+", address))
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _put(hosts: list[HostDraft], new: HostDraft) -> list[HostDraft]:

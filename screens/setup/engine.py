@@ -15,7 +15,8 @@ from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy.change import Plan
-from bzzz_core.deploy.events import Event
+from bzzz_core.deploy.events import Event, Finding
+from bzzz_core.deploy.existing import Existing
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 
@@ -42,6 +43,10 @@ class Look:
     fingerprint: str | None = None
     """Of the host key: the trusted one, or the one that waits for trust."""
     facts: HostFacts | None = None
+    findings: tuple[Finding, ...] = ()
+    """What preflight says of it alone."""
+    existing: Existing | None = None
+    """What is to become of a BZZZ that is there."""
 
 
 Emit = Callable[[Event], None]
@@ -63,6 +68,10 @@ class Engine(Protocol):
 
     async def look(self, spec: ClusterSpec, host: HostSpec) -> Look:
         """Connect to one host, learn what it is, and change nothing."""
+        ...
+
+    async def sweep(self, addresses: tuple[str, ...], port: int) -> tuple[str, ...]:
+        """Return those of the addresses where something takes connections at a port."""
         ...
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:

@@ -10,7 +10,6 @@ from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 
-from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.widgets.columns import Column
 from bzzz_tui.widgets.live_table import LiveTable
@@ -74,7 +73,7 @@ class HostsStep(StepView):
         host = self.host_under_cursor()
         paragraph = self.query_one(".host-words", Paragraph)
         look = Look() if host is None else self.context.look(host)
-        self.paint_facts(look.facts)
+        self.paint_look(look)
         if host is None:
             paragraph.show()
             return
@@ -82,7 +81,7 @@ class HostsStep(StepView):
         words = f" {self.context.glyphs.dot} {clean(look.words)}" if look.words else ""
         paragraph.show((f"{host.name} {place(host)} {text}{words}", tone))
 
-    def paint_facts(self, facts: HostFacts | None) -> None:
+    def paint_look(self, look: Look) -> None:
         """Show what is known of the host under the cursor; a step that shows none does nothing."""
 
     def host_under_cursor(self) -> HostDraft | None:

@@ -1,4 +1,8 @@
-"""Step 2: where each node listens."""
+"""Step 2: the network that the hosts share, and where each node listens.
+
+What the probe found is shown beside what is asked: the subnet of the hosts, their interfaces, what
+collides. An empty field takes what was found; what is typed is a rule that setup enforces.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,107 @@ from collections.abc import Iterable
 
 from textual.widget import Widget
 
+from bzzz_core.deploy import surroundings
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.facts.network import Interface
 from bzzz_tui.parts import Part
+from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines
-from bzzz_tui.wording import Tone
-from screens.setup.step import StepView
+from bzzz_tui.wording import UNKNOWN, Tone, clean
+from screens.setup.step import PushButton, StepView
+
+_INTERFACE = "network.interface"
+_GIGABIT = 1_000
+_NAME_WIDTH = 12
 
 
 class NetworkStep(StepView):
-    """Addresses as given, and ports."""
+    """Subnet, interfaces, collisions, and ports."""
 
     def compose_above(self) -> Iterable[Widget]:
-        """Show the addresses: they are given in step 1."""
+        """Show what was found: addresses are given in step 1."""
         yield Lines(id="addresses")
+        yield PushButton("Choose the next interface", id="next-interface")
 
     def shown(self) -> None:
-        """Show the addresses as they are now."""
-        lines: list[list[Part]] = [[("Addresses", Tone.ACCENT)]]
-        for host in self.context.draft.hosts:
-            seen = self.context.look(host).facts
-            own = ", ".join(seen.addresses or ()) if seen else ""
-            more = f"  has {own}" if own else ""
-            lines.append(
-                [(f"{host.name:<12}", Tone.PLAIN), (host.address, Tone.PLAIN), (more, Tone.MUTED)]
-            )
-        self.query_one("#addresses", Lines).show(lines)
+        """Show the network as it is now."""
+        self._paint()
         super().shown()
+
+    def refreshed(self) -> None:
+        """Show what was found of hosts since."""
+        self._paint()
+
+    def edited(self, key: str) -> None:
+        """Judge the subnet and the interface anew."""
+        if key in {"network.subnet", _INTERFACE}:
+            self._paint()
+
+    def state(self) -> StepState:
+        """Say whether what is asked for collides with what was found."""
+        if self.problems():
+            return StepState.BAD
+        return StepState.BAD if any(self._faults().values()) else StepState.OK
+
+    def pressed(self, button: PushButton) -> None:
+        """Put the next usable interface into its field; empty comes after the last."""
+        del button
+        names = ["", *self._common_interfaces()]
+        row = self.rows[_INTERFACE]
+        now = row.text if row.text in names else ""
+        row.put(names[(names.index(now) + 1) % len(names)])
+
+    def _seen(self) -> dict[str, HostFacts]:
+        looks = {host.name: self.context.look(host).facts for host in self.context.draft.hosts}
+        return {name: facts for name, facts in looks.items() if facts is not None}
+
+    def _common_interfaces(self) -> list[str]:
+        """Return the names of interfaces that every host that was seen could use."""
+        lists = [[one.name for one in surroundings.candidates(f)] for f in self._seen().values()]
+        return [name for name in lists[0] if all(name in other for other in lists)] if lists else []
+
+    def _faults(self) -> dict[str, list[str]]:
+        """Return what is wrong with subnet and interface, by host."""
+        spec = self.context.draft.spec()
+        seen = self._seen()
+        if spec is None:
+            return {}
+        return {
+            host.name: [one.message for one in surroundings.check(spec, host, seen[host.name])]
+            for host in spec.hosts
+            if host.name in seen
+        }
+
+    def _paint(self) -> None:
+        if not self.query("#addresses"):
+            return
+        seen, faults = self._seen(), self._faults()
+        hosts = self.context.draft.hosts
+        subnet = surroundings.shared_subnet([(h.address, seen.get(h.name)) for h in hosts])
+        found = str(subnet) if subnet else "not one subnet" if len(seen) == len(hosts) else UNKNOWN
+        lines: list[list[Part]] = [
+            [("Found", Tone.ACCENT), ("  subnet of the hosts ", Tone.MUTED), (found, Tone.PLAIN)]
+        ]
+        for host in hosts:
+            facts = seen.get(host.name)
+            lines.append([(f"{host.name:<{_NAME_WIDTH}}", Tone.PLAIN), (host.address, Tone.PLAIN)])
+            if facts is None:
+                lines[-1].append(("  not seen yet: p in step 1 looks", Tone.MUTED))
+                continue
+            words = "; ".join(map(_interface, surroundings.candidates(facts)[:3]))
+            lines[-1].append((f"  {words or 'no usable interface'}", Tone.MUTED))
+            lines.extend(
+                [(" " * _NAME_WIDTH + f"{self.context.glyphs.bad} {clean(fault)}", Tone.BAD)]
+                for fault in faults.get(host.name, [])
+            )
+        lines.extend([(clean(note), Tone.MUTED)] for note in surroundings.notes(seen))
+        self.query_one("#addresses", Lines).show(lines)
+
+
+def _interface(one: Interface) -> str:
+    speed = ""
+    if one.speed_mbps is not None:
+        gigabits = one.speed_mbps / _GIGABIT
+        speed = f" {gigabits:g} Gbit/s" if gigabits >= 1 else f" {one.speed_mbps} Mbit/s"
+    address = (one.addresses or ("",))[0]
+    return clean(f"{one.name} {one.state}{speed} {address}".strip())

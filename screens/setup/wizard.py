@@ -24,6 +24,7 @@ from bzzz_tui.actions import Scope, bindings, hints
 from bzzz_tui.feed.opening import Target
 from bzzz_tui.parts import Fact
 from bzzz_tui.widgets.bars import HintBar
+from bzzz_tui.widgets.form import FieldRow
 from bzzz_tui.widgets.step_rail import StepRail, StepState
 from bzzz_tui.widgets.top_line import TopLine
 from bzzz_tui.wording import Tone
@@ -239,6 +240,12 @@ class Wizard(Screen[None]):
         if leave:
             self._save()
             cast("BzzzApp", self.app).leave(self)
+
+    def action_reveal(self) -> None:
+        """Show or hide what is masked in the field with the focus."""
+        for widget in () if self.focused is None else self.focused.ancestors:
+            if isinstance(widget, FieldRow):
+                widget.action_reveal()
 
     def action_show_yaml(self) -> None:
         """Show the answers file that says the same, and the command that uses it."""

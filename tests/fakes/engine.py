@@ -9,6 +9,7 @@ from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
+from bzzz_core.deploy.existing import Existing, Verdict
 from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.gpus import CardState, Gpu, GpuDriver
 from bzzz_core.deploy.facts.hardware import BlockDevice, Cpu, Memory, NumaNode
@@ -35,6 +36,8 @@ class FakeEngine:
         """Cleared: a run stops before `start_fabric` until it is set."""
         self.hold.set()
         self.looked: list[str] = []
+        self.answering: tuple[str, ...] = ()
+        """Addresses at which a sweep finds something."""
         self.applied: list[ClusterSpec] = []
         self.ai = EndpointReport(
             works=True,
@@ -63,7 +66,13 @@ class FakeEngine:
             words="Debian GNU/Linux 12 (bookworm)",
             fingerprint=FINGERPRINT,
             facts=facts(),
+            existing=Existing(Verdict.NONE, "no BZZZ yet"),
         )
+
+    async def sweep(self, addresses: tuple[str, ...], port: int) -> tuple[str, ...]:
+        """Return the addresses that were told to answer."""
+        del port
+        return tuple(address for address in addresses if address in self.answering)
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
         """Probe, plan, ask, and step through the phases."""
