@@ -112,6 +112,7 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
 @click.option("--name", help="Name of the cluster, instead of the answers file's.")
 @releasing.releasing
+@click.option("--express", is_flag=True, help="Ask only for hosts, login and AI.")
 @generating.generating
 @_THEME
 @_ASCII
@@ -123,6 +124,7 @@ def setup(
     yes: bool,
     as_json: bool,
     name: str | None,
+    express: bool,
     kind: str | None,
     theme: str | None,
     ascii_only: bool,
@@ -142,10 +144,13 @@ def setup(
             raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
         return _setup_headless(answers, mode=mode, yes=yes, as_json=as_json, wishes=wishes)
 
+    if express and (answers is not None or mode is not None):
+        raise ConfigError("--express is the wizard's short way; it takes no answers file")
+
     def first(app: BzzzApp) -> Screen[None]:
         from screens.setup.opening import open_wizard
 
-        return open_wizard(app, answers=answers, name=name)
+        return open_wizard(app, answers=answers, name=name, express=express)
 
     return _run_app(first, theme=theme, ascii_only=ascii_only)
 

@@ -81,6 +81,10 @@ SETUP_ACTIONS: Final[tuple[Action, ...]] = (
     ),
     _action(_S.SETUP, "y", "show_yaml", "yaml", "Answers as YAML, and the command that uses them"),
     _action(_S.SETUP, "q", "leave", "", "Leave setup; the answers are kept"),
+    _action(_S.SETUP, "e", "edit", "", "Open answers again that hosts were changed by"),
+    _action(
+        _S.SETUP, "A", "all_questions", "", "Ask everything, not only what has no safe default"
+    ),
     _action(_S.SETUP, "b", "bundle", "", "Support bundle", ready=False),
     _action(_S.HOSTS, "enter", "edit_host", "edit", "Edit the host under the cursor", show="Enter"),
     _action(_S.HOSTS, "delete,D", "remove_host", "remove", "Remove the host", show="Del"),

@@ -6,13 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bzzz_core.deploy import defaults
 from bzzz_core.deploy.change import Plan
+from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 from bzzz_core.ports import Clock
 from bzzz_tui.wording import Glyphs
-from screens.setup.draft import Draft, HostDraft
+from screens.setup.draft import FIELDS, Draft, HostDraft
 from screens.setup.engine import Engine, Look
 from screens.setup.run_view import RunView
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What the hosts suggest for one answer."""
+
+    text: str
+    words: str
+    """Why."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +44,14 @@ class Context:
     planned_for: str | None = None
     """The answers (as YAML) that the run was made for."""
     ai: EndpointReport | None = None
+    express: bool = False
+    """Only what has no safe default is asked."""
+    editing: bool = False
+    """Answers that a run was made for are open again; a new plan closes them."""
+    detected: dict[str, Suggestion] = field(default_factory=dict)
+    """By key: what the hosts suggest and nobody changed since."""
+    recheck: set[int] = field(default_factory=set)
+    """Steps whose answers depend on one that was changed since they were seen."""
     checked: bool | None = None
     """Whether all checks of the last step passed; None: not run."""
     changed: Callable[[], None] = lambda: None
@@ -42,6 +61,40 @@ class Context:
         if self.looked_at.get(host.name) != host:
             return Look()
         return self.looks.get(host.name, Look())
+
+    @property
+    def seen(self) -> dict[str, HostFacts]:
+        """Return what is known of the hosts, by name, as far as it is."""
+        looks = {host.name: self.look(host).facts for host in self.draft.hosts}
+        return {name: facts for name, facts in looks.items() if facts is not None}
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether answers may only be read: a run was made for them."""
+        return self.run.confirmed and not self.editing
+
+    def take_detected(self) -> dict[str, str]:
+        """Put what the hosts suggest where nobody answered; return key -> text of what changed.
+
+        A suggestion that no longer holds is taken back, an answer of a person's never.
+        """
+        if self.run.confirmed:
+            return {}
+        wanted = {
+            one.key: Suggestion(str(one.value), one.words) for one in defaults.detected(self.seen)
+        }
+        before, self.detected = self.detected, {}
+        changed = {}
+        for key in {*before, *wanted}:
+            now, default = self.draft.get(key), FIELDS[key].default
+            if now not in {default, before[key].text if key in before else default}:
+                continue  # Somebody answered.
+            text = wanted[key].text if key in wanted else default
+            if self.draft.set(key, text):
+                changed[key] = text
+            if key in wanted:
+                self.detected[key] = wanted[key]
+        return changed
 
     @property
     def run_is_of_these_answers(self) -> bool:

@@ -121,6 +121,11 @@ class DetectStep(HostsStep):
             return f"{clean(hosts[int(number)].name)} {field}: {problem.words}"
         return problem.words
 
+    def freeze(self, *, frozen: bool) -> None:
+        """Let hosts and answers be read only, or open them again."""
+        super().freeze(frozen=frozen)
+        self.query_one("#host-entry", Input).disabled = frozen
+
     def pressed(self, button: PushButton) -> None:
         """Look at all hosts."""
         del button
@@ -137,6 +142,8 @@ class DetectStep(HostsStep):
 
     def action_remove_host(self) -> None:
         """Remove the host under the cursor."""
+        if self.context.frozen:
+            return
         gone = self.host_under_cursor()
         self.context.draft.hosts = tuple(h for h in self.context.draft.hosts if h is not gone)
         self._say(_HELP, Tone.MUTED)

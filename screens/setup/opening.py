@@ -1,4 +1,4 @@
-"""Opens the wizard: with answers from a file, with kept ones if the operator wants, or empty."""
+"""Opens the wizard: with answers from a file, the short way, or after asking how to begin."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from bzzz_core.config.sources import load_answers
-from screens.dialogs import Question
 from screens.setup import session
+from screens.setup.begin import Begin
 from screens.setup.context import Context
 from screens.setup.deploy_engine import DeployEngine
 from screens.setup.draft import Draft
-from screens.setup.steps import STEPS
 from screens.setup.wizard import Wizard
 
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def open_wizard(
-    app: BzzzApp, *, answers: Path | None = None, name: str | None = None
+    app: BzzzApp, *, answers: Path | None = None, name: str | None = None, express: bool = False
 ) -> Screen[None]:
-    """Return the wizard; if answers were kept, it asks on top of it whether to go on with them.
+    """Return the wizard; without answers or a way it asks on top of it how to begin.
 
     Raises:
         ConfigError: The answers file says something that cannot be.
@@ -32,23 +31,23 @@ def open_wizard(
     if name is not None:
         draft.set("cluster.name", name)
     path = session.session_path()
-    kept = None if answers else session.load(path)
     context = Context(
         draft=draft,
         engine=DeployEngine(app.clock),
         clock=app.clock,
         glyphs=app.glyphs,
         session=path,
+        express=express,
     )
-    return wizard_of(context, kept)
-
-
-def wizard_of(context: Context, kept: session.Session | None) -> Wizard:
-    """Return a wizard that offers to resume, if there is something to resume."""
-    if kept is None or not (kept.hosts or kept.texts):
+    if answers or express:
         return Wizard(context)
-    names = ", ".join(host.name for host in kept.hosts) or "no hosts yet"
-    title = STEPS[kept.step - 1].title
-    lines = [f"Setup was left at step {kept.step}, {title}.", f"Hosts: {names}"]
-    question = Question("Resume?", lines, yes="go on there", no="start anew")
-    return Wizard(context, offer=(question, kept))
+    return wizard_of(context, session.load(path), ask=True)
+
+
+def wizard_of(context: Context, kept: session.Session | None, *, ask: bool = False) -> Wizard:
+    """Return a wizard that asks how to begin: if it shall, or if there is something to resume."""
+    if kept is not None and not (kept.hosts or kept.texts):
+        kept = None
+    if kept is None and not ask:
+        return Wizard(context)
+    return Wizard(context, offer=Begin(context.glyphs, kept), kept=kept)

@@ -192,6 +192,7 @@ class ServicesStep(StepView):
         run.stage = Stage.LOOKING
         self.context.run, self.context.plan = run, None
         self.context.planned_for = self.context.draft.yaml()
+        self.context.editing = False
         self._refresh_all()
         try:
             await self.context.engine.apply(spec, emit=self._take_event, confirm=self._ask)

@@ -7,6 +7,7 @@ that could be one typed into the wrong field.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,6 +28,8 @@ class Session(msgspec.Struct, frozen=True):
     reached: Annotated[int, msgspec.Meta(ge=1, le=_STEPS)]
     texts: dict[str, str]
     hosts: Annotated[tuple[HostDraft, ...], msgspec.Meta(max_length=HOSTS_MAX)]
+    express: bool = False
+    recheck: tuple[int, ...] = ()
     version: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
 
     def draft(self) -> Draft:
@@ -39,13 +42,28 @@ def session_path() -> Path:
     return home() / "setup-session.json"
 
 
-def save(draft: Draft, *, step: int, reached: int, path: Path) -> None:
+def save(
+    draft: Draft,
+    *,
+    step: int,
+    reached: int,
+    path: Path,
+    express: bool = False,
+    recheck: Sequence[int] = (),
+) -> None:
     """Keep answers and place.
 
     Raises:
         ConfigError: The file cannot be written.
     """
-    session = Session(step=step, reached=reached, texts=draft.safe_texts(), hosts=draft.hosts)
+    session = Session(
+        step=step,
+        reached=reached,
+        texts=draft.safe_texts(),
+        hosts=draft.hosts,
+        express=express,
+        recheck=tuple(recheck),
+    )
     part = path.with_name(f".{path.name}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:

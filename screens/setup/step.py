@@ -21,7 +21,7 @@ from screens.setup.context import Context
 from screens.setup.draft import FIELDS
 from screens.setup.entry import EntryForm
 from screens.setup.push_button import PushButton
-from screens.setup.steps import STEPS, Group, StepSpec, home_of
+from screens.setup.steps import EXPRESS, STEPS, Group, StepSpec, home_of, next_of
 
 __all__ = ["PushButton", "StepView"]
 
@@ -60,7 +60,7 @@ class StepView(VerticalScroll, can_focus=False):
         yield Lines(classes="step-title")
         yield Paragraph(classes="step-intro")
         yield from self.compose_above()
-        for group in self.spec.groups:
+        for group in self._groups():
             rows = self._rows_of(group)
             if rows:
                 yield Form(group.title, rows)
@@ -68,6 +68,11 @@ class StepView(VerticalScroll, can_focus=False):
         yield PushButton(self.next_label(), id=f"next-{self.spec.key}")
         if self.spec.later:
             yield Paragraph(classes="step-later")
+
+    def _groups(self) -> tuple[Group, ...]:
+        """Return the groups that are asked: on the short way only what has no safe default."""
+        short = self.context.express and self.spec.number in EXPRESS
+        return tuple(group for group in self.spec.groups if group.express or not short)
 
     def compose_above(self) -> Iterable[Widget]:
         """Return what stands above the fields."""
@@ -91,7 +96,8 @@ class StepView(VerticalScroll, can_focus=False):
         """Return what the button to the next step says."""
         if self.spec.number == len(STEPS):
             return "Open monitor"
-        return f"Next: {STEPS[self.spec.number].title}"
+        number = next_of(self.spec.number, express=self.context.express)
+        return f"Next: {STEPS[number - 1].title}"
 
     def shown(self) -> None:
         """React to being the visible step: the first thing to fill in gets the focus."""
@@ -104,9 +110,16 @@ class StepView(VerticalScroll, can_focus=False):
         Textual scrolls to what gets the focus some time later, so that a busy machine would decide
         whether the step is seen from its top or from somewhere below.
         """
-        if first is not None:
+        if first is not None and not first.disabled:
             first.focus(scroll_visible=False)
+        elif first is not None:
+            self.query_one(f"#next-{self.spec.key}", PushButton).focus(scroll_visible=False)
         self.scroll_home(animate=False)
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Let answers be read only, or open them again."""
+        for row in self.rows.values():
+            row.editor.disabled = frozen
 
     def refreshed(self) -> None:
         """React to news about hosts or the run while this step is shown."""

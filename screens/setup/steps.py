@@ -18,6 +18,8 @@ class Group:
     title: str
     keys: tuple[str, ...]
     """Keys of leaves, or of sections (all their leaves)."""
+    express: bool = False
+    """Asked on the short way too: it has no default that is safe for everybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ STEPS: Final = (
                     "security.ssh.key",
                     "security.ssh.password",
                 ),
+                express=True,
             ),
             Group(title="Fitness", keys=("system",)),
         ),
@@ -70,7 +73,8 @@ STEPS: Final = (
         title="Security",
         intro="Whom setup trusts, and how nodes prove who they are.",
         groups=(
-            Group(title="Privileges, trust and keys", keys=("security.ssh",)),
+            Group(title="Privileges", keys=("security.ssh.sudo_password",), express=True),
+            Group(title="Trust and keys", keys=("security.ssh",)),
             Group(title="Certificates (two authorities, made here)", keys=("security.tls",)),
             Group(title="API certificate for the world", keys=("security.tls.public",)),
             Group(title="Authentication (API tokens are active)", keys=("security.login",)),
@@ -83,10 +87,11 @@ STEPS: Final = (
         title="AI Integration",
         intro="What answers the agents' questions. It can be left out.",
         groups=(
-            Group(title="Endpoint", keys=("ai.endpoint",)),
+            Group(title="Endpoint", keys=("ai.endpoint",), express=True),
             Group(title="More endpoints", keys=("ai.endpoints", "ai.asking")),
             Group(title="Model servers on the hosts", keys=("ai.servers",)),
             Group(title="Costs", keys=("ai.costs",)),
+            Group(title="More", keys=("ai",)),
         ),
         later=("what the provider says was spent",),
     ),
@@ -137,6 +142,18 @@ STEPS: Final = (
         ),
     ),
 )
+
+
+EXPRESS: Final = (1, 3, 4, 6, 7, 8)
+"""The steps of the short way: hosts and login, trust, AI; then the plan and what follows."""
+DEPENDENTS: Final[dict[int, tuple[int, ...]]] = {1: (2, 3, 4, 5), 2: (4,)}
+"""Step -> those whose answers may no longer fit when its own change."""
+
+
+def next_of(number: int, *, express: bool) -> int:
+    """Return the step after a step; the last one has none and stays."""
+    later = [one for one in (EXPRESS if express else range(1, len(STEPS) + 1)) if one > number]
+    return later[0] if later else number
 
 
 def home_of(key: str) -> tuple[StepSpec, Group] | None:

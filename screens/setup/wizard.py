@@ -31,9 +31,11 @@ from bzzz_tui.wording import Tone
 from screens.dialogs import Question, Reading
 from screens.setup import session
 from screens.setup.ai import AiStep
+from screens.setup.begin import Begin, Beginning, Way
 from screens.setup.cluster import ClusterStep
 from screens.setup.context import Context
 from screens.setup.detect import DetectStep
+from screens.setup.draft import Draft
 from screens.setup.engine import Look, LookState
 from screens.setup.network import NetworkStep
 from screens.setup.resources import ResourcesStep
@@ -41,7 +43,7 @@ from screens.setup.run_view import Stage
 from screens.setup.security import SecurityStep
 from screens.setup.services import ServicesStep
 from screens.setup.step import StepView
-from screens.setup.steps import STEPS, StepSpec, home_of
+from screens.setup.steps import DEPENDENTS, EXPRESS, STEPS, StepSpec, home_of, next_of
 from screens.setup.validate import ValidateStep
 
 if TYPE_CHECKING:
@@ -75,13 +77,18 @@ class Wizard(Screen[None]):
     ]
 
     def __init__(
-        self, context: Context, *, offer: tuple[Question, session.Session] | None = None
+        self,
+        context: Context,
+        *,
+        offer: Begin | None = None,
+        kept: session.Session | None = None,
     ) -> None:
-        """Take the shared state, and what to ask first about kept answers."""
+        """Take the shared state, how to ask for the way to begin, and kept answers."""
         super().__init__()
         self.context = context
         context.changed = self._news
         self._offer = offer
+        self._kept = kept
         self._here = 1
         self._reached = 1
         self._views: dict[int, StepView] = {}
@@ -115,31 +122,55 @@ class Wizard(Screen[None]):
     async def on_mount(self) -> None:
         """Show the first step, or ask where to go on."""
         if self._offer is not None:
-            self.app.push_screen(self._offer[0], self._resume)
+            self.app.push_screen(self._offer, self._begin)
         else:
             await self._go_to(1)
 
-    async def _resume(self, resume: bool | None) -> None:  # noqa: FBT001  Textual calls it so
-        assert self._offer is not None, "it was asked about"
-        kept = self._offer[1]
-        if resume:
-            self.context.draft = kept.draft()
-            self._reached = kept.reached
-        await self._go_to(kept.step if resume else 1)
+    async def _begin(self, chosen: Beginning | None) -> None:
+        """Begin in the way that was chosen; none is chosen by who leaves."""
+        if chosen is None:
+            cast("BzzzApp", self.app).leave(self)
+            return
+        first = 1
+        match chosen.way:
+            case Way.RESUME:
+                assert self._kept is not None, "it was offered"
+                self.context.draft = self._kept.draft()
+                self.context.express = self._kept.express
+                self.context.recheck = set(self._kept.recheck)
+                self._reached, first = self._kept.reached, self._kept.step
+            case Way.EXPRESS:
+                self.context.express = True
+            case Way.LOAD:
+                assert chosen.answers is not None, "a file was loaded"
+                self.context.draft = Draft.of(chosen.answers)
+            case Way.NEW:
+                pass
+        await self._go_to(first)
 
     async def _go_to(self, number: int) -> None:
         if self._here in self._views:
             self.step.hidden()
+        self._take_detected()
         if number not in self._views:
             spec = STEPS[number - 1]
             view = self._views[number] = _VIEWS[number - 1](spec, self.context)
             await self.query_one(ContentSwitcher).mount(view)
         self._here = number
+        self.context.recheck.discard(number)
         self._reached = max(self._reached, number)
         self.query_one(ContentSwitcher).current = self.step.id
+        self.step.freeze(frozen=self.context.frozen)
         self.step.shown()
         self._paint()
         self._save_soon()
+
+    def _take_detected(self) -> None:
+        """Let the hosts suggest what nobody answered; forms that are there show it."""
+        for key, text in self.context.take_detected().items():
+            for view in self._views.values():
+                if key in view.rows:
+                    view.rows[key].put(text)
 
     def _paint(self) -> None:
         wrong = {problem.key for problem in self.context.draft.problems()}
@@ -149,6 +180,9 @@ class Wizard(Screen[None]):
             else self._unseen_state(spec, wrong)
             for spec in STEPS
         ]
+        for number in self.context.recheck:
+            if states[number - 1] in {StepState.OK, StepState.WARN}:
+                states[number - 1] = StepState.RECHECK
         self.query_one(StepRail).show(self._here, self._reached, states)
         spec = STEPS[self._here - 1]
         words, tone = self._standing()
@@ -188,6 +222,8 @@ class Wizard(Screen[None]):
 
     @on(StepView.Answered)
     def _answered(self) -> None:
+        later = DEPENDENTS.get(self._here, ())
+        self.context.recheck |= {number for number in later if number <= self._reached}
         self._paint()
         self._save_soon()
 
@@ -210,7 +246,7 @@ class Wizard(Screen[None]):
         if self._here == len(STEPS):
             self._finish()
         elif self.step.check():
-            await self._go_to(self._here + 1)
+            await self._go_to(next_of(self._here, express=self.context.express))
         elif self._here == _DEPLOY and not self.step.problems():
             self.notify("first apply the plan", timeout=3)
         self._paint()
@@ -240,6 +276,27 @@ class Wizard(Screen[None]):
         if leave:
             self._save()
             cast("BzzzApp", self.app).leave(self)
+
+    async def action_edit(self) -> None:
+        """Open answers again that hosts were changed by; a new plan is made of them."""
+        if not self.context.frozen:
+            return
+        if self.context.run.stage is Stage.WORKING:
+            self.notify("first stop the run in step 6", timeout=3)
+            return
+        self.context.editing = True
+        self.step.freeze(frozen=False)
+        self.notify("answers are open; step 6 makes a new plan of them", timeout=3)
+        self._paint()
+
+    async def action_all_questions(self) -> None:
+        """Ask everything from here on, not only what has no safe default."""
+        if self.context.express:
+            self.context.express = False
+            gone = [n for n in EXPRESS if n in self._views and n < _DEPLOY]
+            for number in gone:
+                await self._views.pop(number).remove()
+            await self._go_to(self._here)
 
     def action_reveal(self) -> None:
         """Show or hide what is masked in the field with the focus."""
@@ -298,6 +355,8 @@ class Wizard(Screen[None]):
                 self.context.draft,
                 step=self._here,
                 reached=self._reached,
+                express=self.context.express,
+                recheck=sorted(self.context.recheck),
                 path=self.context.session,
             )
         except BzzzError as exc:

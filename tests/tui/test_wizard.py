@@ -22,6 +22,7 @@ from screens.app import BzzzApp
 from screens.dialogs import Question, Reading
 from screens.monitor.overview import Overview
 from screens.setup import session
+from screens.setup.begin import Begin
 from screens.setup.draft import HostDraft
 from screens.setup.engine import LookState
 from screens.setup.entry import EntryForm
@@ -372,8 +373,8 @@ def test_answers_survive_a_crash_and_are_offered_again(wizard_app, tmp_path: Pat
     again = wizard_app(hosts="", kept=session.load(path))
 
     async def resume(pilot: Pilot[int], wizard: Wizard) -> None:
-        assert isinstance(again.screen, Question)
-        await pilot.press("y")
+        assert isinstance(again.screen, Begin)
+        await pilot.press("enter")
         await settle(pilot, lambda: wizard.here == 2)
         assert row(wizard, "network.ports.api").text == "9090"
         assert len(wizard.context.draft.hosts) == 3
@@ -386,7 +387,7 @@ def test_declining_starts_anew(wizard_app) -> None:  # noqa: ANN001
     app = wizard_app(hosts="", kept=kept)
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await pilot.press("n")
+        await pilot.press("3")
         await settle(pilot, lambda: bool(wizard._views))
         assert wizard.here == 1
         assert not wizard.context.draft.hosts

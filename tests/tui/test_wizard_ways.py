@@ -1,0 +1,187 @@
+"""Ways through the wizard: the short one, from a file, back again, and after the hosts changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from bzzz_core.deploy.facts.host import HostFacts, Listener
+from bzzz_tui.widgets.step_rail import StepState
+from screens.app import BzzzApp
+from screens.setup.begin import Begin
+from screens.setup.engine import Look, LookState
+from screens.setup.opening import open_wizard
+from screens.setup.run_view import Stage
+from screens.setup.steps import EXPRESS, STEPS, next_of
+from screens.setup.wizard import Wizard
+from tests.fakes.engine import FakeEngine, facts
+from tests.tui.conftest import FrozenClock, app_with
+from tests.tui.test_wizard import deploy, drive, row, see, settle, to_step
+
+Make = Callable[..., BzzzApp]
+
+
+def test_the_short_way_visits_hosts_trust_and_ai_and_then_the_plan() -> None:
+    assert EXPRESS[:4] == (1, 3, 4, 6)
+    assert [next_of(n, express=True) for n in (1, 2, 3, 4, 6, 8)] == [3, 3, 4, 6, 7, 8]
+    assert [next_of(n, express=False) for n in (1, 8)] == [2, 8]
+
+
+def begun(app: BzzzApp, keys: list[str], then: Callable[[Pilot[int], Wizard], object]) -> None:
+    """Open the wizard as the start screen does, press keys, and go on."""
+
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert isinstance(app.screen, Begin)
+            for key in keys:
+                await pilot.press(key)
+            await settle(pilot, lambda: isinstance(app.screen, Wizard))
+            wizard = app.screen
+            assert isinstance(wizard, Wizard)
+            await settle(pilot, lambda: bool(wizard._views))
+            await then(pilot, wizard)  # type: ignore[misc]
+
+    asyncio.run(run())
+
+
+def test_express_asks_only_what_has_no_safe_default(clock: FrozenClock) -> None:
+    async def then(pilot: Pilot[int], wizard: Wizard) -> None:
+        assert list(wizard.step.rows) == [
+            "security.ssh.user",
+            "security.ssh.port",
+            "security.ssh.key",
+            "security.ssh.password",
+        ]
+        wizard.query_one("#host-entry", Input).value = "10.0.0.1"
+        await pilot.press("enter")
+        await pilot.pause()
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda: wizard.here == 3)
+        assert list(wizard.step.rows) == ["security.ssh.sudo_password"]
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda: wizard.here == 4)
+        assert all(key.startswith("ai.endpoint.") for key in wizard.step.rows)
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda: wizard.here == 6)
+        await pilot.press("escape")
+        await pilot.press("A")
+        await wizard._go_to(1)
+        await pilot.pause()
+        assert "system.clock_skew_ms_max" in wizard.step.rows
+
+    begun(app_with(open_wizard, clock), ["1"], then)
+
+
+def test_answers_are_loaded_from_a_file_or_the_fault_is_named(
+    clock: FrozenClock, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("hosts: [{name: lab, address: 10.1.1.1}]\ncluster: {name: lab}\n")
+    app = app_with(open_wizard, clock)
+
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            await pilot.press("3", *"none.yaml", "enter")
+            await see(pilot, "none.yaml")
+            field = app.screen.query_one("#begin-file", Input)
+            field.value = str(path)
+            await pilot.press("enter")
+            await settle(pilot, lambda: isinstance(app.screen, Wizard))
+            wizard = app.screen
+            assert isinstance(wizard, Wizard)
+            assert wizard.context.draft.get("cluster.name") == "lab"
+            assert [host.name for host in wizard.context.draft.hosts] == ["lab"]
+
+    asyncio.run(run())
+
+
+def test_who_leaves_the_beginning_leaves_setup(clock: FrozenClock) -> None:
+    app = app_with(open_wizard, clock)
+
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            await pilot.press("escape")
+            await settle(pilot, lambda: not app.is_running or app.return_code == 0)
+
+    asyncio.run(run())
+
+
+def test_answers_are_read_only_once_hosts_were_changed_until_edit(wizard_app: Make) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await deploy(pilot, wizard)
+        await wizard._go_to(2)
+        await pilot.pause()
+        assert row(wizard, "network.ports.api").editor.disabled
+        await wizard._go_to(1)
+        assert wizard.query_one("#host-entry", Input).disabled
+        await pilot.press("escape")
+        await pilot.press("e")
+        await wizard._go_to(2)
+        await pilot.pause()
+        editor = row(wizard, "network.ports.api").editor
+        assert not editor.disabled
+        editor.value = "9090"
+        await wizard._go_to(6)
+        await pilot.pause()
+        assert wizard.step.state() is StepState.RECHECK
+        await pilot.press("p")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+        assert not wizard.context.editing
+
+    drive(wizard_app(), body)
+
+
+def test_steps_that_depend_on_a_changed_answer_are_marked_until_seen(wizard_app: Make) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 5)
+        row(wizard, "resources.paths.data").put("/srv/bzzz")
+        await wizard._go_to(1)
+        row(wizard, "security.ssh.user").put("admin")
+        await pilot.pause()
+        assert wizard.context.recheck == {2, 3, 4, 5}
+        await see(pilot, STEPS[0].title)
+        await wizard._go_to(5)
+        assert wizard.context.recheck == {2, 3, 4}
+        assert row(wizard, "resources.paths.data").text == "/srv/bzzz", "never wiped"
+
+    drive(wizard_app(), body)
+
+
+class Taken(FakeEngine):
+    """Hosts on which another program has the API's port."""
+
+    async def look(self, spec, host) -> Look:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        del spec, host
+        return Look(state=LookState.READY, facts=taken())
+
+
+def taken() -> HostFacts:
+    listener = Listener("::", 8080, process="nginx")
+    return msgspec.structs.replace(facts(), listeners=(listener,))
+
+
+def test_a_port_that_is_taken_is_replaced_unless_somebody_answered(wizard_app: Make) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        context = wizard.context
+        context.engine = Taken()
+        await pilot.press("escape")
+        wizard.step.query_one("#look").focus()
+        await pilot.press("enter")
+        await settle(pilot, lambda: len(context.seen) == 3)
+        await to_step(pilot, wizard, 2)
+        assert row(wizard, "network.ports.api").text == "8082"
+        assert "nginx" in context.detected["network.ports.api"].words
+        row(wizard, "network.ports.api").put("9000")
+        await pilot.pause()
+        await to_step(pilot, wizard, 3)
+        assert context.draft.get("network.ports.api") == "9000"
+
+    drive(wizard_app(), body)
