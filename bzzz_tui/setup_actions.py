@@ -72,7 +72,7 @@ SETUP_ACTIONS: Final[tuple[Action, ...]] = (
     ),
     _action(
         _S.SETUP,
-        "ctrl+r",
+        "ctrl+r,f2",
         "reveal",
         "",
         "Show or hide what is masked in the field with the focus",
