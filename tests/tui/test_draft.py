@@ -27,7 +27,7 @@ def test_a_field_stands_in_the_group_that_names_it_most_closely() -> None:
         return f"{home[0].number} {home[1].title}"
 
     assert title("security.ssh.user") == "1 Login"
-    assert title("security.ssh.known_hosts") == "3 Privileges, trust and keys"
+    assert title("security.ssh.known_hosts") == "3 Trust and keys"
     assert title("resources.monitoring.logs.file") == "5 Log"
     assert title("resources.monitoring.alerts.disk_ratio") == "5 Monitoring"
 
