@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from bzzz_core.deploy.change import Change, Plan
 from bzzz_core.deploy.events import Event, Finding, Planned, Result, Status, Step, Summary
 from bzzz_tui.parts import Part
 from bzzz_tui.widgets.host_matrix import CellState, MatrixRow
-from bzzz_tui.wording import Glyphs, Tone, clean, span
+from bzzz_tui.wording import Tone, clean, span
 
 LOG_LINES_MAX: Final = 500
 CLUSTER: Final = "(cluster)"
@@ -162,41 +161,3 @@ class RunView:
 
     def _view(self, host: str) -> _HostView:
         return self._hosts.setdefault(clean(host) or CLUSTER, _HostView())
-
-
-def plan_lines(plan: Plan | Planned, glyphs: Glyphs) -> list[list[Part]]:
-    """Return a plan as lines: for each host its changes in order, then the hash."""
-    lines: list[list[Part]] = []
-    everything = [*plan.operator, *(c for changes in plan.hosts.values() for c in changes)]
-    phase_width = max((len(change.phase) for change in everything), default=0)
-    if plan.operator:
-        lines += _block("this machine", plan.operator, phase_width)
-    for host, changes in plan.hosts.items():
-        lines += _block(host, changes, phase_width)
-    count = len(everything)
-    head: list[Part] = [
-        (f"{count} changes", Tone.ACCENT if count else Tone.OK),
-        (f" {glyphs.dot} release {plan.release} {glyphs.dot} plan {plan.hash[:16]}", Tone.MUTED),
-    ]
-    return [head, *lines]
-
-
-def _block(title: str, changes: tuple[Change, ...], phase_width: int) -> list[list[Part]]:
-    lines: list[list[Part]] = [[], [(title, Tone.PLAIN), (f"  {len(changes)}", Tone.MUTED)]]
-    if not changes:
-        lines.append([("  = nothing to change", Tone.OK)])
-    for change in changes:
-        sign, tone = {
-            "create": ("+", Tone.OK),
-            "start": ("+", Tone.OK),
-            "enable": ("+", Tone.OK),
-            "remove": ("-", Tone.BAD),
-        }.get(change.action, ("~", Tone.WARN))
-        lines.append(
-            [
-                (f"  {sign} ", tone),
-                (change.phase.ljust(phase_width + 1), Tone.MUTED),
-                (clean(change.sentence), Tone.PLAIN),
-            ]
-        )
-    return lines

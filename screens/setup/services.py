@@ -14,18 +14,22 @@ from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from bzzz_core.config.profile_places import home
+from bzzz_core.deploy import durations
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Event
 from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.app_base import AppBase, end_service
+from bzzz_tui.parts import Part
 from bzzz_tui.widgets.host_matrix import HostMatrix
 from bzzz_tui.widgets.log_tail import LogTail
 from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone, clean, span
 from screens.setup.context import Context
-from screens.setup.run_view import RunView, Stage, plan_lines
+from screens.setup.plan_view import plan_lines
+from screens.setup.run_view import RunView, Stage
 from screens.setup.step import PushButton, StepView
 from screens.setup.steps import StepSpec
 
@@ -49,6 +53,9 @@ class ServicesStep(StepView):
         super().__init__(spec, context)
         self._word: asyncio.Future[bool] | None = None
         self._service: asyncio.Task[None] | None = None
+        self._difference = False
+        self._took: dict[str, int] = {}
+        """Phase -> milliseconds that it took here before."""
 
     def compose_below(self) -> Iterable[Widget]:
         """Lay out the plan, the matrix and the log."""
@@ -142,11 +149,23 @@ class ServicesStep(StepView):
         self.query_one("#deploy-log", LogTail).show(run.log(matrix.selected))
         plan = self.context.plan
         shown = plan is not None and run.stage is Stage.ASKING
-        self.query_one("#plan", Lines).show(
-            plan_lines(plan, self.context.glyphs) if shown and plan else []
-        )
+        self.query_one("#plan", Lines).show(self._plan_lines(plan) if shown and plan else [])
         words, tone = self._words()
         self._say(words, tone)
+
+    def _plan_lines(self, plan: Plan) -> list[list[Part]]:
+        return plan_lines(
+            plan,
+            self.context.glyphs,
+            estimate=durations.estimate(plan, self._took),
+            sudo={name: facts.sudo for name, facts in self.context.seen.items()},
+            difference=self._difference,
+        )
+
+    def action_difference(self) -> None:
+        """Show what changes within files, or hide it."""
+        self._difference = not self._difference
+        self.refreshed()
 
     @on(HostMatrix.Moved)
     def _show_log(self, event: HostMatrix.Moved) -> None:
@@ -162,7 +181,7 @@ class ServicesStep(StepView):
             case Stage.LOOKING:
                 return "connecting and probing; nothing is changed", Tone.INFO
             case Stage.ASKING:
-                return "nothing was changed yet; read the plan, then press a", Tone.WARN
+                return "nothing was changed yet; d shows what changes, a applies it", Tone.WARN
             case Stage.WORKING:
                 return "applying the plan; x stops", Tone.INFO
             case Stage.DONE:
@@ -207,6 +226,7 @@ class ServicesStep(StepView):
 
     async def _ask(self, plan: Plan) -> bool:
         self.context.plan = plan
+        self._took = await asyncio.to_thread(durations.past, home() / "clusters")
         self.context.run.stage = Stage.ASKING
         self._word = asyncio.get_running_loop().create_future()
         self._refresh_all()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bzzz_core.deploy.change import Change, make_plan
+from bzzz_core.deploy.durations import estimate
 from bzzz_core.deploy.events import Finding, HostResult, Result, Status, Step, Summary
 from bzzz_tui.parts import text_of
 from bzzz_tui.widgets.host_matrix import CellState
 from bzzz_tui.wording import UNICODE
 from screens.setup.draft import Draft, parse_hosts
-from screens.setup.run_view import CLUSTER, RunView, Stage, plan_lines
+from screens.setup.plan_view import plan_lines
+from screens.setup.run_view import CLUSTER, RunView, Stage
 from tests.fakes.engine import plan
 
 
@@ -64,3 +67,39 @@ def test_a_plan_is_told_by_host_in_order_with_its_hash() -> None:
     assert lines[0].startswith("11 changes")
     assert made.hash[:16] in lines[0]
     assert [line.split()[0] for line in lines if line and line[0] != " "][1:] == ["this", "a", "b"]
+
+
+def test_a_plan_says_how_long_as_whom_and_what_changes_in_files() -> None:
+    change = Change(
+        phase="write_config",
+        action="update",
+        target="/etc/bzzz/agent.yaml",
+        before="a: 1\nb: 2\n",
+        after="a: 1\nb: 3\n",
+        sentence="write the configuration",
+    )
+    made = make_plan(cluster="c", release="1", operator=(), hosts={"a": (change,)})
+    spent = estimate(made, {"write_config": 1_000, "verify_cluster": 4_000})
+    lines = [
+        text_of(line).strip()
+        for line in plan_lines(
+            made, UNICODE, estimate=spent, sudo={"a": "password"}, difference=True
+        )
+    ]
+    assert "about 5s, as it took here before" in lines
+    assert "a  1  by sudo with a password" in lines
+    assert {"-b: 2", "+b: 3"} <= set(lines)
+
+
+def test_a_secret_is_never_shown_as_a_difference() -> None:
+    change = Change(
+        phase="write_secrets",
+        action="create",
+        target="/x",
+        before="",
+        after="s3cret\nline\n",
+        secret=True,
+        sentence="write the token",
+    )
+    made = make_plan(cluster="c", release="1", operator=(), hosts={"a": (change,)})
+    assert "s3cret" not in str(plan_lines(made, UNICODE, difference=True))
