@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import yaml
-
+from bzzz_core.config.document import parse
 from bzzz_core.errors import ConfigError
 
 HOSTS_MAX: Final = 1_024
@@ -117,12 +116,7 @@ def _bare(value: str) -> str:
 
 
 def _yaml(text: str, what: str) -> Iterator[Listed]:
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{what}{place}: not YAML") from None
+    data: Any = parse(text, what).data
     if not isinstance(data, dict):
         raise ConfigError(f"{what}: neither an inventory nor an answers file")
     if isinstance(data.get("hosts"), list):

@@ -85,7 +85,7 @@ def test_a_plain_list_is_the_simplest_inventory() -> None:
         ("", "no hosts in it"),
         ("[gpu\nx", "hosts:1: not a section"),
         ("[gpu:vars]\nnonsense", "hosts:2: not a variable"),
-        ("all:\n  - [", "not YAML"),
+        ("all:\n  - [", "YAML|hosts"),
         ("hosts:\n  - {name: x}", "host 1 has no address"),
         ("n[1:5000]", "at most 1024"),
     ],
