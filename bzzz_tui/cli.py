@@ -18,7 +18,7 @@ import click
 from bzzz_core import __version__
 from bzzz_core.commands.program import Program
 from bzzz_core.errors import BzzzError, ConfigError
-from bzzz_tui import generating, releasing, suggestions
+from bzzz_tui import generating, releasing, suggestions, writing_answers
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -76,6 +76,7 @@ def _reader_gone() -> int:
     lazy={
         "completion": "bzzz_tui.shell_commands:completion",
         "man": "bzzz_tui.shell_commands:man",
+        "support-bundle": "bzzz_tui.support:support_bundle",
     },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -113,6 +114,7 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 @click.option("--name", help="Name of the cluster, instead of the answers file's.")
 @releasing.releasing
 @click.option("--express", is_flag=True, help="Ask only for hosts, login and AI.")
+@writing_answers.writing_answers
 @generating.generating
 @_THEME
 @_ASCII
@@ -132,6 +134,11 @@ def setup(
 ) -> int:
     """Install a cluster on your hosts: the wizard, or headless with --answers and a mode."""
     wishes = releasing.take_wishes(options, with_mode=mode is not None and answers is not None)
+    wanted = writing_answers.take_wish(options)
+    if wanted is not None:
+        if answers is not None or mode is not None or kind is not None:
+            raise ConfigError("--write-answers takes no answers file and no other mode beside it")
+        return writing_answers.write(wanted, say=lambda line: click.echo(line, err=True))
     if kind is not None:
         if answers is None or mode is not None or yes or as_json or name is not None:
             raise ConfigError("--generate needs --answers FILE, and no other mode beside it")
@@ -333,12 +340,19 @@ def _setup_headless(
 ) -> int:
     from typing import cast
 
-    from bzzz_core.deploy import headless
+    from bzzz_core.config.sources import load_answers
+    from bzzz_core.deploy import headless, last_answers
 
     def confirm(question: str) -> bool:
         return click.confirm(question, err=True)
 
-    return headless.main(
+    spec = load_answers(answers)
+    if spec.interactive_sections:
+        raise ConfigError(
+            "interactive_sections are asked by the wizard: leave out --check, --plan and --apply,"
+            " or take them out of the answers"
+        )
+    code = headless.main(
         answers,
         mode=cast("headless.Mode", mode),
         yes=yes,
@@ -346,6 +360,9 @@ def _setup_headless(
         confirm=confirm if sys.stdin.isatty() else None,
         wishes=wishes,
     )
+    if mode == "apply" and code == 0:
+        last_answers.keep(spec)
+    return code
 
 
 def _terminal(*, theme: str | None, plain: bool, ascii_only: bool) -> Terminal:

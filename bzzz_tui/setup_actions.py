@@ -85,7 +85,7 @@ SETUP_ACTIONS: Final[tuple[Action, ...]] = (
     _action(
         _S.SETUP, "A", "all_questions", "", "Ask everything, not only what has no safe default"
     ),
-    _action(_S.SETUP, "b", "bundle", "", "Support bundle", ready=False),
+    _action(_S.SETUP, "b", "bundle", "", "Write a support bundle, without secrets"),
     _action(_S.HOSTS, "enter", "edit_host", "edit", "Edit the host under the cursor", show="Enter"),
     _action(_S.HOSTS, "delete,D", "remove_host", "remove", "Remove the host", show="Del"),
     _action(_S.HOSTS, "p", "probe", "probe", "Look at all hosts now"),

@@ -41,6 +41,19 @@ SCHEMA_VERSION = 2
 """Of the node's file; `bzzz_core.config.migrations` says what became of the ones before."""
 
 
+SectionName = Literal[
+    "system",
+    "network",
+    "security",
+    "ai",
+    "resources",
+    "services",
+    "cluster",
+    "validation",
+    "*",
+]
+
+
 class HostSpec(Section):
     """One machine to install."""
 
@@ -77,6 +90,13 @@ class ClusterSpec(Section):
     version: Literal[1] = setting(1, label="Schema", help="Version of this file's schema.")
     hosts: tuple[HostSpec, ...] = setting(
         min_length=1, label="Hosts", help="The machines that become the cluster."
+    )
+    interactive_sections: tuple[SectionName, ...] = setting(
+        (),
+        max_length=9,
+        label="Ask",
+        help="Sections that the wizard asks for, with these answers as defaults; the rest is taken "
+        "as it stands. * is every section.",
     )
     system: SystemAnswers = setting(SystemAnswers(), label="System Detection", help="Step 1")
     network: NetworkAnswers = setting(NetworkAnswers(), label="Network", help="Step 2")

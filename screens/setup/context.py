@@ -15,6 +15,7 @@ from bzzz_tui.wording import Glyphs
 from screens.setup.draft import FIELDS, Draft, HostDraft
 from screens.setup.engine import Engine, Look
 from screens.setup.run_view import RunView
+from screens.setup.steps import EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Context:
     planned_for: str | None = None
     """The answers (as YAML) that the run was made for."""
     ai: EndpointReport | None = None
+    route: tuple[int, ...] = EVERY
+    """The steps that `next` visits; the others keep their answers."""
     express: bool = False
     """Only what has no safe default is asked."""
     editing: bool = False

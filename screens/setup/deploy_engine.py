@@ -11,7 +11,7 @@ from bzzz_core import __version__
 from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
-from bzzz_core.deploy import existing, phases, preflight, sweep
+from bzzz_core.deploy import existing, last_answers, phases, preflight, sweep
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.runner import Deployment
@@ -101,7 +101,9 @@ class DeployEngine:
             if prepared.plan is None:
                 raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))
             if await confirm(prepared.plan):
-                await deployment.apply(prepared.plan)
+                summary = await deployment.apply(prepared.plan)
+                if summary.exit_code == 0:
+                    last_answers.keep(spec)
 
     async def pending(self, spec: ClusterSpec) -> int:
         """Return how many changes a new run would make.

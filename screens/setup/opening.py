@@ -13,6 +13,7 @@ from screens.setup.begin import Begin
 from screens.setup.context import Context
 from screens.setup.deploy_engine import DeployEngine
 from screens.setup.draft import Draft
+from screens.setup.steps import EXPRESS, route_of
 from screens.setup.wizard import Wizard
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def open_wizard(
     Raises:
         ConfigError: The answers file says something that cannot be.
     """
-    draft = Draft.of(load_answers(answers)) if answers else Draft()
+    spec = load_answers(answers) if answers else None
+    draft = Draft() if spec is None else Draft.of(spec)
     if name is not None:
         draft.set("cluster.name", name)
     path = session.session_path()
@@ -38,6 +40,7 @@ def open_wizard(
         glyphs=app.glyphs,
         session=path,
         express=express,
+        route=EXPRESS if express else route_of(spec.interactive_sections if spec else ()),
     )
     if answers or express:
         return Wizard(context)

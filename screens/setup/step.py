@@ -96,7 +96,7 @@ class StepView(VerticalScroll, can_focus=False):
         """Return what the button to the next step says."""
         if self.spec.number == len(STEPS):
             return "Open monitor"
-        number = next_of(self.spec.number, express=self.context.express)
+        number = next_of(self.spec.number, self.context.route)
         return f"Next: {STEPS[number - 1].title}"
 
     def shown(self) -> None:

@@ -7,6 +7,7 @@ there by itself, and moves only when somebody finds it a better place.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -150,10 +151,31 @@ DEPENDENTS: Final[dict[int, tuple[int, ...]]] = {1: (2, 3, 4, 5), 2: (4,)}
 """Step -> those whose answers may no longer fit when its own change."""
 
 
-def next_of(number: int, *, express: bool) -> int:
-    """Return the step after a step; the last one has none and stays."""
-    later = [one for one in (EXPRESS if express else range(1, len(STEPS) + 1)) if one > number]
-    return later[0] if later else number
+EVERY: Final = tuple(range(1, len(STEPS) + 1))
+_SECTIONS: Final = (
+    "system",
+    "network",
+    "security",
+    "ai",
+    "resources",
+    "services",
+    "cluster",
+    "validation",
+)
+
+
+def route_of(sections: Iterable[str]) -> tuple[int, ...]:
+    """Return the steps that are visited if only these sections are asked for; none: every step."""
+    wanted = set(sections)
+    if not wanted or "*" in wanted:
+        return EVERY
+    asked = {number for number, name in enumerate(_SECTIONS, 1) if name in wanted}
+    return tuple(sorted(asked | {6, 7, 8}))
+
+
+def next_of(number: int, route: tuple[int, ...] = EVERY) -> int:
+    """Return the step after a step on a route; the last one has none and stays."""
+    return next((one for one in route if one > number), number)
 
 
 def home_of(key: str) -> tuple[StepSpec, Group] | None:

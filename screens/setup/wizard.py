@@ -29,7 +29,7 @@ from bzzz_tui.widgets.step_rail import StepRail, StepState
 from bzzz_tui.widgets.top_line import TopLine
 from bzzz_tui.wording import Tone
 from screens.dialogs import Question, Reading
-from screens.setup import session
+from screens.setup import session, support_view
 from screens.setup.ai import AiStep
 from screens.setup.begin import Begin, Beginning, Way
 from screens.setup.cluster import ClusterStep
@@ -43,7 +43,16 @@ from screens.setup.run_view import Stage
 from screens.setup.security import SecurityStep
 from screens.setup.services import ServicesStep
 from screens.setup.step import StepView
-from screens.setup.steps import DEPENDENTS, EXPRESS, STEPS, StepSpec, home_of, next_of
+from screens.setup.steps import (
+    DEPENDENTS,
+    EVERY,
+    EXPRESS,
+    STEPS,
+    StepSpec,
+    home_of,
+    next_of,
+    route_of,
+)
 from screens.setup.validate import ValidateStep
 
 if TYPE_CHECKING:
@@ -124,7 +133,7 @@ class Wizard(Screen[None]):
         if self._offer is not None:
             self.app.push_screen(self._offer, self._begin)
         else:
-            await self._go_to(1)
+            await self._go_to(self.context.route[0])
 
     async def _begin(self, chosen: Beginning | None) -> None:
         """Begin in the way that was chosen; none is chosen by who leaves."""
@@ -137,13 +146,16 @@ class Wizard(Screen[None]):
                 assert self._kept is not None, "it was offered"
                 self.context.draft = self._kept.draft()
                 self.context.express = self._kept.express
+                self.context.route = EXPRESS if self._kept.express else EVERY
                 self.context.recheck = set(self._kept.recheck)
                 self._reached, first = self._kept.reached, self._kept.step
             case Way.EXPRESS:
-                self.context.express = True
+                self.context.express, self.context.route = True, EXPRESS
             case Way.LOAD:
                 assert chosen.answers is not None, "a file was loaded"
                 self.context.draft = Draft.of(chosen.answers)
+                self.context.route = route_of(chosen.answers.interactive_sections)
+                first = self.context.route[0]
             case Way.NEW:
                 pass
         await self._go_to(first)
@@ -246,7 +258,7 @@ class Wizard(Screen[None]):
         if self._here == len(STEPS):
             self._finish()
         elif self.step.check():
-            await self._go_to(next_of(self._here, express=self.context.express))
+            await self._go_to(next_of(self._here, self.context.route))
         elif self._here == _DEPLOY and not self.step.problems():
             self.notify("first apply the plan", timeout=3)
         self._paint()
@@ -292,11 +304,24 @@ class Wizard(Screen[None]):
     async def action_all_questions(self) -> None:
         """Ask everything from here on, not only what has no safe default."""
         if self.context.express:
-            self.context.express = False
+            self.context.express, self.context.route = False, EVERY
             gone = [n for n in EXPRESS if n in self._views and n < _DEPLOY]
             for number in gone:
                 await self._views.pop(number).remove()
             await self._go_to(self._here)
+
+    def action_bundle(self) -> None:
+        """Write a support bundle and say where it is."""
+        self.run_worker(self._bundle(), group="bundle", exclusive=True)
+
+    async def _bundle(self) -> None:
+        try:
+            path, count = await support_view.write_bundle(self.context)
+        except BzzzError as exc:
+            self.notify(str(exc), severity="warning", timeout=8, markup=False)
+        else:
+            words = f"{count} files in {path}; look through it before you send it"
+            self.notify(words, timeout=10, markup=False)
 
     def action_reveal(self) -> None:
         """Show or hide what is masked in the field with the focus."""

@@ -17,7 +17,7 @@ from screens.setup.begin import Begin
 from screens.setup.engine import Look, LookState
 from screens.setup.opening import open_wizard
 from screens.setup.run_view import Stage
-from screens.setup.steps import EXPRESS, STEPS, next_of
+from screens.setup.steps import EVERY, EXPRESS, STEPS, next_of, route_of
 from screens.setup.wizard import Wizard
 from tests.fakes.engine import FakeEngine, facts
 from tests.tui.conftest import FrozenClock, app_with
@@ -28,8 +28,14 @@ Make = Callable[..., BzzzApp]
 
 def test_the_short_way_visits_hosts_trust_and_ai_and_then_the_plan() -> None:
     assert EXPRESS[:4] == (1, 3, 4, 6)
-    assert [next_of(n, express=True) for n in (1, 2, 3, 4, 6, 8)] == [3, 3, 4, 6, 7, 8]
-    assert [next_of(n, express=False) for n in (1, 8)] == [2, 8]
+    assert [next_of(n, EXPRESS) for n in (1, 2, 3, 4, 6, 8)] == [3, 3, 4, 6, 7, 8]
+    assert [next_of(n) for n in (1, 8)] == [2, 8]
+
+
+def test_only_the_sections_that_an_answers_file_names_are_asked() -> None:
+    assert route_of(()) == EVERY
+    assert route_of(("*", "ai")) == EVERY
+    assert route_of(("network", "resources")) == (2, 5, 6, 7, 8)
 
 
 def begun(app: BzzzApp, keys: list[str], then: Callable[[Pilot[int], Wizard], object]) -> None:
