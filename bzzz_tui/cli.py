@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import click
 
@@ -23,7 +23,7 @@ from bzzz_tui import generating, releasing, suggestions, writing_answers
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from bzzz_core.deploy.wishes import Wishes
+    from bzzz_core.deploy.headless import Mode
     from bzzz_tui.feed.rotation import Pace
     from bzzz_tui.recording.format import Recording
     from bzzz_tui.terminal import Terminal
@@ -149,7 +149,12 @@ def setup(
             raise ConfigError(f"--{mode} needs --answers FILE")
         if name is not None:
             raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
-        return _setup_headless(answers, mode=mode, yes=yes, as_json=as_json, wishes=wishes)
+        from bzzz_tui import headless_setup
+
+        wanted_mode = cast("Mode", mode)
+        return headless_setup.run(
+            answers, mode=wanted_mode, yes=yes, as_json=as_json, wishes=wishes
+        )
 
     if express and (answers is not None or mode is not None):
         raise ConfigError("--express is the wizard's short way; it takes no answers file")
@@ -333,36 +338,6 @@ def keys(*, markdown: bool) -> int:
     for line in key_list.lines(mine):
         click.echo(line)
     return 2 if mine.problems else 0
-
-
-def _setup_headless(
-    answers: Path, *, mode: str, yes: bool, as_json: bool, wishes: Wishes | None
-) -> int:
-    from typing import cast
-
-    from bzzz_core.config.sources import load_answers
-    from bzzz_core.deploy import headless, last_answers
-
-    def confirm(question: str) -> bool:
-        return click.confirm(question, err=True)
-
-    spec = load_answers(answers)
-    if spec.interactive_sections:
-        raise ConfigError(
-            "interactive_sections are asked by the wizard: leave out --check, --plan and --apply,"
-            " or take them out of the answers"
-        )
-    code = headless.main(
-        answers,
-        mode=cast("headless.Mode", mode),
-        yes=yes,
-        as_json=as_json,
-        confirm=confirm if sys.stdin.isatty() else None,
-        wishes=wishes,
-    )
-    if mode == "apply" and code == 0:
-        last_answers.keep(spec)
-    return code
 
 
 def _terminal(*, theme: str | None, plain: bool, ascii_only: bool) -> Terminal:

@@ -41,6 +41,10 @@ plan and said yes, or given `--yes`.""",
                 " journal of each run of setup."
             ),
         ),
+        (
+            "~/.config/bzzz/clusters/NAME/answers.last.yaml",
+            "The answers of the last run of setup that ended well.",
+        ),
         ("~/.config/bzzz/keys.yaml", "Keys of your own."),
         ("~/.config/bzzz/views.yaml", "Columns and order chosen in each view of the monitor."),
         ("~/.config/bzzz/themes/NAME.yaml", "Colours of your own."),
