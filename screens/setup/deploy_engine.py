@@ -11,7 +11,7 @@ from bzzz_core import __version__
 from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
-from bzzz_core.deploy import existing, last_answers, phases, preflight, sweep
+from bzzz_core.deploy import existing, last_answers, phases, preflight, reach, sweep
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.runner import Deployment
@@ -88,6 +88,22 @@ class DeployEngine:
         return await sweep.sweep(
             addresses, port, clock=self._clock, connects=sweep.takes_connections
         )
+
+    async def reach(self, spec: ClusterSpec) -> reach.Matrix:
+        """Let every host connect to the others' ports, listening there for a few seconds.
+
+        Raises:
+            BzzzError: A host could not be looked at, or cannot listen.
+        """
+        fleet = Fleet(spec, ClusterState(spec.cluster.name).known_hosts)
+        ports = (spec.network.ports.fabric_client, spec.network.ports.fabric_cluster)
+        try:
+            found = await asyncio.gather(*(fleet.probe(host) for host in spec.hosts))
+            names = [host.name for host in spec.hosts]
+            facts = dict(zip(names, found, strict=True))
+            return await reach.everybody(reach.nodes_of(spec, fleet.hosts, facts), ports)
+        finally:
+            await fleet.close()
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
         """Look, plan, ask, and make it so.

@@ -18,6 +18,7 @@ from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Event, Finding
 from bzzz_core.deploy.existing import Existing
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.reach import Matrix
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 
 
@@ -72,6 +73,14 @@ class Engine(Protocol):
 
     async def sweep(self, addresses: tuple[str, ...], port: int) -> tuple[str, ...]:
         """Return those of the addresses where something takes connections at a port."""
+        ...
+
+    async def reach(self, spec: ClusterSpec) -> Matrix:
+        """Let every host connect to the others' ports, listening there for a few seconds.
+
+        Raises:
+            BzzzError: A host could not be looked at, or cannot listen.
+        """
         ...
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:

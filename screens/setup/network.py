@@ -6,20 +6,26 @@ collides. An empty field takes what was found; what is typed is a rule that setu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
 
 from bzzz_core.deploy import surroundings
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.network import Interface
-from bzzz_tui.parts import Part
+from bzzz_core.deploy.reach import Matrix
+from bzzz_core.errors import BzzzError
+from bzzz_tui.parts import Part, fit
 from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines
-from bzzz_tui.wording import UNKNOWN, Tone, clean
+from bzzz_tui.wording import UNKNOWN, Glyphs, Tone, clean
 from screens.setup.step import PushButton, StepView
 
 _INTERFACE = "network.interface"
+_PROVE = "Prove that all reach each other (each listens for some seconds)"
+_HOSTS_SHOWN = 5
+_CELL = 12
+_WORDS_MAX = 400
 _GIGABIT = 1_000
 _NAME_WIDTH = 12
 
@@ -31,6 +37,8 @@ class NetworkStep(StepView):
         """Show what was found: addresses are given in step 1."""
         yield Lines(id="addresses")
         yield PushButton("Choose the next interface", id="next-interface")
+        yield PushButton(_PROVE, id="reach")
+        yield Lines(id="reached")
 
     def shown(self) -> None:
         """Show the network as it is now."""
@@ -53,12 +61,34 @@ class NetworkStep(StepView):
         return StepState.BAD if any(self._faults().values()) else StepState.OK
 
     def pressed(self, button: PushButton) -> None:
-        """Put the next usable interface into its field; empty comes after the last."""
-        del button
+        """Prove who reaches whom, or put the next usable interface into its field."""
+        if button.id == "reach":
+            self._prove()
+            return
         names = ["", *self._common_interfaces()]
         row = self.rows[_INTERFACE]
         now = row.text if row.text in names else ""
         row.put(names[(names.index(now) + 1) % len(names)])
+
+    def _prove(self) -> None:
+        if self.context.draft.spec() is None:
+            self.query_one("#reached", Lines).show([[("first mend the answers", Tone.BAD)]])
+            return
+        words = "each host listens for a few seconds and tries the others ..."
+        self.query_one("#reached", Lines).show([[(words, Tone.INFO)]])
+        self.run_worker(self._reach(), group="reach", exclusive=True)
+
+    async def _reach(self) -> None:
+        spec = self.context.draft.spec()
+        assert spec is not None, "only complete answers are tried"
+        try:
+            matrix = await self.context.engine.reach(spec)
+        except BzzzError as exc:
+            lines: list[list[Part]] = [[(clean(str(exc)), Tone.BAD)]]
+        else:
+            names = [host.name for host in spec.hosts]
+            lines = matrix_lines(matrix, names, self.context.glyphs)
+        self.query_one("#reached", Lines).show(lines)
 
     def _seen(self) -> dict[str, HostFacts]:
         looks = {host.name: self.context.look(host).facts for host in self.context.draft.hosts}
@@ -105,6 +135,32 @@ class NetworkStep(StepView):
             )
         lines.extend([(clean(note), Tone.MUTED)] for note in surroundings.notes(seen))
         self.query_one("#addresses", Lines).show(lines)
+
+
+def matrix_lines(matrix: Matrix, names: Sequence[str], glyphs: Glyphs) -> list[list[Part]]:
+    """Return who reaches whom, a row for each host that connects, and what is wrong in words."""
+    shown = names[:_HOSTS_SHOWN]
+    head: list[Part] = [(" " * _NAME_WIDTH, Tone.MUTED)]
+    head += [(fit(name, _CELL), Tone.MUTED) for name in shown]
+    lines: list[list[Part]] = [head]
+    for source in names:
+        row: list[Part] = [(fit(source, _NAME_WIDTH), Tone.PLAIN)]
+        for target in shown:
+            cells = matrix.between(source, target)
+            if not cells:
+                row.append((fit(glyphs.dot, _CELL), Tone.MUTED))
+                continue
+            bad = [cell for cell in cells if not cell.through]
+            slowest_ms = max(cell.rtt_us for cell in cells) / 1_000
+            words = bad[0].state.value if bad else f"{slowest_ms:.1f} ms"
+            mark, tone = (glyphs.bad, Tone.BAD) if bad else (glyphs.ok, Tone.OK)
+            row.append((fit(f"{mark} {words}", _CELL), tone))
+        lines.append(row)
+    if len(names) > len(shown):
+        lines.append([(f"columns of {len(names) - len(shown)} hosts do not fit", Tone.MUTED)])
+    if matrix.whole:
+        return [*lines, [(f"{glyphs.done} every host reaches every other", Tone.OK)]]
+    return [*lines, [(clean(matrix.sentence())[:_WORDS_MAX], Tone.BAD)]]
 
 
 def _interface(one: Interface) -> str:

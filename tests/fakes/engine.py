@@ -17,6 +17,7 @@ from bzzz_core.deploy.facts.host import Clock, Disk, HostFacts
 from bzzz_core.deploy.facts.network import Interface, InterfaceKind
 from bzzz_core.deploy.facts.routes import Resolver, Route, Routing
 from bzzz_core.deploy.facts.system import System, TimeSource
+from bzzz_core.deploy.reach import Matrix, Reached, State
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 from screens.setup.engine import Confirm, Emit, Look, LookState
 
@@ -36,6 +37,8 @@ class FakeEngine:
         """Cleared: a run stops before `start_fabric` until it is set."""
         self.hold.set()
         self.looked: list[str] = []
+        self.unreached = ""
+        """Host that no other one reaches."""
         self.answering: tuple[str, ...] = ()
         """Addresses at which a sweep finds something."""
         self.applied: list[ClusterSpec] = []
@@ -73,6 +76,24 @@ class FakeEngine:
         """Return the addresses that were told to answer."""
         del port
         return tuple(address for address in addresses if address in self.answering)
+
+    async def reach(self, spec: ClusterSpec) -> Matrix:
+        """Let everybody reach everybody but the host that was told to be out of reach."""
+        return Matrix(
+            tuple(
+                Reached(
+                    source=source.name,
+                    target=target.name,
+                    port=port,
+                    state=State.SILENT if target.name == self.unreached else State.OPEN,
+                    rtt_us=0 if target.name == self.unreached else 420,
+                )
+                for source in spec.hosts
+                for target in spec.hosts
+                for port in (4222, 6222)
+                if source is not target
+            )
+        )
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
         """Probe, plan, ask, and step through the phases."""

@@ -159,3 +159,17 @@ def test_a_masked_text_is_shown_while_the_field_has_the_focus(wizard_app: Make) 
         assert editor.password
 
     drive(wizard_app(), body)
+
+
+def test_it_is_shown_who_reaches_whom(wizard_app: Make, engine: FakeEngine) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 2)
+        wizard.step.query_one("#reach").focus()
+        await pilot.press("enter")
+        await see(pilot, "every host reaches every other")
+        await see(pilot, "0.4 ms")
+        engine.unreached = "bzzz-2"
+        await pilot.press("enter")
+        await see(pilot, "bzzz-1 does not reach bzzz-2 on port 4222, 6222: silent")
+
+    drive(wizard_app(), body)
