@@ -11,19 +11,18 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
 from bzzz_core import __version__
 from bzzz_core.commands.program import Program
 from bzzz_core.errors import BzzzError, ConfigError
-from bzzz_tui import generating, releasing, suggestions, writing_answers
+from bzzz_tui import generating, headless, releasing, suggestions, writing_answers
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from bzzz_core.deploy.headless import Mode
     from bzzz_tui.feed.rotation import Pace
     from bzzz_tui.recording.format import Recording
     from bzzz_tui.terminal import Terminal
@@ -106,11 +105,7 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 
 @main.command()
 @click.option("--answers", type=_FILE, help="Answers file (YAML); without it the wizard asks.")
-@click.option("--check", "mode", flag_value="check", help="Look at the hosts; change nothing.")
-@click.option("--plan", "mode", flag_value="plan", help="Print what would change; change nothing.")
-@click.option("--apply", "mode", flag_value="apply", help="Make it so.")
-@click.option("--yes", is_flag=True, help="Do not ask before applying.")
-@click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
+@headless.modes
 @click.option("--name", help="Name of the cluster, instead of the answers file's.")
 @releasing.releasing
 @click.option("--express", is_flag=True, help="Ask only for hosts, login and AI.")
@@ -123,8 +118,6 @@ def setup(
     *,
     answers: Path | None,
     mode: str | None,
-    yes: bool,
-    as_json: bool,
     name: str | None,
     express: bool,
     kind: str | None,
@@ -133,6 +126,7 @@ def setup(
     **options: Any,
 ) -> int:
     """Install a cluster on your hosts: the wizard, or headless with --answers and a mode."""
+    mine = headless.taken_from(options)
     wishes = releasing.take_wishes(options, with_mode=mode is not None and answers is not None)
     wanted = writing_answers.take_wish(options)
     if wanted is not None:
@@ -140,7 +134,7 @@ def setup(
             raise ConfigError("--write-answers takes no answers file and no other mode beside it")
         return writing_answers.write(wanted, say=lambda line: click.echo(line, err=True))
     if kind is not None:
-        if answers is None or mode is not None or yes or as_json or name is not None:
+        if answers is None or mode is not None or any(mine.values()) or name is not None:
             raise ConfigError("--generate needs --answers FILE, and no other mode beside it")
         return generating.generate(answers, kind, options)
     generating.refuse_without_kind(options)
@@ -149,12 +143,8 @@ def setup(
             raise ConfigError(f"--{mode} needs --answers FILE")
         if name is not None:
             raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
-        from bzzz_tui import headless_setup
-
-        wanted_mode = cast("Mode", mode)
-        return headless_setup.run(
-            answers, mode=wanted_mode, yes=yes, as_json=as_json, wishes=wishes
-        )
+        return headless.run(answers, mode, mine, wishes)
+    headless.refuse_without_mode(mine)
 
     if express and (answers is not None or mode is not None):
         raise ConfigError("--express is the wizard's short way; it takes no answers file")

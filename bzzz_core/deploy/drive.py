@@ -1,30 +1,39 @@
-"""Carries out the phases in their order: in parallel, with barriers, host by host where it rolls.
+"""Carries out the phases in their order: in parallel, with barriers, in waves where it rolls.
 
 What is done and in which order stands in `phases/__init__.py`; this file only drives. A host that
 fails is out of the run; the others go on, as long as a majority of the voters is left to activate.
+A first formation starts all voters together, phase by phase; a cluster that serves is activated
+host by host (`rollout.py`). Between two steps the operator's orders count (`steering.py`). A step
+during which the link was lost is done again from its start: what it did is not known.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from bzzz_core.deploy import phases, rollback
+from bzzz_core.deploy import rollout as rollouts
+from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.events import Status, Step
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Goal, enrolled_voters
-from bzzz_core.deploy.phases import Phase, wait_ready
+from bzzz_core.deploy.phases import Phase
 from bzzz_core.deploy.phases.verify_cluster import Verdict, serving_now, verify_cluster
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, LinkLost
 from bzzz_core.ports import Clock
 
 Regoal = Callable[[Mapping[str, HostFacts]], dict[str, Goal]]
+LOSSES_MAX: Final = 4
+"""How often one step may lose its link."""
 _CLUSTER: Final = ""
 """The name under which the cluster as a whole stands in events."""
 
@@ -40,13 +49,15 @@ class Drive:
         record: Record,
         clock: Clock,
         goals: Regoal,
+        steering: Steering | None = None,
     ) -> None:
-        """Take the connections and how to make goals from facts."""
+        """Take the connections, how to make goals from facts, and who may steer."""
         self._hosts = hosts
         self._work = work
         self._record = record
         self._clock = clock
         self._regoal = goals
+        self._steering = steering or Steering()
         self._serving: Verdict | None = None
         """What the cluster agreed on before anything was restarted; None: it did not serve."""
 
@@ -74,17 +85,38 @@ class Drive:
     async def _each_for_itself(self, group: Iterable[Phase], goals: Mapping[str, Goal]) -> None:
         async def one(name: str) -> None:
             for phase in group:
-                if not await self._phase(phase, goals[name]):
+                if not self._may_begin(name, phase.name) or not await self._phase(
+                    phase, goals[name]
+                ):
                     return
 
-        await asyncio.gather(*(one(name) for name in self._record.standing(goals)))
+        await self._with_second_chances(one, self._record.standing(goals))
+
+    async def _with_second_chances(
+        self, one: Callable[[str], Awaitable[None]], names: list[str]
+    ) -> None:
+        """Do something on hosts together; then again on those that failed, if that is ordered."""
+        before = set(self._record.failed(names))
+        while names:
+            await asyncio.gather(*(one(name) for name in names))
+            failed = [name for name in self._record.failed(names) if name not in before]
+            if failed and self._steering.hold:
+                for name in failed:
+                    self._record.say(name, "waits for a word: try again, or go on without it")
+            names = await self._steering.to_retry(failed) if failed else []
+            for name in names:
+                self._record.readmit(name)
 
     async def _activate(self, goals: Mapping[str, Goal]) -> Verdict | None:
         if _restarting(goals):
             self._serving = await self._serving_now(goals)
-        for phase in phases.ACTIVATE:
-            await self._on_all(phase, goals)
-        await rollback.undo(self._hosts, goals, self._work, self._record, self._clock)
+        if self._serving is None:
+            for phase in phases.ACTIVATE:
+                await self._on_all(phase, goals)
+        else:
+            await self._in_waves(goals, self._serving.leader)
+        if not self._record.stopped or self._record.failed(self._work.switched):
+            await rollback.undo(self._hosts, goals, self._work, self._record, self._clock)
         verdict = await self._verify(goals)
         if verdict is not None:
             for phase in phases.FINISH:
@@ -92,25 +124,55 @@ class Drive:
         return verdict
 
     async def _on_all(self, phase: Phase, goals: Mapping[str, Goal]) -> None:
+        """Do one phase on all hosts before the next begins: brokers find each other only so."""
+
+        async def one(name: str) -> None:
+            if self._may_begin(name, phase.name):
+                await self._phase(phase, goals[name])
+
+        await self._with_second_chances(one, self._record.standing(goals))
+
+    async def _in_waves(self, goals: Mapping[str, Goal], leader: str) -> None:
+        """Activate a cluster that serves, few hosts at a time; stop after too many failures."""
+        rollout = next(iter(goals.values())).spec.services.rollout
         standing = self._record.standing(goals)
-        # Care not to cost the majority makes sense only where there is one.
-        rolling = [name for name in standing if self._serving and _restarts(phase, goals[name])]
-        # The leader last: one election instead of several.
-        rolling.sort(key=lambda name: self._serving is not None and name == self._serving.leader)
-        others = [name for name in standing if name not in rolling]
-        await asyncio.gather(*(self._phase(phase, goals[name]) for name in others))
-        for index, name in enumerate(rolling):
-            if not await self._restarted(phase, goals[name]):
+        voters = [name for name in standing if goals[name].voter]
+        ahead = rollouts.waves(
+            standing,
+            restarting=[n for n in standing if self._chosen(n) and _restarts(goals[n])],
+            voters=voters,
+            leader=leader,
+            batch=rollout.batch,
+        )
+        while ahead:
+            await self._with_second_chances(lambda name: self._host(goals[name]), ahead.pop(0))
+            failed = self._record.failed(standing)
+            lost = [name for name in failed if name in voters]
+            if lost or len(failed) >= rollout.max_failures:
                 # One voter is away already: touching another could cost the majority.
-                reason = f"{name} did not come back from its restart"
-                self._record.skip(rolling[index + 1 :], phase.name, reason)
+                names = ", ".join(lost or failed)
+                rest = [name for wave in ahead for name in wave]
+                self._record.skip(rest, "activate", f"{names} did not come back")
                 return
 
-    async def _restarted(self, phase: Phase, goal: Goal) -> bool:
-        name = goal.host.name
-        return await self._phase(phase, goal) and await self._guarded(
-            name, phase.name, wait_ready.verify(self._hosts[name], goal, self._work)
-        )
+    async def _host(self, goal: Goal) -> None:
+        """Activate one host from the first phase to the last: no order comes in between."""
+        if self._may_begin(goal.host.name, phases.ACTIVATE[0].name):
+            for phase in phases.ACTIVATE:
+                if not await self._phase(phase, goal):
+                    return
+
+    def _may_begin(self, name: str, phase: str) -> bool:
+        """Return whether a step may begin; a host that may not go on is out of the run."""
+        if self._steering.stopping:
+            self._record.stopped = True
+            self._record.skip([name], phase, "stopped by the operator")
+        elif self._steering.skips(name):
+            self._record.skip([name], phase, "left out by the operator")
+        return bool(self._record.standing([name]))
+
+    def _chosen(self, name: str) -> bool:
+        return name not in self._record.left_out
 
     async def _serving_now(self, goals: Mapping[str, Goal]) -> Verdict | None:
         """Ask the voters of the cluster that exists, those too that are out of the run."""
@@ -120,20 +182,17 @@ class Drive:
     async def _phase(self, phase: Phase, goal: Goal) -> bool:
         """Do one phase on one host; return whether the host is still in the run."""
         name = goal.host.name
+        if not self._chosen(name):
+            return True
         changes = phase.plan(goal)
         if not changes and not phase.always_verify:
             self._record.emit(Step(name, phase.name, Status.UNCHANGED))
             return True
         self._record.emit(Step(name, phase.name, Status.STARTED))
         begun_ms = self._clock.now_ms()
-        host = self._hosts[name]
-
-        async def act() -> None:
-            if changes:
-                await phase.apply(host, goal, changes, self._work)
-            await phase.verify(host, goal, self._work)
-
-        if not await self._guarded(name, phase.name, act()):
+        if changes:
+            self._record.intend(name, phase.name, input_sha256(changes))
+        if not await self._guarded(name, phase.name, self._act(phase, goal, changes)):
             return False
         self._record.changed(name, len(changes))
         status = Status.CHANGED if changes else Status.UNCHANGED
@@ -142,9 +201,24 @@ class Drive:
         self._record.emit(Step(name, phase.name, status, elapsed_ms, detail))
         return True
 
+    async def _act(self, phase: Phase, goal: Goal, changes: tuple[Change, ...]) -> None:
+        """Make the changes and look at the result; from the start again after a lost link."""
+        host = self._hosts[goal.host.name]
+        for attempt in range(1, LOSSES_MAX + 1):
+            try:
+                if changes:
+                    await phase.apply(host, goal, changes, self._work)
+                await phase.verify(host, goal, self._work)
+            except LinkLost as exc:
+                if attempt == LOSSES_MAX:
+                    raise
+                self._record.say(goal.host.name, f"{exc}; this step is done again")
+            else:
+                return
+
     async def _verify(self, goals: Mapping[str, Goal]) -> Verdict | None:
         names = self._record.standing(goals)
-        if not names:
+        if not names or self._record.stopped:
             return None
         self._record.emit(Step(_CLUSTER, phases.VERIFY_CLUSTER, Status.STARTED))
         begun_ms = self._clock.now_ms()
@@ -178,9 +252,15 @@ class Drive:
         return True
 
 
+def input_sha256(changes: tuple[Change, ...]) -> str:
+    """Return what tells one step's work from another's: a checksum over all it would change."""
+    return hashlib.sha256(msgspec.json.encode(changes, order="deterministic")).hexdigest()
+
+
 def _restarting(goals: Mapping[str, Goal]) -> bool:
-    return any(_restarts(phase, goal) for phase in phases.ACTIVATE for goal in goals.values())
+    return any(_restarts(goal) for goal in goals.values())
 
 
-def _restarts(phase: Phase, goal: Goal) -> bool:
-    return any(change.action == "restart" for change in phase.plan(goal))
+def _restarts(goal: Goal) -> bool:
+    plans = (phase.plan(goal) for phase in phases.ACTIVATE)
+    return any(change.action == "restart" for changes in plans for change in changes)

@@ -1,8 +1,6 @@
 """`bzzz-tui setup --answers FILE` without a screen: plain lines, or one JSON object a line.
 
-Exit codes: 0 done or nothing to do, 2 the answers are wrong, 3 preflight refuses or the plan no
-longer holds, 4 some hosts failed, 5 all failed, 6 rolled back to the release before, 130
-interrupted.
+The last line is always the summary; what the exit codes mean stands in `exits.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ import asyncio
 import difflib
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
@@ -31,17 +30,19 @@ from bzzz_core.deploy.events import (
     Step,
     Summary,
 )
+from bzzz_core.deploy.exits import EXIT_INTERRUPTED, EXIT_PREFLIGHT, EXIT_USAGE
 from bzzz_core.deploy.fleet import OpenSession
+from bzzz_core.deploy.interrupt import interruptible
 from bzzz_core.deploy.runner import NOTHING, Deployment, Prepared
 from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.unlock import Unlocking
 from bzzz_core.deploy.wishes import Wishes
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, ConfigError, PlanChanged
 from bzzz_core.ports import Clock
 
-Mode = Literal["check", "plan", "apply"]
-EXIT_USAGE: Final = 2
-EXIT_PREFLIGHT: Final = 3
-EXIT_INTERRUPTED: Final = 130
+Mode = Literal["check", "plan", "apply", "unlock"]
+_HASH_SHORTEST: Final = 12
+"""What `--plan` prints of a hash in words."""
 _DIFF_LINES_MAX: Final = 40
 
 
@@ -73,27 +74,60 @@ def main(
     out = output or sys.stdout
     sink = _json_sink(out) if as_json else _text_sink(out, SystemClock())
     redact: Callable[[str], str] = str
+    deployment: Deployment | None = None
     try:
+        plan_hash = wishes.plan_hash if wishes else None
+        if plan_hash is not None and len(plan_hash) < _HASH_SHORTEST:
+            raise ConfigError(f"--plan-hash needs {_HASH_SHORTEST} digits of the hash at least")
         spec = load_answers(answers)
         if mode == "apply" and not yes and confirm is None:
             _complain("apply changes hosts; say --yes, or look first with --plan")
             return EXIT_USAGE
+        if mode == "unlock":
+            unlocking = Unlocking(
+                spec=spec, sink=sink, yes=yes, base=base, open_session=open_session
+            )
+            return asyncio.run(unlocking.run())
         deployment = Deployment(
             spec, sink=sink, base=base, open_session=open_session, wishes=wishes or NOTHING
         )
         redact = deployment.redact
-        return asyncio.run(_run(deployment, spec, mode, sink, None if yes else confirm))
+        asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash)
+        return asyncio.run(_run(deployment, spec, mode, sink, asking))
     except BzzzError as exc:
         if as_json:
             failure = {"event": "error", "code": exc.code, "message": redact(str(exc))}
             _print(out, msgspec.json.encode(failure))
         _complain(redact(str(exc)))
-        sink(Summary(hosts=(), exit_code=exc.exit_code, elapsed_ms=0))
+        if deployment is None or deployment.summary is None:
+            sink(Summary(hosts=(), exit_code=exc.exit_code, elapsed_ms=0))
         return exc.exit_code
     except KeyboardInterrupt:
         _complain("interrupted; run the same command again to continue")
-        sink(Summary(hosts=(), exit_code=EXIT_INTERRUPTED, elapsed_ms=0))
+        if deployment is None or deployment.summary is None:
+            sink(Summary(hosts=(), exit_code=EXIT_INTERRUPTED, elapsed_ms=0))
         return EXIT_INTERRUPTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """What has to be true of a plan before it is applied."""
+
+    confirm: Callable[[str], bool] | None
+    plan_hash: str | None
+
+    async def allows(self, plan: Plan) -> bool:
+        """Return whether it may be applied.
+
+        Raises:
+            PlanChanged: It is not the plan that was named.
+        """
+        if self.plan_hash is not None and not plan.hash.startswith(self.plan_hash.lower()):
+            raise PlanChanged(
+                f"the plan is {plan.hash[:_HASH_SHORTEST]} now, not {self.plan_hash}; look at it"
+                " with --plan"
+            )
+        return self.confirm is None or await asyncio.to_thread(self.confirm, _question(plan))
 
 
 async def _run(
@@ -101,7 +135,7 @@ async def _run(
     spec: ClusterSpec,
     mode: Mode,
     sink: Sink,
-    confirm: Callable[[str], bool] | None,
+    asking: _Asking,
 ) -> int:
     async with deployment:
         if mode == "check":
@@ -110,9 +144,10 @@ async def _run(
         plan = prepared.plan
         if mode == "plan" or plan is None:
             return _finish(prepared, spec, sink)
-        if confirm is not None and not await asyncio.to_thread(confirm, _question(plan)):
+        if not await asking.allows(plan):
             return _finish(prepared, spec, sink)
-        return (await deployment.apply(plan)).exit_code
+        with interruptible(deployment.steering, _complain):
+            return (await deployment.apply(plan)).exit_code
 
 
 def _finish(prepared: Prepared, spec: ClusterSpec, sink: Sink) -> int:
@@ -156,6 +191,8 @@ def render(event: Event) -> list[str]:
         case Step():
             who = event.host or "cluster"
             took = f" {event.elapsed_ms / 1_000:.1f}s" if event.elapsed_ms else ""
+            if event.quiet_ms:
+                took += f" (silent for {event.quiet_ms / 1_000:.0f}s)"
             detail = f": {event.detail}" if event.detail else ""
             return [f"{who:<12} {event.phase:<18} {event.status.value}{took}{detail}"]
         case Finding():

@@ -18,6 +18,7 @@ import msgspec
 
 from bzzz_core.config.secrets import Secret
 
+SUFFIX = ".ndjson"
 _SHORTEST = 6
 """A shorter secret is not replaced: it would cut words apart and tell by that what it is."""
 
@@ -42,7 +43,7 @@ class Journal:
 
     def __init__(self, directory: Path, run_id: str) -> None:
         """Take the place; the file is made on entering."""
-        self._path = directory / f"{run_id}.ndjson"
+        self._path = directory / f"{run_id}{SUFFIX}"
         self._descriptor = -1
 
     @property
@@ -55,6 +56,11 @@ class Journal:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, 0o600)
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # the file's name must last as its lines do
+        finally:
+            os.close(directory)
         return self
 
     def __exit__(
@@ -77,4 +83,6 @@ def _forms(value: str) -> set[str]:
     if len(value) < _SHORTEST:
         return set()
     encoded = base64.b64encode(value.encode()).decode("ascii").rstrip("=")
-    return {value, encoded, urllib.parse.quote(value, safe="")}
+    safe = encoded.replace("+", "-").replace("/", "_")
+    quoted = {urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value)}
+    return {value, encoded, safe, *quoted}

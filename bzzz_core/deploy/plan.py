@@ -6,7 +6,7 @@ what it has learned by then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy import phases
@@ -68,12 +68,19 @@ def build_goals(
     return goals
 
 
-def build_plan(goals: Mapping[str, Goal], operator: tuple[Change, ...]) -> Plan:
-    """Return everything that would change."""
+def build_plan(
+    goals: Mapping[str, Goal],
+    operator: tuple[Change, ...],
+    *,
+    left_out: Collection[str] = (),
+) -> Plan:
+    """Return everything that would change; nothing does on hosts that are left out."""
     spec = next(iter(goals.values())).spec
     versions = sorted({goal.release.version for goal in goals.values()})
     changes = {
-        name: tuple(change for phase in phases.ALL for change in phase.plan(goal))
+        name: ()
+        if name in left_out
+        else tuple(change for phase in phases.ALL for change in phase.plan(goal))
         for name, goal in goals.items()
     }
     return make_plan(

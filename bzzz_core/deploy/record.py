@@ -20,15 +20,19 @@ from bzzz_core.deploy.events import (
     Step,
     Summary,
 )
+from bzzz_core.deploy.exits import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    EXIT_ROLLED_BACK,
+)
+from bzzz_core.deploy.host_log import HostLog
 from bzzz_core.deploy.journal import Journal, Redactor
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
-EXIT_OK: Final = 0
-EXIT_PARTIAL: Final = 4
-EXIT_FAILED: Final = 5
-EXIT_ROLLED_BACK: Final = 6
 _WORDS: Final = frozenset({"host", "name", "phase", "check", "severity", "action", "hash"})
 """Fields with names and words of our own, by which a reader tells events apart; never quoted."""
 T = TypeVar("T")
@@ -46,6 +50,12 @@ class Record:
         self._skipped: dict[str, str] = {}
         self._changes: dict[str, int] = {}
         self._returned: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
+        """Hosts that this run is not about, and why; they are looked at and not changed."""
+        self.stopped = False
+        """Whether the operator ended the run before it was through."""
+        self._at: dict[str, str] = {}
+        self._logs: dict[str, HostLog] = {}
         self.redact = Redactor()
         self.journal: Journal | None = None
 
@@ -53,6 +63,8 @@ class Record:
         """Pass an event on, clean of secrets, and into the journal if one is open."""
         event = self.clean(event)
         progress = isinstance(event, Step) and event.status is Status.PROGRESS
+        if isinstance(event, Step) and event.status is Status.STARTED:
+            self._at[event.host] = event.phase
         if self.journal is not None and not progress:
             self.journal.write(utc_now(), event)
         self._sink(event)
@@ -74,7 +86,20 @@ class Record:
 
     def say(self, host: str, text: str) -> None:
         """Tell what goes on at a host within a phase."""
-        self.emit(Step(host, "", Status.PROGRESS, detail=text))
+        self.emit(Step(host, self.at(host), Status.PROGRESS, detail=text))
+
+    def log(self, host: str, what: str, elapsed_ms: int, outcome: Completed | BzzzError) -> None:
+        """Write down how a command on a host ended, beside the journal if one is open."""
+        if self.journal is None:
+            return
+        if host not in self._logs:
+            path = self.journal.path.with_suffix(f".{host}.log")
+            self._logs[host] = HostLog(path, self.redact)
+        self._logs[host].note(self._at.get(host, ""), what, elapsed_ms, outcome)
+
+    def at(self, host: str) -> str:
+        """Return the phase that a host is in."""
+        return self._at.get(host, "")
 
     def witness(self, host: str) -> HostWitness:
         """Return whoever is told what goes on at a host."""
@@ -83,6 +108,22 @@ class Record:
     def standing(self, names: Iterable[str]) -> list[str]:
         """Return those of the hosts that are still in the run, in their order."""
         return [name for name in names if name not in self._failures and name not in self._skipped]
+
+    def failed(self, names: Iterable[str]) -> list[str]:
+        """Return those of the hosts that have failed, in their order."""
+        return [name for name in names if name in self._failures]
+
+    def readmit(self, name: str) -> None:
+        """Take a host that has failed into the run again."""
+        del self._failures[name]
+
+    def intend(self, host: str, phase: str, input_sha256: str) -> None:
+        """Write down that a step is about to act; durable on return."""
+        if self.journal is not None:
+            self.journal.write(
+                utc_now(),
+                {"event": "intent", "host": host, "phase": phase, "input": input_sha256},
+            )
 
     def changed(self, name: str, count: int) -> None:
         """Count changes that were made on a host."""
@@ -114,17 +155,29 @@ class Record:
             self._skipped[name] = reason
             self.emit(Step(name, phase, Status.SKIPPED, detail=reason))
 
+    def drop(self, names: Iterable[str]) -> None:
+        """The operator cut the run off: what was being done is not known to have ended."""
+        self.stopped = True
+        for name in self.standing(names):
+            self._skipped[name] = "cut off by the operator"
+
+    def changes_on(self, name: str) -> int:
+        """Return how many changes were made on a host."""
+        return self._changes.get(name, 0)
+
     def summary(
         self, names: Iterable[str], *, operator_changes: int, leader: str | None, term: int
     ) -> Summary:
         """Return how the run ended."""
-        results = tuple(self._result(name) for name in names)
+        results = tuple(self.result(name) for name in names)
         fine = [r for r in results if r.result in {Result.CHANGED, Result.UNCHANGED}]
         exit_code = EXIT_OK
         if len(fine) < len(results) or "" in self._failures:
             exit_code = EXIT_PARTIAL if fine else EXIT_FAILED
         if self._returned:
             exit_code = EXIT_ROLLED_BACK
+        elif self.stopped:
+            exit_code = EXIT_INTERRUPTED
         return Summary(
             hosts=results,
             exit_code=exit_code,
@@ -134,7 +187,8 @@ class Record:
             term=term,
         )
 
-    def _result(self, name: str) -> HostResult:
+    def result(self, name: str) -> HostResult:
+        """Return how a host has come through so far."""
         count = self._changes.get(name, 0)
         if name in self._returned:
             return HostResult(name, Result.ROLLED_BACK, count, self._returned[name])
@@ -142,6 +196,8 @@ class Record:
             return HostResult(name, Result.FAILED, count, self._failures[name])
         if name in self._skipped:
             return HostResult(name, Result.SKIPPED, count, self._skipped[name])
+        if name in self.left_out:
+            return HostResult(name, Result.UNCHANGED, count, self.left_out[name])
         return HostResult(name, Result.CHANGED if count else Result.UNCHANGED, count)
 
 
@@ -156,8 +212,11 @@ class HostWitness:
     def runs(self, what: str, elapsed_ms: int, quiet_ms: int, last: str) -> None:
         """Pass on that something takes long."""
         detail = f"{what}: {last}" if last else what
-        step = Step(self._host, "", Status.PROGRESS, elapsed_ms, detail, quiet_ms=quiet_ms)
-        self._record.emit(step)
+        phase = self._record.at(self._host)
+        self._record.emit(
+            Step(self._host, phase, Status.PROGRESS, elapsed_ms, detail, quiet_ms=quiet_ms)
+        )
 
     def ended(self, what: str, elapsed_ms: int, outcome: Completed | BzzzError) -> None:
-        """Keep how a command ended."""
+        """Write down how a command ended."""
+        self._record.log(self._host, what, elapsed_ms, outcome)

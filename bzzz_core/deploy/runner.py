@@ -2,9 +2,13 @@
 
     check     connect, probe, preflight
     prepare   the same, build releases, and plan; changes nothing on any host
-    apply     probe and plan again; if the plan is not the one that was confirmed, stop; else drive
+    apply     take the hosts' leases, probe and plan again; if the plan is not the one that was
+              confirmed, stop; else drive, and give the leases back
 
-Running it again after a failure continues where it stopped: every phase looks at what is there.
+Running it again after a failure, or after it was killed, continues where it stopped: every phase
+looks at what is there. The journal only says how far the last run came, and chooses hosts
+(`only_failed`): those that came through it are looked at, as the cluster needs them, and not
+changed.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,22 +27,29 @@ from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy import back, fitness, phases, preflight, reach
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.drive import Drive
-from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
+from bzzz_core.deploy.events import Finding, Planned, Result, Sink, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
-from bzzz_core.deploy.goal import Goal, Known, RuntimeRef, choose_python
+from bzzz_core.deploy.goal import Goal, Known
 from bzzz_core.deploy.journal import Journal, Redactor
+from bzzz_core.deploy.lease import Owner, held
+from bzzz_core.deploy.lease_keeper import while_kept
+from bzzz_core.deploy.node_record import remember, run_of
+from bzzz_core.deploy.past import last_run, left_out, warning
 from bzzz_core.deploy.phases.verify_cluster import Verdict, verify_cluster
 from bzzz_core.deploy.plan import build_goals, build_plan
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.release import Release, kept
+from bzzz_core.deploy.releases import get_all
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.steady import SteadyHost
+from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.supply import Building, Source, open_bundle
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import BzzzError, PlanChanged, PreconditionFailed
+from bzzz_core.errors import BzzzError, LeaseLost, PlanChanged, PreconditionFailed
 from bzzz_core.ports import Clock
 
 NOTHING: Final = Wishes()
@@ -70,6 +82,7 @@ class Deployment:
         clock: Clock | None = None,
         open_session: OpenSession = session,
         wishes: Wishes = NOTHING,
+        steering: Steering | None = None,
     ) -> None:
         """Take the answers; nothing happens yet.
 
@@ -80,6 +93,7 @@ class Deployment:
             clock: For durations.
             open_session: How to connect.
             wishes: What is asked of this run beyond the answers.
+            steering: Takes orders while the run works.
         """
         self._spec = spec
         self._clock = clock or SystemClock()
@@ -92,6 +106,10 @@ class Deployment:
         self._wishes = wishes
         self._base = base
         self._source: Source = Building()
+        self.steering = steering or Steering()
+        """Takes orders while the run works."""
+        self.summary: Summary | None = None
+        """How the run ended, once it did; also of one that was cut off."""
 
     async def __aenter__(self) -> Self:
         """Return the deployment itself."""
@@ -165,6 +183,26 @@ class Deployment:
             return await self._apply(plan)
 
     async def _apply(self, plan: Plan) -> Summary:
+        run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
+        owner = self._state.owner(run_id)
+        hosts = self._fleet.steady(
+            self._names, run_id=run_id, clock=self._clock, witness=self._record.witness
+        )
+        changed = {name: hosts[name].quiet for name in self._names if self._chosen(name)}
+        # Before the second look: what is seen then, nobody changes any more.
+        async with held(changed, owner, self._clock) as leases:
+
+            async def work() -> Summary:
+                return await self._changed(plan, owner, hosts)
+
+            def lost(name: str, reason: LeaseLost) -> None:
+                hosts[name].bar(reason)
+
+            return await while_kept(
+                leases, work, clock=self._clock, step=self._record.at, lost=lost
+            )
+
+    async def _changed(self, plan: Plan, owner: Owner, hosts: Mapping[str, SteadyHost]) -> Summary:
         facts, findings, known = await self._look(again=True)
         misfits = self._misfits(facts)
         errors = [f.message for f in (*findings, *misfits) if f.severity == "error"]
@@ -175,11 +213,6 @@ class Deployment:
         cluster = await asyncio.to_thread(self._state.open_cluster, self._spec)
         self._record.redact = Redactor(self._state.secrets(self._spec))
         created = self._state.known(self._spec)
-        run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
-        names = [host.name for host in self._spec.hosts]
-        hosts = self._fleet.steady(
-            names, run_id=run_id, clock=self._clock, witness=self._record.witness
-        )
         work = Work(
             cluster=cluster,
             releases=self._releases,
@@ -194,25 +227,77 @@ class Deployment:
             record=self._record,
             clock=self._clock,
             goals=lambda learned: self._goals(learned, created),
+            steering=self.steering,
         )
-        with Journal(self._state.journal, run_id) as journal:
-            journal.write(utc_now(), {"event": "run", "plan": plan.hash, "release": plan.release})
+        with Journal(self._state.journal, owner.run) as journal:
+            journal.write(utc_now(), self._headline(plan))
             self._record.journal = journal
             try:
                 verdict = await (
                     self._go_back(facts, created, hosts) if self._wishes.back else drive.run(facts)
                 )
                 self._state.write_profile(self._spec)
-                summary = self._record.summary(
-                    names,
-                    operator_changes=len(plan.operator),
-                    leader=verdict.leader if verdict else None,
-                    term=verdict.term if verdict else 0,
-                )
-                self._record.emit(summary)
+                await self._remember(plan, owner, hosts)
+            except asyncio.CancelledError:
+                self._record.drop(self._names)  # the next run reads here how far it came
+                self._end(plan, None)
+                raise
+            except BzzzError as exc:
+                self._record.fail("", "run", 0, str(exc))
+                self._end(plan, None)
+                raise
+            else:
+                return self._end(plan, verdict)
             finally:
                 self._record.journal = None
-        return summary
+
+    def _headline(self, plan: Plan) -> dict[str, object]:
+        return {
+            "event": "run",
+            "plan": plan.hash,
+            "release": plan.release,
+            "hosts": self._names,
+            "left_out": sorted(self._record.left_out),
+        }
+
+    def _end(self, plan: Plan, verdict: Verdict | None) -> Summary:
+        self.summary = self._record.summary(
+            self._names,
+            operator_changes=len(plan.operator),
+            leader=verdict.leader if verdict else None,
+            term=verdict.term if verdict else 0,
+        )
+        self._record.emit(self.summary)
+        return self.summary
+
+    async def _remember(self, plan: Plan, owner: Owner, hosts: Mapping[str, SteadyHost]) -> None:
+        """Leave a note of this run on each host that it changed, and that can be reached."""
+
+        async def one(name: str) -> None:
+            came = self._record.result(name)
+            untouched = came.result is not Result.FAILED and not came.changes
+            if untouched or not self._fleet.hosts[name].alive:
+                return
+            run = run_of(owner, plan.release, came)
+            with suppress(BzzzError):  # a note that cannot be left is no failure of the run
+                await remember(hosts[name], self._spec.resources.paths.data, run)
+
+        await asyncio.gather(*(one(name) for name in self._names))
+
+    @property
+    def _names(self) -> list[str]:
+        return [host.name for host in self._spec.hosts]
+
+    def _chosen(self, name: str) -> bool:
+        return name not in self._record.left_out
+
+    def _recall(self) -> tuple[Finding, ...]:
+        """Read how the last run ended: choose hosts by it, and say if it was killed."""
+        past = last_run(self._state.journal)
+        if self._wishes.only_failed:
+            self._record.left_out = left_out(past, self._names)
+        killed = past is not None and not past.ended and not self._state.busy
+        return (warning(past),) if past is not None and killed else ()
 
     async def _look(
         self, *, again: bool = False
@@ -231,10 +316,14 @@ class Deployment:
             elapsed_ms = self._clock.now_ms() - begun_ms
             self._record.emit(Step(host.name, "probe", status, elapsed_ms, detail))
 
+        recalled = () if again else self._recall()
         facts, failures = await probe_all(self._fleet, self._spec, done=done)
         findings = tuple(
             self._record.clean(finding)
-            for finding in preflight.check(self._spec, facts, failures, known, self._source.supply)
+            for finding in (
+                *recalled,
+                *preflight.check(self._spec, facts, failures, known, self._source.supply),
+            )
         )
         for finding in findings:
             if not again or finding.severity == "error":
@@ -275,25 +364,7 @@ class Deployment:
                 name: kept(ways.get(name, one.current or "")) for name, one in facts.items()
             }
             return
-        wanted: dict[tuple[str, str, RuntimeRef | None], list[str]] = {}
-        for name, one in facts.items():
-            python = choose_python(one, self._source.supply)
-            assert python is not None, "preflight has checked"
-            assert one.arch is not None, "preflight has checked"
-            runtime = self._source.supply.runtimes.get(one.arch)
-            if runtime is not None and python.path != runtime.python.path:
-                runtime = None
-            wanted.setdefault((python.minor, one.arch, runtime), []).append(name)
-        for (minor, arch, runtime), names in wanted.items():
-            begun_ms = self._clock.now_ms()
-            self._record.emit(Step("", "build_release", Status.STARTED))
-            got = await self._source.get(minor, arch, runtime)
-            self._releases |= dict.fromkeys(names, got)
-            elapsed_ms = self._clock.now_ms() - begun_ms
-            detail = f"{got.ref.version} for Python {minor} on {arch}"
-            if got.ref.bundle is not None:
-                detail += f", from the bundle of {got.ref.bundle.created_at}"
-            self._record.emit(Step("", "build_release", Status.UNCHANGED, elapsed_ms, detail))
+        self._releases = await get_all(facts, self._source, record=self._record, clock=self._clock)
 
     def _misfits(self, facts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
         releases = {name: got.ref for name, got in self._releases.items()}
@@ -319,4 +390,8 @@ class Deployment:
     def _plan(self, facts: Mapping[str, HostFacts], known: Known) -> Plan:
         if self._wishes.back:
             return back.plan(self._spec.cluster.name, facts)
-        return build_plan(self._goals(facts, known), self._state.changes(self._spec, known))
+        return build_plan(
+            self._goals(facts, known),
+            self._state.changes(self._spec, known),
+            left_out=self._record.left_out,
+        )

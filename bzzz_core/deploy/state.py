@@ -14,16 +14,19 @@ authorities, so nothing in here ever overwrites a file.
 from __future__ import annotations
 
 import fcntl
+import getpass
 import hashlib
 import os
 import re
 import secrets
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bzzz_core.clock import utc_now
 from bzzz_core.config import secrets as secret_references
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, SshAccess, save_profile
 from bzzz_core.config.profile_places import cluster_directory, profile_path
@@ -33,6 +36,7 @@ from bzzz_core.config.sources import dump
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import AI_KEY, Known, Root, node_address
+from bzzz_core.deploy.lease import Owner
 from bzzz_core.deploy.ssh import own_key
 from bzzz_core.errors import ConfigError, PreconditionFailed, SecretError
 from bzzz_core.trust import private_files
@@ -101,6 +105,33 @@ class ClusterState:
             yield
         finally:
             os.close(descriptor)
+
+    @property
+    def busy(self) -> bool:
+        """Return whether another setup of this cluster is at work on this machine."""
+        try:
+            with self.locked():
+                return False
+        except PreconditionFailed:
+            return True
+
+    def owner(self, run_id: str) -> Owner:
+        """Return who we are, for the hosts' leases; the caller holds the lock.
+
+        The origin tells this directory from any other: while the lock is held here, whoever wrote
+        the same origin on a host is dead.
+        """
+        place = self._directory.resolve()
+        there = place.stat()
+        here = f"{socket.gethostname()}|{place}|{there.st_dev}|{there.st_ino}"
+        return Owner(
+            who=getpass.getuser(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            run=run_id,
+            origin=hashlib.sha256(here.encode()).hexdigest()[:32],
+            heartbeat=utc_now(),
+        )
 
     def secrets(self, spec: ClusterSpec) -> Sequence[Secret]:
         """Return every secret that a run may handle, for redaction.

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from bzzz_core.deploy.remote import Completed, Progress
 from bzzz_core.deploy.ssh.session import SshHost
-from bzzz_core.deploy.transient import Job, run_job
+from bzzz_core.deploy.transient import Job, Runs, run_job
 from bzzz_core.errors import BzzzError, HostUnreachable, LinkLost
 from bzzz_core.ports import Clock
 
@@ -54,6 +54,7 @@ class SteadyHost:
         clock: Clock,
         jitter: Callable[[], float],
         witness: Witness,
+        patience_s: int = RECONNECT_S_MAX,
     ) -> None:
         """Take how to connect; nothing is opened yet.
 
@@ -64,6 +65,7 @@ class SteadyHost:
             clock: For durations and pauses.
             jitter: A number from 0 to 1, anew each time.
             witness: Is told everything.
+            patience_s: How long a host that is away is asked again.
         """
         self._name = name
         self._connect = connect
@@ -71,12 +73,23 @@ class SteadyHost:
         self._clock = clock
         self._jitter = jitter
         self._witness = witness
+        self._patience_ms = patience_s * 1_000
         self._opening = asyncio.Lock()
+        self._barred: BzzzError | None = None
 
     @property
     def name(self) -> str:
         """Return what the operator calls the host."""
         return self._name
+
+    @property
+    def quiet(self) -> Runs:
+        """Return the same host for commands that nobody needs to be told of."""
+        return _Quiet(self)
+
+    def bar(self, reason: BzzzError) -> None:
+        """Let nothing further be done there; every attempt is this failure."""
+        self._barred = reason
 
     async def session(self) -> SshHost:
         """Return an open session; one that is gone is opened anew, for as long as is sensible.
@@ -85,7 +98,9 @@ class SteadyHost:
             HostUnreachable: It did not come back in time.
             DeployError: Key, login or sudo are refused: nothing is tried twice.
         """
-        deadline_ms = self._clock.now_ms() + RECONNECT_S_MAX * 1_000
+        if self._barred is not None:
+            raise self._barred
+        deadline_ms = self._clock.now_ms() + self._patience_ms
         attempt = 0
         async with self._opening:
             while True:

@@ -18,3 +18,7 @@ class Wishes:
     """Releases that were rolled back on a host and shall be tried again."""
     back: bool = False
     """Go back to the release before the present one."""
+    only_failed: bool = False
+    """Change only hosts that failed or were not attempted in the last run."""
+    plan_hash: str | None = None
+    """Apply no plan but this one; its first twelve digits will do."""

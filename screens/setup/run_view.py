@@ -144,7 +144,8 @@ class RunView:
         if step.phase not in self.phases:
             self.phases.append(step.phase)
         view = self._view(step.host)
-        if view.cells.get(step.phase) is not CellState.FAILED:
+        again = step.status is Status.STARTED
+        if again or view.cells.get(step.phase) is not CellState.FAILED:
             view.cells[step.phase] = _CELLS[step.status]
         words = clean(step.detail)
         if step.status in {Status.STARTED, Status.PROGRESS, Status.FAILED}:

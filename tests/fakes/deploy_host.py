@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from bzzz_core.deploy.remote import Completed, Progress
-from bzzz_core.errors import CommandFailed
+from bzzz_core.errors import CommandFailed, LinkLost
 from bzzz_core.trust.keys import node_id_of
 
 Answer = Callable[[str], bytes | None]
@@ -31,6 +31,10 @@ class FakeHost:
         """A command whose description holds this fails."""
         self.mended_by = "\0"
         """After a command whose description holds this, none fails any more."""
+        self.losing: dict[str, int] = {}
+        """Part of a description -> how often the link is lost under such a command."""
+        self.on: dict[str, Callable[[], object]] = {}
+        """Part of a description -> what happens when such a command is run."""
 
     @property
     def name(self) -> str:
@@ -51,7 +55,15 @@ class FakeHost:
         self._log.append(f"{self._name}: {what}")
         if self.mended_by in what:
             self.failing = ""
-        if self.failing and self.failing in what:
+        failing = bool(self.failing) and self.failing in what
+        for part, act in self.on.items():
+            if part in what:
+                act()
+        for part, times in self.losing.items():
+            if part in what and times:
+                self.losing[part] -= 1
+                raise LinkLost(f"{self._name}: connection lost while: {what}")
+        if failing:
             if check:
                 raise CommandFailed(f"{self._name}: {what}: told to fail")
             return Completed(1, b"", b"told to fail")

@@ -23,6 +23,7 @@ from bzzz_core.deploy.phases.verify_cluster import Verdict, disagreements, major
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.state import OpenCluster
+from bzzz_core.deploy.steering import Retry, Skip, Steering, Stop
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import CommandFailed
 from bzzz_core.model import FabricState, MemberState, NodeId, Term
@@ -62,7 +63,9 @@ class FakeIssuer:
 class Scene:
     """Three hosts, a drive over them, and what came of it."""
 
-    def __init__(self, facts: dict[str, HostFacts], *, serving: bool = True) -> None:
+    def __init__(
+        self, facts: dict[str, HostFacts], *, serving: bool = True, **sections: Any
+    ) -> None:
         self.log: list[str] = []
         self.events: list[Event] = []
         self.facts = facts
@@ -77,10 +80,12 @@ class Scene:
             for number, name in enumerate(facts, 1)
         }
         self.record = Record(sink=self.events.append, clock=StillClock())
+        self.steering = Steering()
+        self.sections = sections
 
     def run(self) -> tuple[Verdict | None, Summary]:
         """Drive to the end."""
-        answers = spec(len(self.facts))
+        answers = spec(len(self.facts), **self.sections)
         issuer = cast("Issuer", FakeIssuer())
         release = Release(ref=RELEASE, archive=Path("archive"), python="3.11", arch="x86_64")
         work = Work(
@@ -99,7 +104,12 @@ class Scene:
             return goals(answers, dict(facts))
 
         drive = Drive(
-            hosts=self.hosts, work=work, record=self.record, clock=StillClock(), goals=regoal
+            hosts=self.hosts,
+            work=work,
+            record=self.record,
+            clock=StillClock(),
+            goals=regoal,
+            steering=self.steering,
         )
         verdict = asyncio.run(drive.run(self.facts))
         return verdict, self.record.summary(self.facts, operator_changes=0, leader=None, term=0)
@@ -220,6 +230,138 @@ def test_a_host_that_does_not_get_ready_gets_its_release_back() -> None:
     assert ("bzzz-2", "roll_back") in scene.steps(Status.ROLLED_BACK)
     assert Result.CHANGED not in {host.result for host in summary.hosts}
     assert "start bzzz-fabric.service" not in scene.commands("bzzz-3")
+
+
+def test_edges_may_fail_as_often_as_was_said_and_voters_never() -> None:
+    facts = _outdated(7)
+    allowed = {"services": {"rollout": {"batch": "1", "max_failures": 2}}}
+    scene = Scene(facts, **allowed)
+    scene.hosts["bzzz-6"].failing = "wait for bzzz-agent"
+    _, summary = scene.run()
+    results = {host.name: host.result for host in summary.hosts}
+    assert results.pop("bzzz-6") is Result.FAILED
+    assert set(results.values()) == {Result.CHANGED}
+    scene = Scene(facts, **allowed)
+    scene.hosts["bzzz-2"].failing = "wait for bzzz-agent"
+    _, summary = scene.run()
+    results = {host.name: host.result for host in summary.hosts}
+    assert [n for n, r in results.items() if r is Result.SKIPPED] == [
+        "bzzz-1",
+        "bzzz-3",
+        "bzzz-4",
+        "bzzz-5",
+    ]
+
+
+def test_a_bad_canary_leaves_all_others_as_they_were() -> None:
+    scene = Scene(_outdated(7))
+    scene.hosts["bzzz-6"].failing = "wait for bzzz-agent"
+    scene.run()
+    touched = {line.partition(":")[0] for line in scene.log if "switch the release" in line}
+    assert touched == {"bzzz-6"}
+
+
+def test_a_step_that_lost_its_link_is_done_again_from_its_start() -> None:
+    """What it did before is not known."""
+    scene = Scene(newcomers())
+    scene.hosts["bzzz-2"].losing = {"write /etc/bzzz/agent.yaml": 2}
+    _, summary = scene.run()
+    assert summary.exit_code == 0
+    assert scene.commands("bzzz-2").count("write /etc/bzzz/agent.yaml") == 3
+
+
+def test_a_host_whose_link_is_lost_again_and_again_fails() -> None:
+    scene = Scene(newcomers())
+    scene.hosts["bzzz-2"].losing = {"unpack": 99}
+    _, summary = scene.run()
+    assert summary.hosts[1].result is Result.FAILED
+
+
+def test_a_run_that_is_stopped_finishes_its_step_and_says_130() -> None:
+    scene = Scene(newcomers())
+    scene.hosts["bzzz-1"].on = {"unpack": lambda: scene.steering.take(Stop())}
+    verdict, summary = scene.run()
+    assert verdict is None
+    assert summary.exit_code == 130
+    assert "unpack the release" in scene.commands("bzzz-1")
+    assert not any("write /etc/bzzz" in line for line in scene.log)
+    assert ("bzzz-1", "create_account") in scene.steps(Status.SKIPPED)
+
+
+def test_the_restart_of_one_host_is_not_cut_in_two() -> None:
+    """A host between its new release and its start would be neither old nor new."""
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-2"].on = {"switch": lambda: scene.steering.take(Stop())}
+    _, summary = scene.run()
+    assert summary.exit_code == 130
+    assert "wait for bzzz-agent" in scene.commands("bzzz-2")
+    assert not any("switch" in line for line in scene.commands("bzzz-3"))
+
+
+def test_a_host_can_be_left_out_by_order() -> None:
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-3"].on = {"unpack": lambda: scene.steering.take(Skip("bzzz-3"))}
+    _, summary = scene.run()
+    assert [host.result for host in summary.hosts] == [
+        Result.CHANGED,
+        Result.CHANGED,
+        Result.SKIPPED,
+    ]
+    assert "left out by the operator" in summary.hosts[2].detail
+
+
+def test_a_host_that_failed_can_be_taken_in_again_by_order() -> None:
+    scene = Scene(newcomers())
+    host = scene.hosts["bzzz-2"]
+    host.failing = "unpack"
+
+    def mend() -> None:
+        host.failing = ""
+        scene.steering.take(Retry("bzzz-2"))
+
+    host.on = {"unpack": mend}
+    _, summary = scene.run()
+    assert summary.exit_code == 0
+    assert scene.commands("bzzz-2").count("unpack the release") == 2
+
+
+def test_hosts_that_are_not_chosen_are_asked_and_not_changed() -> None:
+    """The cluster needs them as they are: their keys, their votes, their view."""
+    facts = _outdated()
+    scene = Scene(facts)
+    scene.record.left_out = {"bzzz-1": "not chosen", "bzzz-3": "not chosen"}
+    verdict, summary = scene.run()
+    assert verdict is not None
+    assert summary.exit_code == 0
+    assert set(scene.commands("bzzz-1")) == {"ask for the status"}
+    assert [host.result for host in summary.hosts] == [
+        Result.UNCHANGED,
+        Result.CHANGED,
+        Result.UNCHANGED,
+    ]
+    assert summary.hosts[0].detail == "not chosen"
+
+
+def test_an_intent_is_written_before_the_step_acts(tmp_path: Path) -> None:
+    scene = Scene(newcomers())
+    with Journal(tmp_path, "run") as journal:
+        scene.record.journal = journal
+        scene.hosts["bzzz-1"].on = {
+            "create the user": lambda: seen.extend(journal.path.read_text().splitlines())
+        }
+        seen: list[str] = []
+        scene.run()
+    entries = [json.loads(line) for line in seen]
+    (intent,) = (
+        e
+        for e in entries
+        if e["event"] == "intent" and (e["host"], e["phase"]) == ("bzzz-1", "create_account")
+    )
+    assert len(intent["input"]) == 64
+    assert not any(
+        e.get("status") == "changed" and e["phase"] == "create_account" and e["host"] == "bzzz-1"
+        for e in entries
+    )
 
 
 def test_a_cluster_that_does_not_serve_is_restarted_at_once() -> None:
@@ -347,9 +489,9 @@ def test_the_fake_fails_as_a_host_does() -> None:
         asyncio.run(host.run("", what="x"))
 
 
-def _outdated() -> dict[str, HostFacts]:
+def _outdated(count: int = 3) -> dict[str, HostFacts]:
     """Return a cluster that runs, on an older release."""
-    facts = converged(spec(3))
+    facts = converged(spec(count))
     for name, one in facts.items():
         units = {
             unit: msgspec.structs.replace(fact, release="0.0.9+old")

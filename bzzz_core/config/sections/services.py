@@ -81,6 +81,25 @@ class UpdatesAnswers(Section):
         return self
 
 
+class RolloutAnswers(Section):
+    """How a change is spread over the hosts of a cluster that serves."""
+
+    batch: str = setting(
+        "10%",
+        pattern=r"^([1-9][0-9]{0,2}|([1-9][0-9]?|100)%)$",
+        label="Batch",
+        help="How many hosts are restarted together after the first one: a number, or a share of "
+        "the hosts such as 25%. Voters always go one by one.",
+    )
+    max_failures: int = setting(
+        1,
+        ge=1,
+        le=100,
+        label="Failures allowed",
+        help="After how many hosts that do not come back no further one is touched.",
+    )
+
+
 class ServicesAnswers(Section):
     """6 Service Deployment."""
 
@@ -114,6 +133,9 @@ class ServicesAnswers(Section):
         label="Bundle",
         help="File with signed releases, for hosts and operators without internet; empty: setup "
         "builds the release itself.",
+    )
+    rollout: RolloutAnswers = setting(
+        RolloutAnswers(), label="Rollout", help="How a change is spread over the hosts."
     )
     profile: Profile = setting(
         "production",

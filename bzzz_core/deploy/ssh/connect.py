@@ -34,7 +34,7 @@ from bzzz_core.errors import (
     HostUnreachable,
 )
 
-ATTEMPTS_MAX: Final = 3
+ATTEMPTS_MAX: Final = 5
 DROP_S_MAX: Final = 3
 _CIPHERS: Final = (
     "aes128-gcm@openssh.com",  # fastest here by measurement, then what any server has
@@ -150,8 +150,8 @@ async def connect(
         except _LOST as exc:
             # A drop comes at once; a server that was silent for long will be silent again.
             if attempt == ATTEMPTS_MAX or loop.time() - begun_s > DROP_S_MAX:
-                raise HostUnreachable(f"{login.name}: {_reason(exc)}") from exc
-            await asyncio.sleep(0.1 * attempt + secrets.randbelow(300) / 1_000)
+                raise HostUnreachable(f"{login.name}: {_dropped(exc)}") from exc
+            await _pause(attempt)
         except _FAILURES as exc:
             raise _classify(login, exc) from exc
     key = connection.get_server_host_key()
@@ -228,16 +228,35 @@ async def _first_contact(login: Login, known_hosts: KnownHosts, pace: Pace) -> T
 
 async def _presented_key(login: Login, pace: Pace) -> asyncssh.SSHKey:
     """Return the key that the host shows; nothing about us is told to it."""
-    try:
-        async with asyncio.timeout(pace.connect_s + pace.login_s):
-            key = await asyncssh.get_server_host_key(
-                login.address, login.port, config=None, server_host_key_algs=list(PREFERRED)
-            )
-    except _FAILURES as exc:
-        raise _classify(login, exc) from exc
-    if key is None:
-        raise HostUnreachable(f"{login.name}: {login.address} shows no host key")
-    return key
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            async with asyncio.timeout(pace.connect_s + pace.login_s):
+                key = await asyncssh.get_server_host_key(
+                    login.address, login.port, config=None, server_host_key_algs=list(PREFERRED)
+                )
+        except _LOST as exc:
+            if attempt == ATTEMPTS_MAX:
+                raise HostUnreachable(f"{login.name}: {_dropped(exc)}") from exc
+            await _pause(attempt)
+        except _FAILURES as exc:
+            raise _classify(login, exc) from exc
+        else:
+            if key is None:
+                raise HostUnreachable(f"{login.name}: {login.address} shows no host key")
+            return key
+    raise AssertionError("the loop returns or raises")
+
+
+async def _pause(attempt: int) -> None:
+    """Wait longer each time, by chance: all that a busy sshd dropped would come back together."""
+    await asyncio.sleep(0.1 * 2**attempt * (0.5 + secrets.randbelow(1_000) / 1_000))
+
+
+def _dropped(exc: BaseException) -> str:
+    return (
+        f"the host dropped the connection during the handshake, {ATTEMPTS_MAX} times or after a"
+        f" long silence ({_reason(exc)}); MaxStartups of its sshd, or a filter that resets?"
+    )
 
 
 async def _explain_host_key(login: Login, trust: Trust, pace: Pace, exc: asyncssh.Error) -> None:

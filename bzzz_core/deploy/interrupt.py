@@ -1,0 +1,56 @@
+"""Ctrl-C while hosts are changed: once is an order, twice cuts off, three times ends at once.
+
+Cut off means that this side lets go: what runs on a host as a unit goes on there to its own end,
+and the next run waits for it. SIGTERM counts like Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from bzzz_core.deploy.exits import EXIT_INTERRUPTED
+from bzzz_core.deploy.steering import Steering, Stop
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(steering: Steering, say: Callable[[str], None]) -> Iterator[None]:
+    """Turn signals into orders for the block; the running task is what the second one cancels.
+
+    Raises:
+        KeyboardInterrupt: The second one came; the task has been unwound up to here.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None, "signals are for a task"
+    count = 0
+
+    def come() -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            steering.take(Stop())
+            say("stopping: what was begun is finished first; once more cuts it off")
+        elif count == 2:  # noqa: PLR2004  the second
+            say("cut off; run the same command again to continue")
+            task.cancel()
+        else:
+            os._exit(EXIT_INTERRUPTED)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, come)
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        if count < 2:  # noqa: PLR2004  somebody else ends the task
+            raise
+        raise KeyboardInterrupt from exc
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,81 @@
+"""`bzzz-tui setup --unlock`: who holds the hosts, and (`--yes`) that they do no longer.
+
+For the lease of a run that is dead and does not go away by itself. Nothing else is changed: a unit
+that still works goes on, and whoever is at work and loses the lease stops at its next heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bzzz_core.clock import SystemClock
+from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.deploy.events import HostResult, Result, Sink, Status, Step, Summary
+from bzzz_core.deploy.exits import EXIT_OK, EXIT_PREFLIGHT
+from bzzz_core.deploy.fleet import Fleet, OpenSession
+from bzzz_core.deploy.lease import Holding, Owner, ask
+from bzzz_core.deploy.record import Record
+from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.state import ClusterState
+from bzzz_core.errors import BzzzError
+from bzzz_core.ports import Clock
+
+ANY = "any"
+"""Stands for whatever run holds a lease."""
+_ANYBODY = Owner(who="", host="", pid=0, run=ANY, origin="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlocking:
+    """One look at the leases of all hosts, and what came of it."""
+
+    spec: ClusterSpec
+    sink: Sink
+    yes: bool
+    base: Path | None = None
+    clock: Clock | None = None
+    open_session: OpenSession = session
+
+    async def run(self) -> int:
+        """Print each host's owner, free it if that was said, and return the exit code."""
+        clock = self.clock or SystemClock()
+        state = ClusterState(self.spec.cluster.name, self.base)
+        fleet = Fleet(self.spec, state.known_hosts, self.open_session)
+        record = Record(sink=self.sink, clock=clock)
+        names = [host.name for host in self.spec.hosts]
+        hosts = fleet.steady(names, run_id=ANY, clock=clock, witness=record.witness)
+
+        async def one(name: str) -> HostResult:
+            try:
+                await fleet.connected(next(h for h in self.spec.hosts if h.name == name))
+                return await self._free(name, lambda verb: ask(hosts[name].quiet, verb, _ANYBODY))
+            except BzzzError as exc:
+                self.sink(Step(name, "unlock", Status.FAILED, 0, str(exc)))
+                return HostResult(name, Result.FAILED, 0, str(exc))
+
+        try:
+            results = tuple(await asyncio.gather(*(one(name) for name in names)))
+        finally:
+            await fleet.close()
+        left = any(r.result in {Result.FAILED, Result.SKIPPED} for r in results)
+        exit_code = EXIT_PREFLIGHT if left else EXIT_OK
+        self.sink(Summary(hosts=results, exit_code=exit_code, elapsed_ms=0))
+        return exit_code
+
+    async def _free(self, name: str, verb: Callable[[str], Awaitable[Holding]]) -> HostResult:
+        holding = await verb("show")
+        words = f"held by {holding.words}" if holding.state == "held" else "held by nobody"
+        if holding.units:
+            words += f"; at work there: {', '.join(holding.units)} (systemctl stop ends it)"
+        if holding.state != "held":
+            self.sink(Step(name, "unlock", Status.UNCHANGED, 1, words))
+            return HostResult(name, Result.UNCHANGED, 0, words)
+        if not self.yes:
+            self.sink(Step(name, "unlock", Status.SKIPPED, 0, f"{words}; --yes frees it"))
+            return HostResult(name, Result.SKIPPED, 0, f"{words}; --yes frees it")
+        await verb("free")
+        self.sink(Step(name, "unlock", Status.CHANGED, 1, f"freed; it was {words}"))
+        return HostResult(name, Result.CHANGED, 1, f"freed; it was {words}")

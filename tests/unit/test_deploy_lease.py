@@ -1,0 +1,193 @@
+"""The lease of a host: its own script, run by a real shell, and who may take over what."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bzzz_core.deploy import lease
+from bzzz_core.deploy.lease import STALE_S, Lease, Owner, decode, held
+from bzzz_core.deploy.remote import Completed
+from bzzz_core.errors import CommandFailed, HostLocked, HostUnreachable, LeaseLost
+
+
+class ShellHost:
+    """A host whose commands a shell of this machine runs, with places of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.uptime_s = 1_000
+        self.units: list[str] = []
+        self.away = False
+
+    @property
+    def name(self) -> str:
+        return "a"
+
+    async def run(
+        self, script: str, *arguments: str, what: str, timeout_s: int = 60, check: bool = True
+    ) -> Completed:
+        """Run the script, with its paths below a directory and a systemctl that plays."""
+        del what, timeout_s, check
+        if self.away:
+            raise HostUnreachable("a: no route")
+        (self._directory / "uptime").write_text(f"{self.uptime_s}.5 1.0\n")
+        names = "".join(f"echo {unit}\n" for unit in self.units)
+        body = script.replace("/run/", f"{self._directory}/").replace(
+            "/proc/uptime", f"{self._directory}/uptime"
+        )
+        body = re.sub(r"find /etc.*?2>/dev/null", ":", body, count=1, flags=re.DOTALL)
+        text = f"systemctl() {{ :\n{names}}}\n{body}"
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["sh", "-c", text, "bzzz", *arguments],
+            capture_output=True,
+            check=False,
+            env={"PATH": os.environ["PATH"]},
+        )
+        return Completed(done.returncode, done.stdout, done.stderr).checked("a", "lease")
+
+
+class QuickClock:
+    """Goes on while somebody sleeps, and ends the host's units then."""
+
+    def __init__(self, host: ShellHost | None = None) -> None:
+        self._now_ms = 0
+        self._host = host
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self._now_ms += duration_ms
+        if self._host is not None:
+            self._host.units = []
+
+
+def owner(run: str, origin: str = "") -> Owner:
+    return Owner(who="ann", host="laptop", pid=7, run=run, origin=origin or f"origin-{run}")
+
+
+def take(host: ShellHost, run: str, **fields: Any) -> None:
+    asyncio.run(Lease(host, owner(run, **fields)).take(QuickClock(host)))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> ShellHost:
+    return ShellHost(tmp_path)
+
+
+def test_the_second_of_two_runs_is_refused_and_told_who_is_there(host: ShellHost) -> None:
+    take(host, "one")
+    host.uptime_s += STALE_S - 1
+    with pytest.raises(HostLocked, match=r"ann on laptop \(pid 7, run one\).*59 s ago"):
+        take(host, "two")
+
+
+def test_a_lease_without_heartbeat_is_taken_over(host: ShellHost) -> None:
+    take(host, "one")
+    host.uptime_s += STALE_S
+    take(host, "two")
+    with pytest.raises(LeaseLost, match="run two"):
+        asyncio.run(Lease(host, owner("one")).beat("", ""))
+
+
+def test_a_heartbeat_keeps_it_and_says_what_is_done(host: ShellHost) -> None:
+    take(host, "one")
+    host.uptime_s += STALE_S - 1
+    asyncio.run(Lease(host, owner("one")).beat("upload_release", "12:00"))
+    host.uptime_s += STALE_S - 1
+    with pytest.raises(HostLocked, match=r"at upload_release.*last heard at 12:00"):
+        take(host, "two")
+
+
+def test_a_dead_run_of_the_same_operator_is_followed_at_once(host: ShellHost) -> None:
+    """The lock on the cluster's directory is held: whoever wrote that origin is dead."""
+    take(host, "one", origin="here")
+    take(host, "two", origin="here")
+    with pytest.raises(HostLocked):
+        take(host, "three", origin="elsewhere")
+
+
+def test_a_dead_runs_unit_is_waited_for(host: ShellHost) -> None:
+    take(host, "one", origin="here")
+    host.units = ["bzzz-install-one-unpack.service"]
+    take(host, "two", origin="here")
+    assert host.units == []
+
+
+def test_a_unit_that_does_not_end_refuses_even_a_stale_lease(host: ShellHost) -> None:
+    take(host, "one")
+    host.uptime_s += 10 * STALE_S
+    host.units = ["bzzz-install-one-unpack.service"]
+    with pytest.raises(HostLocked, match=r"bzzz-install-one-unpack.service is still at work"):
+        asyncio.run(Lease(host, owner("two")).take(QuickClock()))
+    host.units = []
+    host.uptime_s -= 10 * STALE_S
+    with pytest.raises(HostLocked, match="run one"):
+        take(host, "three")
+
+
+def test_a_timer_of_another_run_is_no_unit_at_work(host: ShellHost) -> None:
+    host.units = ["bzzz-install-one-deadman.timer"]
+    take(host, "two")
+
+
+def test_after_a_reboot_the_owner_takes_it_anew(host: ShellHost, tmp_path: Path) -> None:
+    take(host, "one")
+    for path in (tmp_path / "bzzz-install.lock").iterdir():
+        path.unlink()
+    (tmp_path / "bzzz-install.lock").rmdir()
+    host.uptime_s = 3
+    asyncio.run(Lease(host, owner("one")).beat("", ""))
+    with pytest.raises(HostLocked, match="run one"):
+        take(host, "two")
+
+
+def test_only_the_owner_gives_it_back(host: ShellHost) -> None:
+    take(host, "one")
+    asyncio.run(Lease(host, owner("two")).free())
+    with pytest.raises(HostLocked):
+        take(host, "two")
+    asyncio.run(Lease(host, owner("one")).free())
+    take(host, "two")
+
+
+def test_one_foreign_lease_refuses_the_run_and_gives_back_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    mine, theirs = ShellHost(tmp_path / "a"), ShellHost(tmp_path / "b")
+    take(theirs, "one")
+
+    async def run() -> None:
+        async with held({"a": mine, "b": theirs}, owner("two"), QuickClock()):
+            raise AssertionError("not reached")
+
+    with pytest.raises(HostLocked, match="nothing was changed"):
+        asyncio.run(run())
+    take(mine, "three")
+
+
+def test_a_lost_link_is_never_called_a_lock(host: ShellHost) -> None:
+    host.away = True
+
+    async def run() -> None:
+        async with held({"a": host}, owner("two"), QuickClock()):
+            raise AssertionError("not reached")
+
+    with pytest.raises(HostUnreachable):
+        asyncio.run(run())
+
+
+def test_an_answer_that_is_none_is_a_failure() -> None:
+    for output in (b"", b"held", b"what 3\n", b"held x\n"):
+        with pytest.raises(CommandFailed):
+            decode("a", output)
+    assert decode("a", b"held 3\n\n{bad json").owner is None
+    assert lease.BEAT_MS * 3 < STALE_S * 1_000
