@@ -129,7 +129,7 @@ def built() -> Release:
     return asyncio.run(release.build(python=PYTHON, arch=ARCH))
 
 
-def variant(good: Release, place: Path, breaks: Break, version: str = "0.1.0") -> Release:
+def variant(good: Release, place: Path, breaks: Break, *, arch: str = ARCH) -> Release:
     """Return a release that differs from a good one by what `breaks` does to its tree."""
     with tempfile.TemporaryDirectory(dir=place) as scratch:
         with tarfile.open(good.archive) as tar:
@@ -137,8 +137,8 @@ def variant(good: Release, place: Path, breaks: Break, version: str = "0.1.0") -
         work = Path(tempfile.mkdtemp(dir=place))
         (Path(scratch) / "site").rename(work / "site")
     breaks(work / "site")
-    release.seal(work, version, good.python, good.arch)
-    return release.load(work / "done", good.python, good.arch)
+    release.seal(work, "0.1.0", good.python, arch)
+    return release.load(work / "done", good.python, arch)
 
 
 def replace(site: Path, file: str, old: str, new: str) -> None:

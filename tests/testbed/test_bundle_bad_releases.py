@@ -105,6 +105,16 @@ def test_the_release_before_is_there_to_go_back_to(
         assert operator.on(name, f"ls {MARKS}/{better.ref.version} 2>/dev/null") == ""
     _well(operator)
 
+    code, events = operator.setup("--rollback", "--apply", "--yes")
+    assert code == 0, bundles.failures(events)
+    assert set(bundles.summary(events).values()) == {"changed"}
+    for name in NAMES:
+        runs = operator.on(name, "readlink /opt/bzzz/current; head -n 1 /run/bzzz-agent/inputs")
+        there = f"releases/{good.ref.version}"
+        assert runs.split() == [there, f"/opt/bzzz/{there}/site"]
+    _well(operator)
+    assert operator.setup("--rollback", "--apply", "--yes")[0] == 3, "only one step back is kept"
+
 
 MARKS = "/opt/bzzz/install/refused"
 

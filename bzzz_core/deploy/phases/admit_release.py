@@ -23,6 +23,9 @@ _JUDGE: Final = """
 set -eu
 envelope=$1 release=$2 python=$3
 shift 3
+# First what lies there, against the release's own list; then that list, against the bundle.
+(cd "$release/site" && sha256sum -c --quiet --strict ../SHA256SUMS >&2) \
+  || { echo "$release was changed since it was unpacked" >&2; exit 65; }
 as_node() { runuser -u bzzz -- env LC_ALL=C "$@"; }
 cd /
 if [ -e /opt/bzzz/current ] && as_node /usr/local/bin/bzzz-agent bundle --help >/dev/null 2>&1
