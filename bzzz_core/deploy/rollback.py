@@ -49,6 +49,8 @@ if [ "$how" = command ]; then
     -m bzzz_core.cli config validate --config /etc/bzzz/agent.yaml >/dev/null 2>&1)
   then set -- "$@" --exclude=etc/bzzz/agent.yaml; fi
 fi
+rm -f -- /etc/systemd/system/bzzz-fabric.service.d/50-bzzz-*.conf \
+  /etc/systemd/system/bzzz-agent.service.d/50-bzzz-*.conf
 tar -C / -xpf "$keep/files.tar" "$@"
 cd /opt/bzzz
 point() {
@@ -90,11 +92,13 @@ async def undo(
     Called once, when nothing more is activated. Hosts that failed first: the cluster needs them.
     One after the other, because each restart takes a voter away for a moment.
     """
-    fallen = [name for name in work.switched if name not in record.standing([name])]
+    standing = set(record.standing(goals))
+    ways = {name: way for name in goals if (way := way_back(goals[name], work))}
+    fallen = [name for name in ways if name in work.touched and name not in standing]
     fallen.sort(key=lambda name: name not in record.failures)
     for name in fallen:
         begun_ms = clock.now_ms()
-        before, failure = work.switched[name], record.failures.get(name)
+        before, failure = ways[name], record.failures.get(name)
         try:
             await return_to(hosts[name], goals[name], before, failure=failure)
         except BzzzError as exc:
@@ -102,6 +106,17 @@ async def undo(
             continue
         words = sentence(goals[name].release.version, before, failure)
         record.rolled_back(name, PHASE, clock.now_ms() - begun_ms, words)
+
+
+def way_back(goal: Goal, work: Work) -> str | None:
+    """Return the release that a host would go back to; None if none was switched away from.
+
+    Switched by this run, or by an earlier one that was interrupted before the host was seen well.
+    """
+    facts = goal.facts
+    earlier = facts.kept if facts.pending and facts.current == goal.release.version else None
+    before = work.switched.get(goal.host.name) or earlier
+    return before if before != goal.release.version else None
 
 
 async def return_to(

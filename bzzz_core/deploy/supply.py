@@ -16,7 +16,7 @@ import msgspec
 
 from bzzz_core.deploy import release
 from bzzz_core.deploy.bundle import archive, trusted
-from bzzz_core.deploy.bundle.manifest import Envelope, Manifest, Part, Tree
+from bzzz_core.deploy.bundle.manifest import Envelope, Manifest, Part, Tree, admit
 from bzzz_core.deploy.goal import BundleRef, ReleaseRef, RuntimeRef, Supply
 from bzzz_core.deploy.release import Release
 from bzzz_core.errors import BundleRefused
@@ -136,6 +136,20 @@ def open_bundle(path: Path, *, base: Path | None, now_s: int, cache: Path | None
         cache=cache or release.cache_directory().parent / "bundles",
         keys="".join(f"{trusted.key_line(key, '')}\n" for key in keys.values()).encode(),
     )
+
+
+def offered(named: str | None, *, base: Path | None, now_s: int) -> Supply:
+    """Return what a run with this bundle could give to hosts, from its signed manifest alone.
+
+    Raises:
+        BundleRefused: It is foreign, expired or no bundle.
+        TrustError: The file of trusted keys is damaged or in others' hands.
+    """
+    if named is None:
+        return Building.supply
+    keys = trusted.load(trusted.trusted_file(base))
+    envelope = archive.read_envelope(Path(named).expanduser())
+    return supply_of(admit(envelope, keys, now_s=now_s))
 
 
 def supply_of(manifest: Manifest) -> Supply:

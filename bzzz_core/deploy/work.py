@@ -43,6 +43,8 @@ class Work:
     """By host: what each node said about itself. Written by phases."""
     switched: dict[str, str] = field(default_factory=dict)
     """By host: the release that ran before this run switched to another. Written by phases."""
+    touched: set[str] = field(default_factory=set)
+    """Hosts where this run has switched or started anything. Written by phases."""
     started: set[str] = field(default_factory=set)
     """Hosts whose agent this run has started: they must be of the new release from now on.
     Written by phases."""

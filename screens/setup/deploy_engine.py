@@ -9,6 +9,7 @@ from typing import Final
 
 from bzzz_core import __version__
 from bzzz_core.api.documents import Status
+from bzzz_core.clock import utc_instant
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy import existing, last_answers, phases, preflight, reach, sweep
@@ -16,6 +17,7 @@ from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.supply import offered
 from bzzz_core.errors import BzzzError, HostKeyChanged, HostKeyUnknown, PreconditionFailed
 from bzzz_core.integrations import ai_endpoint
 from bzzz_core.integrations.ai_endpoint import EndpointReport
@@ -58,6 +60,12 @@ class DeployEngine:
         try:
             facts = await fleet.probe(host)
             known = state.known(spec)
+            supply = await asyncio.to_thread(
+                offered,
+                spec.services.bundle,
+                base=None,
+                now_s=int(utc_instant().timestamp()),
+            )
         except HostKeyUnknown as exc:
             found = _FINGERPRINT.search(str(exc))
             return Look(
@@ -72,7 +80,7 @@ class DeployEngine:
         finally:
             await fleet.close()
         alone = spec.model_copy(update={"hosts": (host,)})
-        findings = preflight.check(alone, {host.name: facts}, {}, known)
+        findings = preflight.check(alone, {host.name: facts}, {}, known, supply)
         own = [finding for finding in findings if finding.host == host.name]
         return Look(
             state=_judge(own),

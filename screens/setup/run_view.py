@@ -26,14 +26,19 @@ _CELLS: Final = {
     Status.CHANGED: CellState.DONE,
     Status.UNCHANGED: CellState.UNCHANGED,
     Status.FAILED: CellState.FAILED,
+    Status.ROLLED_BACK: CellState.DONE,
     Status.SKIPPED: CellState.SKIPPED,
 }
 _TONES: Final = {
     Status.CHANGED: Tone.OK,
     Status.UNCHANGED: Tone.MUTED,
     Status.FAILED: Tone.BAD,
+    Status.ROLLED_BACK: Tone.WARN,
     Status.SKIPPED: Tone.MUTED,
 }
+
+_TOLD: Final = {Status.STARTED, Status.PROGRESS, Status.FAILED, Status.ROLLED_BACK}
+"""What a row says beside its cells."""
 
 
 class Stage(StrEnum):
@@ -123,7 +128,8 @@ class RunView:
         """Return the hosts on which something failed."""
         if self.summary is None:
             return []
-        return [host.name for host in self.summary.hosts if host.result is Result.FAILED]
+        bad = {Result.FAILED, Result.ROLLED_BACK}
+        return [host.name for host in self.summary.hosts if host.result in bad]
 
     @property
     def succeeded(self) -> bool:
@@ -148,7 +154,7 @@ class RunView:
         if again or view.cells.get(step.phase) is not CellState.FAILED:
             view.cells[step.phase] = _CELLS[step.status]
         words = clean(step.detail)
-        if step.status in {Status.STARTED, Status.PROGRESS, Status.FAILED}:
+        if step.status in _TOLD:
             view.note = " ".join(filter(None, (step.phase, words)))
         elif CellState.FAILED not in view.cells.values():
             view.note = ""

@@ -103,3 +103,13 @@ def test_a_secret_is_never_shown_as_a_difference() -> None:
     )
     made = make_plan(cluster="c", release="1", operator=(), hosts={"a": (change,)})
     assert "s3cret" not in str(plan_lines(made, UNICODE, difference=True))
+
+
+def test_a_host_that_was_taken_back_says_so_and_counts_as_failed() -> None:
+    run = RunView(("bzzz-1",), ("switch_release", "wait_ready"))
+    run.apply(Step("bzzz-1", "wait_ready", Status.FAILED, 5, "it crashes"))
+    run.apply(Step("bzzz-1", "roll_back", Status.ROLLED_BACK, 5, "back on 0.0.9"))
+    run.apply(Summary((HostResult("bzzz-1", Result.ROLLED_BACK, 1, "back on 0.0.9"),), 6, 10))
+    assert run.rows()[0].note == "roll_back back on 0.0.9"
+    assert run.failed_hosts() == ["bzzz-1"]
+    assert not run.succeeded

@@ -19,13 +19,18 @@ rm -rf -- "/opt/bzzz/releases/$1"
 
 
 def plan(goal: Goal) -> tuple[Change, ...]:
-    """Return the removal of all but the newest releases (the probe lists them newest first)."""
+    """Return the removal of all but the newest releases (the probe lists them newest first).
+
+    Those that were rolled back here are not kept at all.
+    """
     running = {unit.release for unit in (goal.facts.units or {}).values()}
     used = {goal.release.version, goal.facts.current, *running}
     if goal.facts.current == goal.release.version:
         used.add(goal.facts.previous)
     others = [name for name in goal.facts.releases or () if name != goal.release.version]
-    old = others[goal.spec.services.releases_kept - 1 :]
+    refused = [name for name in others if name in (goal.facts.refused or {})]
+    good = [name for name in others if name not in refused]
+    old = [*refused, *good[goal.spec.services.releases_kept - 1 :]]
     return tuple(
         Change(
             phase="prune_releases",

@@ -35,6 +35,7 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Start it without waiting: it is ready only when a majority is."""
     del goal, changes
+    work.touched.add(host.name)
     work.started.add(host.name)
     await services.start(host, layout.AGENT)
 

@@ -37,7 +37,8 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Start it without waiting: the others have to start too."""
-    del goal, changes, work
+    del goal, changes
+    work.touched.add(host.name)
     await services.start(host, layout.FABRIC)
 
 

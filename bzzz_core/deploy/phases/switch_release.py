@@ -54,6 +54,7 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Compare the release once more, then put the new link over the old one."""
     del changes
+    work.touched.add(host.name)
     if goal.facts.current:
         # Before, not after: whether it came to the switch is not known if the link is lost.
         work.switched[host.name] = goal.facts.current

@@ -1,0 +1,109 @@
+"""Who is taken back when an upgrade fails, to what, and with which mark."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import cast
+
+import msgspec
+
+from bzzz_core.deploy import rollback
+from bzzz_core.deploy.events import Event, Step, Summary
+from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.record import Record
+from bzzz_core.deploy.state import OpenCluster
+from bzzz_core.deploy.work import Work
+from tests.fakes.deploy_goals import RELEASE, converged, goals, spec
+from tests.fakes.deploy_host import FakeHost
+
+NAMES = ("bzzz-1", "bzzz-2", "bzzz-3")
+
+
+class Instant:
+    """A clock that stands."""
+
+    def now_ms(self) -> int:
+        return 0
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        raise AssertionError(duration_ms)
+
+
+class Wreck:
+    """Three hosts in the middle of an upgrade."""
+
+    def __init__(self) -> None:
+        answers = spec(3)
+        self.log: list[str] = []
+        self.events: list[Event] = []
+        self.goals: dict[str, Goal] = goals(answers, converged(answers))
+        self.hosts = {
+            name: FakeHost(name, number=number, log=self.log)
+            for number, name in enumerate(NAMES, 1)
+        }
+        self.record = Record(sink=self.events.append, clock=Instant())
+        self.work = Work(
+            cluster=cast("OpenCluster", None), releases={}, say=lambda _host, _text: None
+        )
+
+    def undo(self) -> Summary:
+        asyncio.run(rollback.undo(self.hosts, self.goals, self.work, self.record, Instant()))
+        return self.record.summary(NAMES, operator_changes=0, leader=None, term=0)
+
+    def switched(self, *names: str) -> None:
+        for name in names:
+            self.work.switched[name] = "0.0.9+old"
+            self.work.touched.add(name)
+
+
+def test_who_failed_goes_back_first_and_who_came_through_stays() -> None:
+    wreck = Wreck()
+    wreck.switched(*NAMES)
+    wreck.record.fail("bzzz-2", "wait_ready", 5, "it crashes")
+    wreck.record.skip(["bzzz-1"], "start_agent", "bzzz-2 did not come back")
+    summary = wreck.undo()
+    asked = [line for line in wreck.log if "go back" in line]
+    assert asked == [f"{n}: go back to the release before" for n in ("bzzz-2", "bzzz-1")]
+    details = {host.name: host.detail for host in summary.hosts}
+    assert details["bzzz-1"] == f"back on 0.0.9+old: {RELEASE.version} failed on another host"
+    assert details["bzzz-2"].startswith(
+        f"rolled back: {RELEASE.version} was not ready (it crashes)"
+    )
+    assert [host.result.value for host in summary.hosts] == [
+        "rolled back",
+        "rolled back",
+        "unchanged",
+    ]
+    assert summary.exit_code == 6
+
+
+def test_who_was_not_touched_is_left_alone() -> None:
+    wreck = Wreck()
+    wreck.record.fail("bzzz-2", "upload_release", 5, "no space left")
+    assert wreck.undo().exit_code == 4
+    assert wreck.log == []
+
+
+def test_an_interrupted_upgrade_that_fails_later_goes_back_too() -> None:
+    """`current` points to the new release already; the way back was kept by the run before."""
+    wreck = Wreck()
+    goal = wreck.goals["bzzz-3"]
+    facts = msgspec.structs.replace(goal.facts, pending=RELEASE.version, kept="0.0.9+old")
+    wreck.goals["bzzz-3"] = replace(goal, facts=facts)
+    assert rollback.way_back(wreck.goals["bzzz-3"], wreck.work) == "0.0.9+old"
+    assert rollback.way_back(wreck.goals["bzzz-1"], wreck.work) is None
+    wreck.work.touched.add("bzzz-3")
+    wreck.record.fail("bzzz-3", "start_agent", 5, "it hangs")
+    assert wreck.undo().hosts[2].detail.endswith("back on 0.0.9+old")
+
+
+def test_a_host_that_does_not_come_back_is_said_to_be_so() -> None:
+    wreck = Wreck()
+    wreck.switched("bzzz-1")
+    wreck.record.fail("bzzz-1", "wait_ready", 5, "it crashes")
+    wreck.hosts["bzzz-1"].failing = "go back"
+    summary = wreck.undo()
+    assert summary.hosts[0].detail.startswith("it crashes; and the way back failed: ")
+    assert summary.exit_code == 4
+    assert [e.status.value for e in wreck.events if isinstance(e, Step)] == ["failed", "failed"]
