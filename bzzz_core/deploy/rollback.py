@@ -23,6 +23,9 @@ from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
 PHASE: Final = "roll_back"
+RETURN_MS: Final = 60_000
+"""The least that the way back is given, however impatient the answers are: the new release has to
+end first, and a busy machine is no reason to give up the only release that is known to work."""
 AFTER_FAILURE: Final = "failure"
 BY_COMMAND: Final = "command"
 _REASON_CHARACTERS: Final = 400
@@ -151,7 +154,7 @@ async def return_to(
     if goal.voter:
         port = goal.spec.network.ports.fabric_monitor
         await services.wait_healthy(host, layout.FABRIC, port, goal.python.path)
-    await wait_ready.pass_gate(host, goal, version=before)
+    await wait_ready.pass_gate(host, goal, version=before, limit_ms_min=RETURN_MS)
 
 
 def sentence(release: str, before: str, failure: str | None) -> str:

@@ -51,7 +51,7 @@ def good(operator: Operator) -> Release:
         pytest.param(
             bundles.never_ready, "has not heard", id="never ready", marks=pytest.mark.journey
         ),
-        pytest.param(bundles.hangs, "timed out", id="hangs", marks=pytest.mark.journey),
+        pytest.param(bundles.hangs, "Connection refused", id="hangs", marks=pytest.mark.journey),
         pytest.param(
             bundles.says_another_version,
             "says that it is version 0.0.9",

@@ -103,13 +103,13 @@ async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
     await pass_gate(host, goal, version=goal.release.version if settled else "")
 
 
-async def pass_gate(host: RemoteHost, goal: Goal, *, version: str) -> None:
+async def pass_gate(host: RemoteHost, goal: Goal, *, version: str, limit_ms_min: int = 0) -> None:
     """Return once a host is ready with a release; "": with whichever it runs.
 
     Raises:
         CommandFailed: It was not, within the limit of the answers.
     """
-    limit_s = goal.spec.services.ready_ms_max / 1_000
+    limit_s = max(goal.spec.services.ready_ms_max, limit_ms_min) / 1_000
     ports = goal.spec.network.ports
     await host.run(
         _WAIT,
