@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bzzz_core.deploy import supply
-from bzzz_core.deploy.bundle import archive, runtime
+from bzzz_core.deploy.bundle import archive, runtime, trusted
 from bzzz_core.deploy.release import Release
 from bzzz_core.trust.keys import IdentityKey
 from tests.testbed import bundles, cli
@@ -92,7 +92,7 @@ def test_the_operator_refuses_a_bundle_that_is(
             content[at : at + 5] = b"0.1.1"
         case "expired":
             content[:] = operator.bundle("bad", good, age_s=2 * DAY_S).read_bytes()
-        case "foreign":
+        case _:
             content[:] = operator.bundle("bad", good, key=IdentityKey.generate()).read_bytes()
     bad.write_bytes(content)
     code, events = operator.apply(bad)
@@ -235,7 +235,7 @@ def test_a_key_that_the_node_does_not_know_stops_the_run_there(
     other = IdentityKey.generate()
     mine = operator.home / "config" / "bzzz" / "release-keys"
     kept = mine.read_text()
-    bundles.trusted.trust(other.public_key, "new", mine)
+    trusted.trust(other.public_key, "new", mine)
     try:
         better = bundles.variant(good, operator.home, bundles.harmless)
         path = operator.bundle("stranger", better, key=other, runtimes=[standalone])
