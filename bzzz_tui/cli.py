@@ -18,7 +18,7 @@ import click
 from bzzz_core import __version__
 from bzzz_core.commands.program import Program
 from bzzz_core.errors import BzzzError, ConfigError
-from bzzz_tui import generating, headless, releasing, suggestions, writing_answers
+from bzzz_tui import day_two, generating, headless, releasing, suggestions, writing_answers
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -74,6 +74,7 @@ def _reader_gone() -> int:
     cls=Program,
     lazy={
         "completion": "bzzz_tui.shell_commands:completion",
+        "kit": "bzzz_tui.kit_commands:kit",
         "man": "bzzz_tui.shell_commands:man",
         "support-bundle": "bzzz_tui.support:support_bundle",
     },
@@ -111,6 +112,7 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 @click.option("--express", is_flag=True, help="Ask only for hosts, login and AI.")
 @writing_answers.writing_answers
 @generating.generating
+@day_two.parting
 @_THEME
 @_ASCII
 @_reports_errors
@@ -133,10 +135,11 @@ def setup(
         if answers is not None or mode is not None or kind is not None:
             raise ConfigError("--write-answers takes no answers file and no other mode beside it")
         return writing_answers.write(wanted, say=lambda line: click.echo(line, err=True))
+    if parted := day_two.taken_out(options, kind):
+        return day_two.run(answers, mode, mine, wishes, parted)
     if kind is not None:
-        if answers is None or mode is not None or any(mine.values()) or name is not None:
-            raise ConfigError("--generate needs --answers FILE, and no other mode beside it")
-        return generating.generate(answers, kind, options)
+        beside = mode is not None or any(mine.values()) or name is not None
+        return generating.generate(None if beside else answers, kind, options)
     generating.refuse_without_kind(options)
     if mode is not None:
         if answers is None:

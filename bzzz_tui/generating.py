@@ -58,12 +58,14 @@ def refuse_without_kind(options: Mapping[str, object]) -> None:
         raise ConfigError(f"--{given.replace('_', '-')} is for --generate")
 
 
-def generate(answers: Path, kind: str, options: Mapping[str, Any]) -> int:
+def generate(answers: Path | None, kind: str, options: Mapping[str, Any]) -> int:
     """Print or write the texts of a kind and return the exit code.
 
     Raises:
         ConfigError: Answers or options cannot be, or a file is in the way.
     """
+    if answers is None:
+        raise ConfigError("--generate needs --answers FILE, and no other mode beside it")
     from bzzz_core.deploy.generate.command import Wanted, run  # noqa: PLC0415
 
     return run(

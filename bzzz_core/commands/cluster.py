@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bzzz_core.enrolment.home import Home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
 _PLACE = (
     click.option("--name", required=True, help="What operators call this machine."),
     click.option("--address", required=True, help="Where the other nodes reach this machine."),
@@ -103,6 +105,11 @@ def init(
 @click.option("--seed", "seeds", multiple=True, metavar="HOST:PORT", help="Try this voter too.")
 @click.option("--dns", "names", multiple=True, metavar="NAME", help="Try what the DNS says, too.")
 @click.option("--no-mdns", is_flag=True, help="Never ask the local network for voters.")
+@click.option(
+    "--config", type=_FILE, help="Write the node's file here instead of /etc/bzzz/agent.yaml."
+)
+@click.option("--data", type=_DIRECTORY, help="Its data directory instead of /var/lib/bzzz.")
+@click.option("--logs", type=_DIRECTORY, help="Its log directory instead of /var/log/bzzz.")
 @JSON
 @reports_errors
 def join(
@@ -115,6 +122,9 @@ def join(
     seeds: tuple[str, ...],
     names: tuple[str, ...],
     no_mdns: bool,
+    config: Path | None,
+    data: Path | None,
+    logs: Path | None,
     as_json: bool,
 ) -> None:
     """Join a cluster with a token (from standard input: it is a secret and no argument)."""
@@ -128,8 +138,8 @@ def join(
     from bzzz_core.membership.discovery.search import addresses
 
     token = parse_token(_read_token(token_file))
-    home = _home(home_directory)
-    config = asyncio.run(
+    home = _home(home_directory).with_places(config=config, data=data, logs=logs)
+    joined = asyncio.run(
         joiner.join(
             joiner.Newcomer.described(name, address, ports),
             token,
@@ -141,7 +151,7 @@ def join(
             ),
         )
     )
-    _tell(config, home, as_json=as_json)
+    _tell(joined, home, as_json=as_json)
 
 
 @click.command()

@@ -64,16 +64,20 @@ class Drive:
     async def run(self, facts: Mapping[str, HostFacts]) -> Verdict | None:
         """Do everything; return what the cluster agreed on, or None if it did not come so far."""
         goals = self._regoal(facts)
-        await self._each_for_itself(phases.ENROL, goals)
+        for group in (phases.ENROL, phases.OPEN, phases.ADMIT):
+            await self._each_for_itself(group, goals)
         learned = {
             name: msgspec.structs.replace(facts[name], enrolled=(enrolled,))
             for name, enrolled in self._work.enrolled.items()
         }
         facts = {**facts, **learned}
+        facts |= {name: learn(facts[name]) for name, learn in self._work.joined.items()}
         goals = self._regoal(facts)
-        if any(goal.nodes is None for goal in goals.values()):
+        unknown = [name for name in self._record.standing(goals) if goals[name].nodes is None]
+        if unknown:
             without = ", ".join(name for name, one in facts.items() if not one.enrolled)
-            self._record.skip(goals, "enrol", f"the cluster needs the keys of {without} first")
+            self._record.skip(unknown, "enrol", f"the cluster needs the keys of {without} first")
+        if not self._record.standing(goals):
             return None
         await self._each_for_itself(phases.STAGE, goals)
         voters = [goal.host.name for goal in goals.values() if goal.voter]

@@ -17,6 +17,7 @@ from bzzz_core.config.sections import NodeEntry
 from bzzz_core.config.sources import dump_own
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.host import Enrolled, HostFacts, Python
+from bzzz_core.deploy.membership import membership
 from bzzz_core.errors import TrustError
 from bzzz_core.model import voter_count
 from bzzz_core.trust.certificate import requested_key_sha256
@@ -102,6 +103,16 @@ class Known:
     profile_sha256: str | None = None
     ssh_key: str | None = None
     """"TYPE BASE64" of the key that setup installs; None: none, or not made yet."""
+    hosts: tuple[str, ...] = ()
+    """Names of the hosts in the cluster's profile, that is, of those that setup installed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sponsor:
+    """A voter that may let others in, and the interpreter for our program there."""
+
+    name: str
+    python: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +127,16 @@ class Goal:
     release: ReleaseRef
     known: Known
     nodes: tuple[NodeEntry, ...] | None
-    """All nodes of the cluster, in the order of the answers; None until all have keys."""
+    """What the host's configuration lists: all nodes when it was set up. None until they are known:
+    all have keys, or the cluster has taken the host in."""
     now_s: int
     """Seconds since 1970, for the validity of certificates."""
     peers: tuple[str, ...] = ()
     """Addresses from which the other nodes come."""
+    joins: bool = False
+    """The cluster exists and does not know this host: it has to be taken in."""
+    sponsors: tuple[Sponsor, ...] = ()
+    """Who may be asked to take it in, in order."""
 
     @property
     def enrolled(self) -> Enrolled | None:
@@ -170,10 +186,13 @@ def choose_voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> frozense
 
 
 def enrolled_voters(facts: Mapping[str, HostFacts]) -> frozenset[str]:
-    """Return the names of the voters that the hosts' configurations name; empty: no cluster yet.
+    """Return the names of the cluster's voters by the newest that a host knows; empty: no cluster.
 
     That the voters still are who they were is for preflight to check.
     """
+    known = membership(facts)
+    if known is not None:
+        return frozenset(member.name for member in known.voters)
     return frozenset(voter.name for one in facts.values() for voter in one.voters or ())
 
 

@@ -72,7 +72,7 @@ def main(
         wishes: What is asked of this run beyond the answers.
     """
     out = output or sys.stdout
-    sink = _json_sink(out) if as_json else _text_sink(out, SystemClock())
+    sink = json_sink(out) if as_json else text_sink(out, SystemClock())
     redact: Callable[[str], str] = str
     deployment: Deployment | None = None
     try:
@@ -165,14 +165,17 @@ def _question(plan: Plan) -> str:
     return f"Make {plan.change_count} changes on {len(plan.hosts)} hosts?"
 
 
-def _json_sink(out: TextIO) -> Sink:
+def json_sink(out: TextIO) -> Sink:
+    """Return what prints each event as JSON, one a line."""
+
     def sink(event: Event) -> None:
         _print(out, msgspec.json.encode(event))
 
     return sink
 
 
-def _text_sink(out: TextIO, clock: Clock) -> Sink:
+def text_sink(out: TextIO, clock: Clock) -> Sink:
+    """Return what prints each event as lines for people."""
     begun_ms = clock.now_ms()
 
     def sink(event: Event) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
 import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 import msgspec
 
+from bzzz_core.clock import utc_now
 from bzzz_core.config.secrets import Secret
 
 SUFFIX = ".ndjson"
@@ -26,9 +28,9 @@ _SHORTEST = 6
 class Redactor:
     """Replaces known secrets in texts, also base64- and URL-encoded."""
 
-    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+    def __init__(self, known: Iterable[Secret] = ()) -> None:
         """Take the secrets that must not appear."""
-        forms = {form for secret in secrets for form in _forms(secret.reveal())}
+        forms = {form for secret in known for form in _forms(secret.reveal())}
         self._forms = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
@@ -77,6 +79,11 @@ class Journal:
         line = msgspec.json.encode({"at": at, **msgspec.to_builtins(entry)}) + b"\n"
         os.write(self._descriptor, line)
         os.fsync(self._descriptor)
+
+
+def new_run_id() -> str:
+    """Return a name for a run: when it began, and something that no other has."""
+    return f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
 
 
 def _forms(value: str) -> set[str]:

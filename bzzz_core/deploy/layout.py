@@ -9,6 +9,10 @@ from typing import Final
 
 USER: Final = "bzzz"
 ROOT: Final = "/opt/bzzz"
+BEFORE: Final = f"{ROOT}/before"
+"""What was on the host before BZZZ: that stays when it is uninstalled."""
+KEPT_LOGS: Final = ".bzzz-logs"
+"""In a log directory that an uninstall kept: it is still ours, and a later one may take it."""
 RELEASES: Final = f"{ROOT}/releases"
 CURRENT: Final = f"{ROOT}/current"
 PREVIOUS: Final = f"{ROOT}/previous"
@@ -50,6 +54,9 @@ SSHD_DROPIN: Final = "/etc/ssh/sshd_config.d/00-bzzz.conf"
 RELEASE_KEYS: Final = f"{CONFIG}/release-keys"
 """Whose bundles the node takes."""
 COMMAND: Final = "/usr/local/bin/bzzz-agent"
+MARK: Final = "Written by bzzz-tui setup"
+"""In the first lines of every file of ours in a directory of the system. Uninstalling removes those
+with `bzzz` in their names and these words in them, and no others."""
 
 
 def release_path(version: str) -> str:

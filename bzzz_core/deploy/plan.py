@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.sections import NodeEntry
 from bzzz_core.deploy import phases
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.facts.host import Enrolled, HostFacts
@@ -17,11 +18,13 @@ from bzzz_core.deploy.goal import (
     Goal,
     Known,
     ReleaseRef,
+    Sponsor,
     Supply,
     choose_python,
     choose_voters,
     node_entries,
 )
+from bzzz_core.deploy.membership import Membership, entries, membership, must_join
 from bzzz_core.deploy.openings import peers_of
 
 
@@ -48,7 +51,9 @@ def build_goals(
     enrolled: dict[str, Enrolled] = {
         name: one.enrolled[0] for name, one in facts.items() if one.enrolled
     }
-    nodes = node_entries(spec, voters, enrolled)
+    founders = node_entries(spec, voters, enrolled)
+    cluster = membership(facts)
+    sponsors = sponsors_of(cluster, facts)
     goals = {}
     for host in spec.hosts:
         python = choose_python(facts[host.name], supply)
@@ -61,11 +66,28 @@ def build_goals(
             python=python,
             release=releases[host.name],
             known=known,
-            nodes=nodes,
+            nodes=founders if cluster is None else _nodes(facts[host.name], cluster),
             now_s=now_s,
             peers=peers_of(spec, facts, host),
+            joins=must_join(facts[host.name], cluster),
+            sponsors=sponsors,
         )
     return goals
+
+
+def _nodes(facts: HostFacts, cluster: Membership) -> tuple[NodeEntry, ...] | None:
+    """Return what a host of an existing cluster lists: what it has, else what the cluster knows."""
+    if must_join(facts, cluster):
+        return None
+    return entries(facts.genesis or cluster.members)
+
+
+def sponsors_of(cluster: Membership | None, facts: Mapping[str, HostFacts]) -> tuple[Sponsor, ...]:
+    """Return the voters whose hosts are at hand, with what runs our program there."""
+    pythons = {name: choose_python(one) for name, one in facts.items() if one.cluster_id}
+    voters = [] if cluster is None else [voter.name for voter in cluster.voters]
+    found = ((name, pythons.get(name)) for name in voters)
+    return tuple(Sponsor(name, python.path) for name, python in found if python is not None)
 
 
 def build_plan(

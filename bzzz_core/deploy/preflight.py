@@ -16,18 +16,20 @@ from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy import layout, limits, openings, port_use, surroundings
 from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
-from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts, Kind
+from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import (
     ANY,
     Known,
     Supply,
     choose_python,
     choose_voters,
-    enrolled_voters,
     names_of,
     node_address,
     python_fault,
 )
+from bzzz_core.deploy.identities import identities
+from bzzz_core.deploy.mending import mending
+from bzzz_core.deploy.missing import missing_hosts
 from bzzz_core.deploy.phases import harden_ssh
 from bzzz_core.deploy.release import ARCHES, GLIBC_OLDEST
 from bzzz_core.model import voter_count
@@ -35,10 +37,6 @@ from bzzz_core.model import voter_count
 INODES_MIN: Final = 20_000
 """A release has about 2,000 files with its compiled ones; three are kept, and some room."""
 PAIR: Final = 2
-_NO_REPLACEMENT: Final = (
-    "setup does not replace a voter: remove its node and let the machine join by token"
-    " (`bzzz-agent join`), or restore its /etc/bzzz and /var/lib/bzzz"
-)
 
 
 def check(
@@ -47,6 +45,8 @@ def check(
     failures: Mapping[str, str],
     known: Known,
     supply: Supply = ANY,
+    *,
+    answered: frozenset[str] = frozenset(),
 ) -> tuple[Finding, ...]:
     """Return every finding, by host in the order of the answers, the cluster's last.
 
@@ -56,6 +56,7 @@ def check(
         failures: By host: why there are no facts.
         known: What this operator knows of the cluster.
         supply: For which hosts there is a release.
+        answered: Hosts that the answers leave out on purpose; see `missing`.
     """
     found: list[Finding] = []
     for host in spec.hosts:
@@ -72,13 +73,14 @@ def check(
         _duplicates,
         _two_hosts,
         _voters,
-        _identities,
+        identities,
         limits.inactive,
         port_use.findings,
         openings.findings,
         harden_ssh.findings,
     ):
         found.extend(rule_of_all(spec, facts))
+    found.extend(missing_hosts(spec, facts, known, answered))
     return tuple(found)
 
 
@@ -240,6 +242,7 @@ _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[F
     _addresses,
     surroundings.check,
     _essentials,
+    mending,
     limits.findings,
 )
 
@@ -299,55 +302,14 @@ def _voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Findi
         yield _warning(
             "voters",
             "",
-            f"{len(voters)} of {len(spec.hosts)} hosts vote where {wanted} could; new hosts"
-            f" ({names_of(edges)}) join without a vote",
+            f"{len(voters)} of {len(spec.hosts)} hosts vote where {wanted} could:"
+            f" {names_of(edges)} without a vote; the leader gives votes by itself as they prove"
+            " to be there",
             "",
-        )
-    missing = sorted(enrolled_voters(facts) - {host.name for host in spec.hosts})
-    if missing:
-        yield _error(
-            "voters",
-            "",
-            f"the answers leave out {', '.join(missing)}, which vote in this cluster",
-            "put them back; removing a voter is not a matter of leaving it out",
         )
     addresses = [node_address(host) for host in spec.hosts]
     if len(set(addresses)) != len(addresses):
         yield _error("duplicate", "", "two hosts have the same address", "give each its own")
-
-
-def _identities(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
-    """Refuse what would give the cluster other voters: none of its agents would start again.
-
-    A voter is its key. A host that was installed anew under its old name is somebody else, and the
-    election's record knows only the old one.
-    """
-    told = {name: frozenset(one.voters) for name, one in facts.items() if one.voters}
-    if len(set(told.values())) > 1:
-        said = "; ".join(
-            f"{name}: {', '.join(f'{v.name} {v.node_id[:8]}' for v in sorted(voters, key=_name))}"
-            for name, voters in told.items()
-        )
-        yield _error("voters", "", f"the hosts name different voters ({said})", _NO_REPLACEMENT)
-    enrolled = {voter.name: voter for voters in told.values() for voter in voters}
-    for host in spec.hosts:
-        voter, one = enrolled.get(host.name), facts.get(host.name)
-        if voter is None or one is None or one.enrolled is None:
-            continue  # no voter, or a finding of its own says that it could not be looked at
-        if not one.enrolled or one.path(layout.IDENTITY_KEY).kind is Kind.ABSENT:
-            text = f"it votes in this cluster, but has lost its identity ({layout.IDENTITY_KEY})"
-        elif (one.enrolled[0].node_id, one.enrolled[0].public_key) != (
-            voter.node_id,
-            voter.public_key,
-        ):
-            text = f"it votes as {voter.node_id}, but is {one.enrolled[0].node_id} now"
-        else:
-            continue
-        yield _error("voters", host.name, text, _NO_REPLACEMENT)
-
-
-def _name(voter: EnrolledVoter) -> str:
-    return voter.name
 
 
 def _error(check_name: str, host: str, message: str, fix: str) -> Finding:

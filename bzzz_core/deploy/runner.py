@@ -14,7 +14,6 @@ changed.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from bzzz_core.deploy.events import Finding, Planned, Result, Sink, Status, Step
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
 from bzzz_core.deploy.goal import Goal, Known
-from bzzz_core.deploy.journal import Journal, Redactor
+from bzzz_core.deploy.journal import Journal, Redactor, new_run_id
 from bzzz_core.deploy.lease import Owner, held
 from bzzz_core.deploy.lease_keeper import while_kept
 from bzzz_core.deploy.node_record import remember, run_of
@@ -183,7 +182,7 @@ class Deployment:
             return await self._apply(plan)
 
     async def _apply(self, plan: Plan) -> Summary:
-        run_id = f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
+        run_id = new_run_id()
         owner = self._state.owner(run_id)
         hosts = self._fleet.steady(
             self._names, run_id=run_id, clock=self._clock, witness=self._record.witness
@@ -220,6 +219,7 @@ class Deployment:
             allow_downgrade=self._wishes.allow_downgrade,
             fresh=self._fleet.fresh,
             nodes=reach.nodes_of(self._spec, hosts, facts),
+            hosts=hosts,
         )
         drive = Drive(
             hosts=hosts,
@@ -322,7 +322,10 @@ class Deployment:
             self._record.clean(finding)
             for finding in (
                 *recalled,
-                *preflight.check(self._spec, facts, failures, known, self._source.supply),
+                *preflight.check(
+                    *(self._spec, facts, failures, known, self._source.supply),
+                    answered=self._wishes.answered,
+                ),
             )
         )
         for finding in findings:

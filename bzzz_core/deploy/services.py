@@ -108,6 +108,7 @@ def _reason(unit: str, fact: Unit | None, goal: Goal, earlier: tuple[Change, ...
         f"it is {fact.active}": fact.active not in RUNNING,
         "it would not start at boot": not fact.enabled,
         f"it runs release {fact.release or 'unknown'}": fact.release != goal.release.version,
+        "files of its release were changed": bool(goal.facts.damaged),
         f"it was started with another {' and '.join(changed)}": bool(changed),
         "its limits are others now": (
             limits_of(unit) in touched

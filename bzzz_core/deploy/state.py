@@ -28,7 +28,13 @@ from typing import Final
 
 from bzzz_core.clock import utc_now
 from bzzz_core.config import secrets as secret_references
-from bzzz_core.config.profile import ClusterProfile, ProfileHost, SshAccess, save_profile
+from bzzz_core.config.profile import (
+    ClusterProfile,
+    ProfileHost,
+    SshAccess,
+    load_profile,
+    save_profile,
+)
 from bzzz_core.config.profile_places import cluster_directory, profile_path
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.secrets import Secret
@@ -173,7 +179,15 @@ class ClusterState:
             profile_sha256=hashlib.sha256(profile.read_bytes()).hexdigest()
             if profile.exists()
             else None,
+            hosts=tuple(host.name for host in self.profile_hosts()),
         )
+
+    def profile_hosts(self) -> tuple[ProfileHost, ...]:
+        """Return the hosts that setup installed last; none if there is no profile to read."""
+        try:
+            return load_profile(profile_path(self._name, self._base)).hosts
+        except ConfigError:
+            return ()
 
     def open_cluster(self, spec: ClusterSpec) -> OpenCluster:
         """Create what is missing and unlock the authorities.
@@ -228,6 +242,22 @@ class ClusterState:
             save_profile(path, profile)
         return path
 
+    def forget(self, names: frozenset[str]) -> None:
+        """Take hosts out of the cluster's profile; a profile without hosts is removed.
+
+        Authorities, token and cluster id stay: they are what the cluster can be made anew with.
+        """
+        path = profile_path(self._name, self._base)
+        try:
+            profile = load_profile(path)
+        except ConfigError:
+            return
+        left = tuple(host for host in profile.hosts if host.name not in names)
+        if not left:
+            path.unlink()
+        elif left != profile.hosts:
+            save_profile(path, profile.model_copy(update={"hosts": left}))
+
     def _profile_text(self, spec: ClusterSpec, known: Known) -> str | None:
         profile = self._profile(spec, known)
         return None if profile is None else dump(profile)
@@ -260,6 +290,12 @@ class ClusterState:
                     api_port=spec.network.ports.api,
                 )
                 for host in spec.hosts
+            )
+            # Whoever was left out of the answers stays known until it was removed.
+            + tuple(
+                host
+                for host in self.profile_hosts()
+                if host.name not in {one.name for one in spec.hosts}
             ),
         )
 

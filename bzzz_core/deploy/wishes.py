@@ -22,3 +22,5 @@ class Wishes:
     """Change only hosts that failed or were not attempted in the last run."""
     plan_hash: str | None = None
     """Apply no plan but this one; its first twelve digits will do."""
+    answered: frozenset[str] = frozenset()
+    """Hosts of the cluster that the answers leave out on purpose; see `missing`."""

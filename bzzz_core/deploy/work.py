@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
-from bzzz_core.deploy.facts.host import Enrolled
+from bzzz_core.deploy.facts.host import Enrolled, HostFacts
 from bzzz_core.deploy.reach import Node
 from bzzz_core.deploy.release import Release
+from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.way import Way
 from bzzz_core.errors import PreconditionFailed
@@ -50,6 +51,10 @@ class Work:
     Written by phases."""
     allow_downgrade: bool = False
     """The operator asked for a bundle that is older than what runs."""
+    joined: dict[str, Callable[[HostFacts], HostFacts]] = field(default_factory=dict)
+    """By host that the cluster took in: what that changed about its facts. Written by phases."""
+    hosts: Mapping[str, RemoteHost] = field(default_factory=dict)
+    """All connections, for the one phase that asks another host."""
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_MAX))
     """Bounds uploads apart from everything else: they fill the operator's uplink."""
 

@@ -8,7 +8,7 @@ never over another one: a file that exists belongs to a node that exists.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -59,6 +59,17 @@ class Home:
             secrets=SecretsDirectory(base / "secrets"),
             data=base / "data",
             logs=base / "logs",
+        )
+
+    def with_places(
+        self, *, config: Path | None = None, data: Path | None = None, logs: Path | None = None
+    ) -> Home:
+        """Return these places, some of them elsewhere; the secrets stay where they are."""
+        return replace(
+            self,
+            config=config or self.config,
+            data=data or self.data,
+            logs=logs or self.logs,
         )
 
     def refuse_if_taken(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.sections import NodeEntry
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.host import (
@@ -20,6 +21,7 @@ from bzzz_core.deploy.facts.host import (
     EnrolledVoter,
     HostFacts,
     Kind,
+    Member,
     PathFact,
     Python,
     Unit,
@@ -136,7 +138,7 @@ def enrolled(number: int) -> Enrolled:
 def _reached(goal: Goal) -> HostFacts:
     text = agent_config(goal)
     assert text is not None
-    units = (layout.FABRIC, layout.AGENT) if goal.voter else (layout.AGENT,)
+    units = (layout.FABRIC, layout.AGENT)
     paths = {
         **dict.fromkeys(_PATHS, PathFact(Kind.FILE, "600", "bzzz", "bzzz", "9" * 64)),
         **{d.path: PathFact(Kind.DIRECTORY, d.mode, d.owner, d.group) for d in directories(goal)},
@@ -151,6 +153,7 @@ def _reached(goal: Goal) -> HostFacts:
         },
     }
     assert goal.nodes is not None
+    members = tuple(member_of(node) for node in goal.nodes)
     return msgspec.structs.replace(
         goal.facts,
         account=(Account(999, "/var/lib/bzzz", "/usr/sbin/nologin"),),
@@ -160,6 +163,9 @@ def _reached(goal: Goal) -> HostFacts:
         config_text=text,
         cluster_id=goal.known.cluster_id,
         voters=tuple(EnrolledVoter(n.name, n.id, n.public_key) for n in goal.nodes if n.voter),
+        genesis=members,
+        members=members,
+        registry_version=0,
         certificates={
             layout.NODE_CERTIFICATE: _certificate(goal, layout.NODE_CERTIFICATE),
             **{path: _certificate(goal, path) if goal.voter else None for path in _OF_VOTERS},
@@ -175,6 +181,21 @@ def _reached(goal: Goal) -> HostFacts:
             )
             for unit in (layout.FABRIC, layout.AGENT)
         },
+    )
+
+
+def member_of(node: NodeEntry) -> Member:
+    """Return a configuration's node as a fact."""
+    return Member(
+        name=node.name,
+        node_id=node.id,
+        public_key=node.public_key,
+        address=node.address,
+        fabric_client=node.fabric_client,
+        fabric_cluster=node.fabric_cluster,
+        join=node.join,
+        route_pin=node.route_pin,
+        voter=node.voter,
     )
 
 
@@ -207,6 +228,7 @@ _OF_VOTERS = (
     layout.FABRIC_ISSUER,
 )
 _PATHS = (
+    layout.BEFORE,
     layout.CONFIG,
     layout.SECRETS,
     "/var/lib/bzzz",

@@ -125,7 +125,7 @@ def test_what_a_service_was_started_with() -> None:
         (
             (
                 "cluster: {id: abc, nodes: [{name: a, id: i, public_key: k, voter: true},"
-                " {name: b, voter: false}]}"
+                " {name: b, id: j, public_key: l, voter: false}]}"
             ),
             "abc",
         ),

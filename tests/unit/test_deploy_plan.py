@@ -100,15 +100,6 @@ def test_voters_stay_whatever_the_order_of_the_answers() -> None:
     assert choose_voters(turned, facts) == {"bzzz-1", "bzzz-2", "bzzz-3"}
 
 
-def test_a_host_that_joins_gets_no_vote_and_the_others_learn_of_it() -> None:
-    three = spec(3)
-    facts = {**converged(three), "bzzz-4": fresh(4)}
-    plan = build_plan(goals(spec(4), facts), ())
-    certificates = {c.target for c in plan.hosts["bzzz-4"] if c.phase == "issue_certificates"}
-    assert certificates == {"/etc/bzzz/secrets/node.pem"}
-    assert "write_config" in {change.phase for change in plan.hosts["bzzz-1"]}
-
-
 def test_the_systems_own_python_comes_first() -> None:
     found = [
         {"path": "/usr/local/bin/python3.13", "version": [3, 13, 1], "implementation": "CPython"},

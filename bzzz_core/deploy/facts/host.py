@@ -137,6 +137,29 @@ class EnrolledVoter(msgspec.Struct, frozen=True, omit_defaults=True):
     public_key: str
 
 
+class Member(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A node as a host's configuration or its copy of the registry lists it."""
+
+    name: str
+    node_id: str
+    public_key: str
+    """Base64 of 32 bytes."""
+    address: str = ""
+    fabric_client: int = 4222
+    fabric_cluster: int = 6222
+    join: int = 8443
+    route_pin: str = ""
+    voter: bool = False
+    state: str = "member"
+    """The registry's word: member, left or revoked."""
+    leaving: bool = False
+
+    @property
+    def belongs(self) -> bool:
+        """Return whether it is a member now."""
+        return self.state == "member"
+
+
 class Clock(msgspec.Struct, frozen=True, omit_defaults=True):
     """The host's clock against ours."""
 
@@ -241,13 +264,21 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Release -> why it was rolled back here."""
     bundle: BundleFact | None = None
     """What the present release came from; None if from no bundle, or that is not known."""
+    damaged: tuple[str, ...] | None = None
+    """Files of that release that are not as they were unpacked, at most 100."""
     paths: dict[str, PathFact] | None = None
     config_text: str | None = None
     """Content of the agent's configuration; "" if there is none."""
     cluster_id: str | None = None
     """From that configuration; "" if there is none."""
     voters: tuple[EnrolledVoter, ...] | None = None
-    """The voters in that configuration."""
+    """The voters by the host's copy of the registry; by that configuration while it has none."""
+    genesis: tuple[Member, ...] | None = None
+    """The nodes that the configuration lists, as on the day the host was set up."""
+    members: tuple[Member, ...] | None = None
+    """The nodes in the host's copy of the registry, former ones too; else as `genesis`."""
+    registry_version: int | None = None
+    """Of that copy; 0 while the cluster's first leader has not written one."""
     enrolled: tuple[Enrolled, ...] | None = None
     """One entry, or none if the node has no keys yet."""
     certificates: dict[str, Certificate | None] | None = None

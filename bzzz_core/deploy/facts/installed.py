@@ -5,8 +5,10 @@ What only root may see is "not known" for everybody else.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +23,7 @@ from bzzz_core.deploy.facts.host import (
     EnrolledVoter,
     HostFacts,
     Kind,
+    Member,
     PathFact,
     Unit,
 )
@@ -33,7 +36,10 @@ from bzzz_core.deploy.facts.sections import (
     read_lines,
     text_of,
 )
-from bzzz_core.errors import BundleRefused, ConfigError, TrustError
+from bzzz_core.enrolment import registry as registries
+from bzzz_core.enrolment.registry import Registry
+from bzzz_core.errors import BundleRefused, BzzzError, ConfigError, TrustError
+from bzzz_core.model import ClusterId
 from bzzz_core.trust.certificate import describe, requested_key_sha256
 
 _ABSENT: Final = 44
@@ -62,19 +68,25 @@ def with_installed(facts: HostFacts, sections: Sections) -> HostFacts:
         pending=None if release is None else dict(release).get("pending", ""),
         refused=_refused(release),
         bundle=_bundle(_content(sections, f"{layout.CURRENT}/bundle.json")),
+        damaged=read_lines(sections, "damaged", tuple),
         units=_units(sections),
     )
     if facts.uid != 0:
         return found
     config_text = _content(sections, layout.AGENT_CONFIG)
-    cluster_id, voters = _cluster(config_text)
+    cluster_id, genesis = _cluster(config_text)
+    registry = _registry(sections, cluster_id) if cluster_id else None
+    members = genesis if registry is None else members_of(registry)
     enrolled = _enrolled(sections)
     return msgspec.structs.replace(
         found,
         paths=read_lines(sections, "files", _paths),
         config_text=config_text,
         cluster_id=cluster_id,
-        voters=voters,
+        voters=_voters(members),
+        genesis=genesis,
+        members=members,
+        registry_version=None if genesis is None else registry.version if registry else 0,
         enrolled=enrolled,
         certificates=_certificates(sections, enrolled),
     )
@@ -131,22 +143,80 @@ def _content(sections: Sections, path: str) -> str | None:
     return text if status == 0 else None
 
 
-def _cluster(config_text: str | None) -> tuple[str | None, tuple[EnrolledVoter, ...] | None]:
+def _cluster(config_text: str | None) -> tuple[str | None, tuple[Member, ...] | None]:
+    """Return the id of the cluster and its nodes by a host's configuration."""
     if config_text is None:
         return None, None
     if not config_text.strip():
         return "", ()
     try:
-        document = parse_untrusted(config_text)
-        cluster = document["cluster"]
-        voters = tuple(
-            EnrolledVoter(str(node["name"]), str(node["id"]), str(node["public_key"]))
-            for node in cluster["nodes"]
-            if node["voter"]
-        )
-        return str(cluster["id"]), voters
+        cluster = parse_untrusted(config_text)["cluster"]
+        return str(cluster["id"]), tuple(_genesis_member(node) for node in cluster["nodes"])
     except (ConfigError, KeyError, TypeError, ValueError):
         return None, None  # something is there, and we do not know whose
+
+
+def _genesis_member(node: dict[str, Any]) -> Member:
+    return Member(
+        name=str(node["name"]),
+        node_id=str(node["id"]),
+        public_key=str(node["public_key"]),
+        address=str(node.get("address", "")),
+        fabric_client=int(node.get("fabric_client", 4222)),
+        fabric_cluster=int(node.get("fabric_cluster", 6222)),
+        join=int(node.get("join", 8443)),
+        route_pin=str(node.get("route_pin", "")),
+        voter=bool(node["voter"]),
+    )
+
+
+def _registry(sections: Sections, cluster_id: str) -> Registry | None:
+    """Return the host's copy of the registry; None if it has none that can be read."""
+    text = text_of(sections, "registry")
+    try:
+        return decode_registry(text, cluster_id) if text else None
+    except (BzzzError, binascii.Error, ValueError):
+        return None
+
+
+def decode_registry(text: str, cluster_id: str) -> Registry:
+    """Return the registry of a cluster from base64.
+
+    Raises:
+        BzzzError: It is none, or another cluster's.
+        ValueError: It is no base64.
+    """
+    return registries.decode(base64.b64decode(text), cluster=ClusterId(cluster_id))
+
+
+def members_of(registry: Registry) -> tuple[Member, ...]:
+    """Return the nodes of a registry, former ones too."""
+    return tuple(
+        Member(
+            name=node.name,
+            node_id=node.id,
+            public_key=base64.b64encode(node.public_key).decode(),
+            address=node.address,
+            fabric_client=node.fabric_client,
+            fabric_cluster=node.fabric_cluster,
+            join=node.join,
+            route_pin=node.route_pin,
+            voter=node.voter,
+            state=node.state.value,
+            leaving=node.leaving,
+        )
+        for node in registry.nodes
+    )
+
+
+def _voters(members: tuple[Member, ...] | None) -> tuple[EnrolledVoter, ...] | None:
+    if members is None:
+        return None
+    return tuple(
+        EnrolledVoter(one.name, one.node_id, one.public_key)
+        for one in members
+        if one.voter and one.belongs
+    )
 
 
 def _enrolled(sections: Sections) -> tuple[Enrolled, ...] | None:
@@ -170,11 +240,12 @@ def _certificates(
         text = _content(sections, path)
         if text is None:
             return None
-        found[path] = _certificate(text, request) if text.strip() else None
+        found[path] = certificate_of(text, request) if text.strip() else None
     return found
 
 
-def _certificate(pem: str, request: str) -> Certificate | None:
+def certificate_of(pem: str, request: str) -> Certificate | None:
+    """Return what is to know of a certificate, given the request it answers; None: damaged."""
     try:
         said = describe(pem)
     except TrustError:

@@ -22,6 +22,14 @@ done
 true
 '
 
+# Files of the release in force that are not as they were unpacked.
+section damaged '
+cd /opt/bzzz/current/site 2>/dev/null || exit 0
+[ -f ../SHA256SUMS ] || exit 0
+sha256sum -c --quiet ../SHA256SUMS 2>/dev/null | sed -n "s/: FAILED.*//p" | head -n 100
+true
+'
+
 # Private keys are looked at, never read. A place we may not look into is "unknown".
 section files '
 look() {
@@ -38,7 +46,7 @@ look() {
   else echo "unknown - - - - $1"
   fi
 }
-for path in /opt/bzzz /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
+for path in /opt/bzzz /opt/bzzz/before /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
   /etc/bzzz/agent.yaml /etc/bzzz/node.json \
   /etc/systemd/system/bzzz-fabric.service /etc/systemd/system/bzzz-agent.service \
   /etc/bzzz/secrets/identity.key /etc/bzzz/secrets/node.key /etc/bzzz/secrets/route.key \
@@ -68,6 +76,14 @@ else exit 1
 fi
 ' "$path"
 done
+
+# Who belongs to the cluster as this node last knew it: public, and binary.
+section registry '
+if [ -f "$1/registry" ]; then base64 <"$1/registry"
+elif [ -x "$1" ] || [ ! -e "$1" ]; then exit 44
+else exit 1
+fi
+' "$data"
 
 for unit in bzzz-fabric bzzz-agent; do
   section "unit:$unit" '

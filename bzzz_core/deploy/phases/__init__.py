@@ -25,8 +25,10 @@ from bzzz_core.deploy.phases import (
     install_command,
     install_units,
     issue_certificates,
+    join_cluster,
     keep_config,
     limit_services,
+    note_before,
     open_firewall,
     prune_releases,
     start_agent,
@@ -92,6 +94,7 @@ def _phase(module: PhaseModule, *, always_verify: bool = False) -> Phase:
 
 
 ENROL: Final = (
+    _phase(note_before),
     _phase(upload_runtime),
     _phase(upload_release),
     _phase(create_account),
@@ -101,6 +104,12 @@ ENROL: Final = (
 )
 """Without effect on what runs. Afterwards the keys of all nodes are known."""
 
+OPEN: Final = (_phase(open_firewall),)
+"""On all hosts before anybody joins: whoever is new comes to the others' ports."""
+
+ADMIT: Final = (_phase(join_cluster),)
+"""Afterwards a cluster that was there has taken in whoever is new."""
+
 STAGE: Final = (
     _phase(keep_config),
     _phase(issue_certificates),
@@ -109,7 +118,6 @@ STAGE: Final = (
     _phase(install_units),
     _phase(limit_services),
     _phase(install_command),
-    _phase(open_firewall),
 )
 """Still without effect on what runs, but these need to know all nodes."""
 
@@ -127,7 +135,7 @@ VERIFY_CLUSTER: Final = "verify_cluster"
 FINISH: Final = (_phase(commit_release), _phase(prune_releases), _phase(harden_ssh))
 """Only once the cluster is well: until then an older release may be needed."""
 
-ALL: Final = (*ENROL, *STAGE, *ACTIVATE, *FINISH)
+ALL: Final = (*ENROL, *OPEN, *ADMIT, *STAGE, *ACTIVATE, *FINISH)
 
 REMOVERS: Final[dict[str, Callable[[RemoteHost, Made], Awaitable[None]]]] = {
     "limit_services": limit_services.remove,

@@ -51,6 +51,8 @@ class _Wanted:
 
 def plan(goal: Goal) -> tuple[Change, ...]:
     """Return each certificate that has to be issued, with the reason."""
+    if goal.joins:
+        return ()  # It comes with the cluster's answer.
     wanted = _FOR_VOTERS if goal.voter else _FOR_ALL
     changes = (_plan_one(goal, each) for each in wanted)
     return tuple(change for change in changes if change is not None)
@@ -90,6 +92,8 @@ async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
 
 def _plan_one(goal: Goal, wanted: _Wanted) -> Change | None:
     present = (goal.facts.certificates or {}).get(wanted.path)
+    if present is None and wanted not in _FOR_ALL and _was_promoted(goal):
+        return None  # The leader gives it what a voter needs; it is on its way.
     reason = _reason(goal, wanted, present)
     if reason is None:
         return None
@@ -102,6 +106,11 @@ def _plan_one(goal: Goal, wanted: _Wanted) -> Change | None:
         after=f"valid {days} days",
         sentence=f"issue the {wanted.title}: {reason}",
     )
+
+
+def _was_promoted(goal: Goal) -> bool:
+    """Return whether a voter joined as an edge and was given its vote by the leader."""
+    return any(node.name == goal.host.name and not node.voter for node in goal.nodes or ())
 
 
 def _reason(goal: Goal, wanted: _Wanted, present: Certificate | None) -> str | None:

@@ -67,17 +67,19 @@ printf '%s  %s\\n' "$1" "$2/manifest.json" | sha256sum -c --status
 def plan(goal: Goal) -> tuple[Change, ...]:
     """Return the upload, unless the host has this release."""
     release = goal.release
-    if release.version in (goal.facts.releases or ()):
+    there = release.version in (goal.facts.releases or ())
+    if there and not (goal.facts.damaged and goal.facts.current == release.version):
         return ()
     megabytes = release.size_bytes / 1_000_000
     return (
         Change(
             phase="upload_release",
-            action="create",
+            action="replace" if there else "create",
             target=layout.release_path(release.version),
-            before="absent",
+            before="changed on the host" if there else "absent",
             after=release.version,
-            sentence=f"upload release {release.version} ({megabytes:.1f} MB) and unpack it",
+            sentence=f"upload release {release.version} ({megabytes:.1f} MB) and unpack it"
+            + (": files of it were changed on the host" if there else ""),
         ),
     )
 

@@ -16,6 +16,7 @@ from bzzz_core.deploy.work import Work
 
 TITLE: Final = "Write the configuration"
 LATER: Final = "known when all nodes have keys"
+ADMITTED: Final = "known when the cluster has taken the host in"
 
 
 def plan(goal: Goal) -> tuple[Change, ...]:
@@ -32,7 +33,7 @@ def plan(goal: Goal) -> tuple[Change, ...]:
             action="create" if fact.kind is Kind.ABSENT else "update",
             target=layout.AGENT_CONFIG,
             before=goal.facts.config_text or "",
-            after=text if text is not None else LATER,
+            after=text if text is not None else ADMITTED if goal.joins else LATER,
             sentence=f"write the configuration to {layout.AGENT_CONFIG}",
         ),
     )

@@ -1,0 +1,293 @@
+"""`bzzz-tui setup --answers FILE` with `--uninstall`, or with hosts that go: no screen needed.
+
+A host goes from a cluster in one of two ways, and always because the operator said so:
+
+    --remove NAME           it leaves in order, its identity is revoked, BZZZ is taken off it
+    --remove NAME --dead    it is not asked: a voter revokes it, and nothing is done on it
+    --replace OLD=NEW       NEW, a host of the answers, joins first; then OLD goes as above
+
+Hosts that are new in the answers join in the same run, before anybody goes. What the run does to
+hosts that stay is `Deployment`'s, what it does to those that go is `Uninstall`'s or `Burial`'s;
+here is the order, and one summary for both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
+
+from bzzz_core.clock import SystemClock
+from bzzz_core.config.profile import ProfileHost
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.sources import load_answers
+from bzzz_core.deploy.burial import Burial
+from bzzz_core.deploy.change import Plan
+from bzzz_core.deploy.events import Event, Sink, Summary
+from bzzz_core.deploy.exits import EXIT_INTERRUPTED, EXIT_PREFLIGHT, EXIT_USAGE
+from bzzz_core.deploy.fleet import OpenSession
+from bzzz_core.deploy.headless import Mode, json_sink, text_sink
+from bzzz_core.deploy.removals import Wish
+from bzzz_core.deploy.runner import Deployment
+from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.uninstall import Uninstall
+from bzzz_core.deploy.wishes import Wishes
+from bzzz_core.errors import BzzzError, ConfigError
+
+Confirm = Callable[[str], bool]
+Run = Callable[[ClusterSpec, Sink, Confirm | None], Coroutine[None, None, int]]
+_PARTIAL: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Going:
+    """Which hosts are to go from a cluster that stays, and how."""
+
+    remove: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
+    """Left out of the answers, and left alone."""
+    replace: tuple[tuple[str, str], ...] = ()
+    """(old, new)."""
+    dead: bool = False
+    """Those that go are not asked."""
+    wish: Wish = field(default_factory=Wish)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return who goes."""
+        return self.remove | {old for old, _ in self.replace}
+
+    def check(self, spec: ClusterSpec) -> None:
+        """Return if the words fit the answers.
+
+        Raises:
+            ConfigError: They do not.
+        """
+        present = {host.name for host in spec.hosts}
+        for name in sorted((self.names | self.keep) & present):
+            raise ConfigError(f"{name} is in the answers: take it out of them first")
+        for old, new in self.replace:
+            if new not in present:
+                raise ConfigError(f"--replace {old}={new}: the answers have no host {new}")
+        for name in sorted(self.names & self.keep):
+            raise ConfigError(f"--remove and --keep {name} contradict each other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """How a command talks and connects."""
+
+    as_json: bool = False
+    base: Path | None = None
+    output: TextIO | None = None
+    confirm: Confirm | None = None
+    """Asks a person; without it `apply` needs `yes`."""
+    open_session: OpenSession = session
+    wishes: Wishes = field(default_factory=Wishes)
+    """What is asked of the run besides: a bundle, say."""
+
+
+def parse_replace(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return `OLD=NEW` words as pairs.
+
+    Raises:
+        ConfigError: One is none.
+    """
+    pairs = []
+    for word in words:
+        old, equals, new = word.partition("=")
+        if not (old and equals and new) or old == new:
+            raise ConfigError(f"--replace {word}: write OLD=NEW, two names of hosts")
+        pairs.append((old, new))
+    return tuple(pairs)
+
+
+def uninstall(
+    answers: Path,
+    *,
+    mode: Mode,
+    yes: bool,
+    hosts: frozenset[str],
+    wish: Wish,
+    around: Surroundings,
+) -> int:
+    """Uninstall hosts of the answers, all of them if none is named, and return the exit code."""
+
+    async def run(spec: ClusterSpec, sink: Sink, confirm: Confirm | None) -> int:
+        chosen = hosts or frozenset(host.name for host in spec.hosts)
+        async with Uninstall(
+            spec,
+            chosen=chosen,
+            wish=wish,
+            sink=sink,
+            base=around.base,
+            open_session=around.open_session,
+        ) as removal:
+            plan = await removal.prepare()
+            if mode != "apply" or not await _agreed(confirm, _question(plan, "Remove")):
+                return removal.finish().exit_code
+            return (await removal.apply(plan)).exit_code
+
+    return _guarded(answers, mode, yes=yes, around=around, run=run)
+
+
+def change(answers: Path, *, mode: Mode, yes: bool, going: Going, around: Surroundings) -> int:
+    """Apply the answers to a cluster from which hosts go, and return the exit code."""
+
+    async def run(spec: ClusterSpec, sink: Sink, confirm: Confirm | None) -> int:
+        going.check(spec)
+        return await _change(spec, mode, going, sink=sink, confirm=confirm, around=around)
+
+    return _guarded(answers, mode, yes=yes, around=around, run=run)
+
+
+async def _change(
+    spec: ClusterSpec,
+    mode: Mode,
+    going: Going,
+    *,
+    sink: Sink,
+    confirm: Confirm | None,
+    around: Surroundings,
+) -> int:
+    both = _Summaries(sink)
+    wider = _with_former(spec, going.names, around.base)
+    async with (
+        Deployment(
+            spec,
+            sink=both,
+            base=around.base,
+            open_session=around.open_session,
+            wishes=replace(around.wishes, answered=going.names | going.keep),
+        ) as staying,
+        _leaver(wider, going, both, around) as leaver,
+    ):
+        prepared = await (staying.check() if mode == "check" else staying.prepare())
+        if prepared.errors or prepared.plan is None:
+            return both.finish(EXIT_PREFLIGHT if prepared.errors else 0)
+        removal = await leaver.prepare()
+        count = prepared.plan.change_count + removal.change_count
+        question = f"Make {count} changes, and let {', '.join(sorted(going.names)) or 'nobody'} go?"
+        if mode != "apply" or not await _agreed(confirm, question):
+            return both.finish(0)
+        applied = await staying.apply(prepared.plan)
+        if applied.exit_code:
+            return both.finish(applied.exit_code)
+        await leaver.apply(removal)
+        return both.finish(None)
+
+
+def _leaver(
+    spec: ClusterSpec, going: Going, sink: Sink, around: Surroundings
+) -> Uninstall | Burial:
+    if going.dead:
+        stay = tuple(host for host in spec.hosts if host.name not in going.names)
+        return Burial(
+            spec.model_copy(update={"hosts": stay}),
+            dead=going.names,
+            sink=sink,
+            base=around.base,
+            open_session=around.open_session,
+        )
+    return Uninstall(
+        spec,
+        chosen=going.names,
+        wish=going.wish,
+        sink=sink,
+        base=around.base,
+        open_session=around.open_session,
+    )
+
+
+def _with_former(spec: ClusterSpec, names: frozenset[str], base: Path | None) -> ClusterSpec:
+    """Return the answers with hosts that only the cluster's profile knows.
+
+    Raises:
+        ConfigError: The profile does not know one of them.
+    """
+    known = {host.name: host for host in ClusterState(spec.cluster.name, base).profile_hosts()}
+    unknown = sorted(names - known.keys())
+    if unknown:
+        raise ConfigError(
+            f"the profile of cluster {spec.cluster.name} has no host {', '.join(unknown)}"
+        )
+    return spec.model_copy(
+        update={"hosts": (*spec.hosts, *(_host_spec(known[name]) for name in sorted(names)))}
+    )
+
+
+def _host_spec(host: ProfileHost) -> HostSpec:
+    return HostSpec(name=host.name, address=host.address, port=host.port, user=host.user)
+
+
+class _Summaries:
+    """A sink that keeps summaries back, so that there is one, at the end."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._kept: list[Summary] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Summary):
+            self._kept.append(event)
+        else:
+            self._sink(event)
+
+    def finish(self, exit_code: int | None) -> int:
+        """Send the one summary and return its exit code; None: the worst there was."""
+        codes = [summary.exit_code for summary in self._kept]
+        if exit_code is None:
+            exit_code = 0 if not any(codes) else _PARTIAL
+        leader = next((one for one in self._kept if one.leader), None)
+        self._sink(
+            Summary(
+                hosts=tuple(host for one in self._kept for host in one.hosts),
+                exit_code=exit_code,
+                elapsed_ms=sum(one.elapsed_ms for one in self._kept),
+                operator_changes=sum(one.operator_changes for one in self._kept),
+                leader=leader.leader if leader else None,
+                term=leader.term if leader else 0,
+            )
+        )
+        return exit_code
+
+
+async def _agreed(confirm: Confirm | None, question: str) -> bool:
+    return confirm is None or await asyncio.to_thread(confirm, question)
+
+
+def _question(plan: Plan, verb: str) -> str:
+    return f"{verb} {plan.change_count} things on {len(plan.hosts)} hosts?"
+
+
+def _guarded(answers: Path, mode: Mode, *, yes: bool, around: Surroundings, run: Run) -> int:
+    """Read the answers, run, and turn what goes wrong into a message and an exit code."""
+    out = around.output or sys.stdout
+    sink = json_sink(out) if around.as_json else text_sink(out, SystemClock())
+    if mode == "apply" and not yes and around.confirm is None:
+        _complain("this changes hosts; say --yes, or look first with --plan")
+        return EXIT_USAGE
+    try:
+        spec = load_answers(answers)
+        return asyncio.run(run(spec, sink, None if yes else around.confirm))
+    except BzzzError as exc:
+        if around.as_json:
+            failure = {"event": "error", "code": exc.code, "message": str(exc)}
+            out.write(msgspec.json.encode(failure).decode() + "\n")
+        _complain(str(exc))
+        sink(Summary(hosts=(), exit_code=exc.exit_code, elapsed_ms=0))
+        return exc.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted; run the same command again to continue")
+        sink(Summary(hosts=(), exit_code=EXIT_INTERRUPTED, elapsed_ms=0))
+        return EXIT_INTERRUPTED
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"bzzz-tui setup: {message}\n")

@@ -1,0 +1,286 @@
+"""Taking BZZZ off hosts: look, say per host what would go, and after a yes remove just that.
+
+    prepare   connect, probe, survey; the plan names every unit, path, user
+    apply     survey again: another plan than the confirmed one stops it; then per host:
+                leave the cluster, if it goes on without this host      one host after the other
+                stop the services, remove what the plan names           all hosts at once
+
+Where all hosts of a cluster go, nobody leaves: nothing is left to keep, so no quorum is needed and
+a cluster that has lost its majority is uninstalled like any other. A host that cannot be reached is
+named, and the others go on; the command is simply given again for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bzzz_core.clock import SystemClock, utc_now
+from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.sources import parse_untrusted
+from bzzz_core.deploy import departure, undo
+from bzzz_core.deploy.change import Change, Plan, make_plan
+from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
+from bzzz_core.deploy.goal import Sponsor, choose_python
+from bzzz_core.deploy.journal import Journal, Redactor, new_run_id
+from bzzz_core.deploy.membership import Membership, membership
+from bzzz_core.deploy.plan import sponsors_of
+from bzzz_core.deploy.record import Record
+from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.removals import Survey, Wish, removals
+from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.state import ClusterState
+from bzzz_core.errors import BzzzError, CommandFailed, ConfigError, PlanChanged, PreconditionFailed
+from bzzz_core.ports import Clock
+
+PHASE: Final = "uninstall"
+LEAVE: Final = "leave_cluster"
+
+
+class Uninstall:
+    """One uninstall. An async context manager: its connections end with it."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        *,
+        chosen: frozenset[str],
+        wish: Wish,
+        sink: Sink,
+        base: Path | None = None,
+        clock: Clock | None = None,
+        open_session: OpenSession = session,
+    ) -> None:
+        """Take the answers and who is meant; nothing happens yet.
+
+        Args:
+            spec: The answers; their other hosts are looked at too, for the cluster goes on there.
+            chosen: Names of the hosts to uninstall.
+            wish: What is kept.
+            sink: Receives every event.
+            base: The operator's directory; None: the user's own.
+            clock: For durations.
+            open_session: How to connect.
+
+        Raises:
+            ConfigError: A name is none of the answers.
+        """
+        unknown = sorted(chosen - {host.name for host in spec.hosts})
+        if unknown:
+            raise ConfigError(f"the answers have no host {', '.join(unknown)}")
+        self._spec = spec
+        self._names = [host.name for host in spec.hosts if host.name in chosen]
+        self._wish = wish
+        self._clock = clock or SystemClock()
+        self._record = Record(sink=sink, clock=self._clock)
+        self._state = ClusterState(spec.cluster.name, base)
+        self._fleet = Fleet(spec, self._state.known_hosts, open_session)
+        self._run_id = new_run_id()
+        self._hosts: Mapping[str, RemoteHost] = self._fleet.steady(
+            [host.name for host in spec.hosts],
+            run_id=self._run_id,
+            clock=self._clock,
+            witness=self._record.witness,
+        )
+        self._surveys: dict[str, Survey] = {}
+        self._leaving: dict[str, str] = {}
+        """Host -> node id, of those whose cluster goes on without them."""
+        self._facts: Mapping[str, HostFacts] = {}
+
+    async def __aenter__(self) -> Self:
+        """Return it."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self._fleet.close()
+
+    def redact(self, text: str) -> str:
+        """Return a text, of an error say, without the secrets of this run."""
+        return self._record.redact(text)
+
+    async def prepare(self) -> Plan:
+        """Look at the hosts and return what would be removed; say it as an event too."""
+        plan = await self._look(again=False)
+        self._record.emit(
+            Planned(plan.hash, release=plan.release, operator=plan.operator, hosts=plan.hosts)
+        )
+        return plan
+
+    async def apply(self, plan: Plan) -> Summary:
+        """Carry out a plan that `prepare` returned, and say how it went.
+
+        Raises:
+            PlanChanged: The hosts are not as they were; nothing was changed.
+            PreconditionFailed: Another setup works on this cluster.
+        """
+        with self._state.locked():
+            if (await self._look(again=True)).hash != plan.hash:
+                raise PlanChanged("the hosts are not as they were; look at the plan again")
+            with Journal(self._state.journal, self._run_id) as journal:
+                journal.write(utc_now(), {"event": "uninstall", "plan": plan.hash})
+                self._record.journal = journal
+                try:
+                    for name in self._record.standing(self._leaving):
+                        await self._depart(name)
+                    await asyncio.gather(
+                        *(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
+                    )
+                    self._forget()
+                    return self.finish()
+                finally:
+                    self._record.journal = None
+
+    def finish(self) -> Summary:
+        """End with the summary, also where nothing was done."""
+        summary = self._record.summary(self._names, operator_changes=0, leader=None, term=0)
+        self._record.emit(summary)
+        return summary
+
+    async def _look(self, *, again: bool) -> Plan:
+        self._record.redact = Redactor(self._state.secrets(self._spec))
+
+        def done(host: HostSpec, facts: HostFacts | None, failure: str) -> None:
+            if facts is None and host.name in self._names:
+                self._record.fail(host.name, "probe", 0, failure)
+            elif not again:
+                detail = failure if facts is None else f"{facts.os_name}, {facts.arch}"
+                self._record.emit(Step(host.name, "probe", Status.UNCHANGED, detail=detail))
+
+        self._facts, _ = await probe_all(self._fleet, self._spec, done=done)
+        self._leaving = self._who_leaves(membership(self._facts))
+        hosts: dict[str, tuple[Change, ...]] = {}
+        for name in self._record.standing(self._names):
+            try:
+                self._refuse_foreign(name)
+                self._surveys[name] = await self._survey(name)
+            except BzzzError as exc:
+                self._record.fail(name, "survey", 0, str(exc))
+                continue
+            leave = (_leave_change(name),) if name in self._leaving else ()
+            hosts[name] = (*leave, *removals(self._surveys[name], self._wish))
+        if not again:
+            self._say_what_ends()
+        return make_plan(cluster=self._spec.cluster.name, release="", operator=(), hosts=hosts)
+
+    def _who_leaves(self, cluster: Membership | None) -> dict[str, str]:
+        """Return those of the chosen that are members, if anybody else is one."""
+        if cluster is None or all(one.name in self._names for one in cluster.members):
+            return {}
+        mine = {
+            name: one.enrolled[0].node_id
+            for name, one in self._facts.items()
+            if name in self._names and one.enrolled
+        }
+        return {
+            name: node
+            for name, node in mine.items()
+            if (known := cluster.find(node)) is not None and known.belongs
+        }
+
+    def _refuse_foreign(self, name: str) -> None:
+        facts, ours = self._facts[name], self._state.cluster_id()
+        if facts.uid != 0:
+            raise PreconditionFailed(f"{name}: the login cannot become root")
+        if ours is not None and facts.cluster_id not in {"", None, ours}:
+            raise PreconditionFailed(
+                f"{name} belongs to another cluster ({facts.cluster_id}); uninstall it with the"
+                " answers and from the directory of that one"
+            )
+
+    def _say_what_ends(self) -> None:
+        if self._leaving or not any(one.cluster_id for one in self._facts.values()):
+            return
+        self._record.emit(
+            Finding(
+                "warning",
+                "uninstall",
+                "",
+                f"the cluster {self._spec.cluster.name} ends with its last host; its data are"
+                f" {'kept on the hosts' if self._wish.keep_data else 'removed'}",
+                "",
+            )
+        )
+
+    async def _survey(self, name: str) -> Survey:
+        data, logs = self._places(name)
+        return await undo.survey(self._hosts[name], data=data, logs=logs)
+
+    def _places(self, name: str) -> tuple[str, str]:
+        """Return the directories that the host's own configuration names, else the answers'."""
+        paths = self._spec.resources.paths
+        try:
+            document = parse_untrusted(self._facts[name].config_text or "")
+            there = document["resources"]["paths"]
+            return str(there["data"]), str(there["logs"])
+        except (ConfigError, KeyError, TypeError, ValueError):
+            return paths.data, paths.logs
+
+    async def _depart(self, name: str) -> None:
+        begun_ms = self._clock.now_ms()
+        self._record.emit(Step(name, LEAVE, Status.STARTED))
+        facts = self._facts[name]
+        python = choose_python(facts)
+        others = self._sponsors()
+        try:
+            running = (facts.units or {}).get("bzzz-agent")
+            if running is not None and running.active == "active" and python is not None:
+                await departure.leave(self._hosts[name], python.path)
+            await departure.revoke(self._hosts, others, self._leaving[name])
+        except BzzzError as exc:
+            self._record.fail(name, LEAVE, self._clock.now_ms() - begun_ms, str(exc))
+            return
+        self._record.changed(name, 1)
+        elapsed_ms = self._clock.now_ms() - begun_ms
+        self._record.emit(Step(name, LEAVE, Status.CHANGED, elapsed_ms, "left; identity revoked"))
+
+    def _sponsors(self) -> tuple[Sponsor, ...]:
+        """Return who may revoke: voters that stay."""
+        cluster = membership(self._facts)
+        return tuple(s for s in sponsors_of(cluster, self._facts) if s.name not in self._names)
+
+    async def _clear(self, name: str, changes: tuple[Change, ...]) -> None:
+        changes = tuple(change for change in changes if change.phase == PHASE)
+        if not changes:
+            self._record.emit(Step(name, PHASE, Status.UNCHANGED))
+            return
+        begun_ms = self._clock.now_ms()
+        self._record.emit(Step(name, PHASE, Status.STARTED))
+        host = self._hosts[name]
+        try:
+            await undo.carry_out(host, self._surveys[name], changes)
+            left = removals(await self._survey(name), self._wish)
+            if left:
+                raise CommandFailed(f"still there: {', '.join(one.target for one in left)}")
+        except BzzzError as exc:
+            self._record.fail(name, PHASE, self._clock.now_ms() - begun_ms, str(exc))
+            return
+        self._record.changed(name, len(changes))
+        detail = "; ".join(change.sentence for change in changes)
+        elapsed_ms = self._clock.now_ms() - begun_ms
+        self._record.emit(Step(name, PHASE, Status.CHANGED, elapsed_ms, detail))
+
+    def _forget(self) -> None:
+        """Take the hosts out of the cluster's profile, which ends with its last host."""
+        self._state.forget(frozenset(self._record.standing(self._names)))
+
+
+def _leave_change(name: str) -> Change:
+    return Change(
+        phase=LEAVE,
+        action="remove",
+        target="membership",
+        before="member",
+        after="left, revoked",
+        sentence=f"let {name} leave the cluster, and revoke its identity for ever",
+    )

@@ -1,0 +1,113 @@
+"""Words by which hosts go: what fits together, and that nobody goes by being left out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bzzz_core.deploy import day_two
+from bzzz_core.deploy.day_two import Going, Surroundings, parse_replace
+from bzzz_core.deploy.missing import missing_hosts
+from bzzz_core.deploy.removals import Wish
+from bzzz_core.deploy.state import ClusterState
+from bzzz_core.errors import ConfigError
+from tests.fakes.deploy_goals import KNOWN, converged, spec
+
+ANSWERS = "hosts: [{name: bzzz-1, address: 10.0.0.1}]\n"
+
+
+def names(*missing: str, answered: tuple[str, ...] = ()) -> list[str]:
+    known = day_two_known(*missing)
+    found = missing_hosts(spec(3), converged(spec(3)), known, frozenset(answered))
+    return [finding.host for finding in found]
+
+
+def day_two_known(*hosts: str) -> Any:
+    return type(KNOWN)(cluster_id=KNOWN.cluster_id, hosts=("bzzz-1", "bzzz-2", "bzzz-3", *hosts))
+
+
+def test_a_host_of_the_profile_that_the_answers_leave_out_is_asked_about() -> None:
+    assert names() == []
+    assert names("bzzz-9", "bzzz-4") == ["bzzz-4", "bzzz-9"]
+    assert names("bzzz-4", answered=("bzzz-4",)) == []
+
+
+@pytest.mark.parametrize(
+    "going",
+    [
+        Going(remove=frozenset({"bzzz-1"})),
+        Going(keep=frozenset({"bzzz-2"})),
+        Going(replace=(("old", "bzzz-7"),)),
+        Going(remove=frozenset({"old"}), keep=frozenset({"old"})),
+    ],
+)
+def test_words_that_contradict_the_answers_are_refused(going: Going) -> None:
+    with pytest.raises(ConfigError):
+        going.check(spec(3))
+
+
+def test_words_that_fit_are_taken() -> None:
+    going = Going(remove=frozenset({"a"}), replace=(("b", "bzzz-3"),), keep=frozenset({"c"}))
+    going.check(spec(3))
+    assert going.names == {"a", "b"}
+
+
+@pytest.mark.parametrize("word", ["a", "a=", "=b", "a=a"])
+def test_a_replacement_names_two_hosts(word: str) -> None:
+    with pytest.raises(ConfigError, match="OLD=NEW"):
+        parse_replace((word,))
+
+
+def test_uninstalling_needs_a_yes_from_somebody(tmp_path: Path) -> None:
+    code, events = uninstall(tmp_path, yes=False)
+    assert (code, events) == (2, [])
+
+
+def test_a_host_that_the_answers_do_not_have_is_not_uninstalled(tmp_path: Path) -> None:
+    code, events = uninstall(tmp_path, hosts=frozenset({"other"}))
+    assert code == 2
+    assert "no host other" in events[0]["message"]
+    assert events[-1]["event"] == "summary"
+
+
+def test_who_goes_has_to_be_known_by_the_profile(tmp_path: Path) -> None:
+    out = io.StringIO()
+    answers = tmp_path / "answers.yaml"
+    answers.write_text(ANSWERS)
+    around = Surroundings(as_json=True, base=tmp_path, output=out)
+    going = Going(remove=frozenset({"stranger"}))
+    code = day_two.change(answers, mode="plan", yes=True, going=going, around=around)
+    assert code == 2
+    assert "no host stranger" in out.getvalue()
+
+
+def test_a_profile_keeps_whom_the_answers_leave_out_until_they_are_forgotten(
+    tmp_path: Path,
+) -> None:
+    state = ClusterState("bzzz", tmp_path)
+    state.open_cluster(spec(3))
+    state.write_profile(spec(3))
+    state.write_profile(spec(2))
+    assert [host.name for host in state.profile_hosts()] == ["bzzz-1", "bzzz-2", "bzzz-3"]
+    state.forget(frozenset({"bzzz-3"}))
+    assert [host.name for host in state.profile_hosts()] == ["bzzz-1", "bzzz-2"]
+    state.forget(frozenset({"bzzz-1", "bzzz-2"}))
+    assert state.profile_hosts() == ()
+    assert state.cluster_id() is not None, "what the cluster can be made anew with stays"
+
+
+def uninstall(
+    tmp_path: Path, *, yes: bool = True, hosts: frozenset[str] = frozenset()
+) -> tuple[int, list[dict[str, Any]]]:
+    answers = tmp_path / "answers.yaml"
+    answers.write_text(ANSWERS)
+    out = io.StringIO()
+    around = Surroundings(as_json=True, base=tmp_path, output=out)
+    code = day_two.uninstall(
+        answers, mode="apply", yes=yes, hosts=hosts, wish=Wish(), around=around
+    )
+    return code, [json.loads(line) for line in out.getvalue().splitlines()]
