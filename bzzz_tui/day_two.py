@@ -21,7 +21,7 @@ _OPTIONS: Final = (
         is_flag=True,
         help="Take BZZZ off the hosts: with --plan only say what would go, else ask first.",
     ),
-    click.option("--hosts", metavar="A,B", help="With --uninstall: only these hosts."),
+    click.option("--hosts", "chosen", metavar="A,B", help="With --uninstall: only these hosts."),
     click.option("--purge", is_flag=True, help="With --uninstall or --remove: logs go, too."),
     click.option("--keep-data", is_flag=True, help="With --uninstall or --remove: data stay."),
     click.option(
@@ -47,7 +47,7 @@ _OPTIONS: Final = (
     ),
 )
 NAMES: Final = (
-    *("uninstall", "hosts", "purge", "keep_data"),
+    *("uninstall", "chosen", "purge", "keep_data"),
     *("remove", "replace", "dead", "keep"),
 )
 
@@ -111,11 +111,11 @@ def run(
             answers,
             mode="plan" if mode == "plan" else "apply",
             yes=yes,
-            hosts=frozenset(filter(None, (parted["hosts"] or "").split(","))),
+            hosts=frozenset(filter(None, (parted["chosen"] or "").split(","))),
             wish=wish,
             around=around,
         )
-    if parted["hosts"]:
+    if parted["chosen"]:
         raise ConfigError("--hosts is for --uninstall")
     if not (parted["remove"] or parted["replace"] or parted["keep"]):
         raise ConfigError("--purge, --keep-data and --dead are for --uninstall or --remove")

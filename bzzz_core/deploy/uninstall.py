@@ -28,14 +28,22 @@ from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
 from bzzz_core.deploy.goal import Sponsor, choose_python
 from bzzz_core.deploy.journal import Journal, Redactor, new_run_id
+from bzzz_core.deploy.lease import held
+from bzzz_core.deploy.lease_keeper import while_kept
 from bzzz_core.deploy.membership import Membership, membership
 from bzzz_core.deploy.plan import sponsors_of
 from bzzz_core.deploy.record import Record
-from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.removals import Survey, Wish, removals
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
-from bzzz_core.errors import BzzzError, CommandFailed, ConfigError, PlanChanged, PreconditionFailed
+from bzzz_core.errors import (
+    BzzzError,
+    CommandFailed,
+    ConfigError,
+    LeaseLost,
+    PlanChanged,
+    PreconditionFailed,
+)
 from bzzz_core.ports import Clock
 
 PHASE: Final = "uninstall"
@@ -81,7 +89,7 @@ class Uninstall:
         self._state = ClusterState(spec.cluster.name, base)
         self._fleet = Fleet(spec, self._state.known_hosts, open_session)
         self._run_id = new_run_id()
-        self._hosts: Mapping[str, RemoteHost] = self._fleet.steady(
+        self._hosts = self._fleet.steady(
             [host.name for host in spec.hosts],
             run_id=self._run_id,
             clock=self._clock,
@@ -122,24 +130,39 @@ class Uninstall:
 
         Raises:
             PlanChanged: The hosts are not as they were; nothing was changed.
-            PreconditionFailed: Another setup works on this cluster.
+            PreconditionFailed: Another setup works on this cluster, or holds one of the hosts.
         """
         with self._state.locked():
-            if (await self._look(again=True)).hash != plan.hash:
-                raise PlanChanged("the hosts are not as they were; look at the plan again")
-            with Journal(self._state.journal, self._run_id) as journal:
-                journal.write(utc_now(), {"event": "uninstall", "plan": plan.hash})
-                self._record.journal = journal
-                try:
-                    for name in self._record.standing(self._leaving):
-                        await self._depart(name)
-                    await asyncio.gather(
-                        *(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
-                    )
-                    self._forget()
-                    return self.finish()
-                finally:
-                    self._record.journal = None
+            owner = self._state.owner(self._run_id)
+            hosts = {n: self._hosts[n].quiet for n in self._record.standing(plan.hosts)}
+            async with held(hosts, owner, self._clock) as leases:
+
+                async def work() -> Summary:
+                    return await self._changed(plan)
+
+                def lost(name: str, reason: LeaseLost) -> None:
+                    self._hosts[name].bar(reason)
+
+                return await while_kept(
+                    leases, work, clock=self._clock, step=self._record.at, lost=lost
+                )
+
+    async def _changed(self, plan: Plan) -> Summary:
+        if (await self._look(again=True)).hash != plan.hash:
+            raise PlanChanged("the hosts are not as they were; look at the plan again")
+        with Journal(self._state.journal, self._run_id) as journal:
+            journal.write(utc_now(), {"event": "uninstall", "plan": plan.hash})
+            self._record.journal = journal
+            try:
+                for name in self._record.standing(self._leaving):
+                    await self._depart(name)
+                await asyncio.gather(
+                    *(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
+                )
+                self._forget()
+                return self.finish()
+            finally:
+                self._record.journal = None
 
     def finish(self) -> Summary:
         """End with the summary, also where nothing was done."""

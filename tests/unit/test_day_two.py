@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from bzzz_core.deploy import day_two
 from bzzz_core.deploy.day_two import Going, Surroundings, parse_replace
@@ -15,6 +16,7 @@ from bzzz_core.deploy.missing import missing_hosts
 from bzzz_core.deploy.removals import Wish
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.errors import ConfigError
+from bzzz_tui.cli import main
 from tests.fakes.deploy_goals import KNOWN, converged, spec
 
 ANSWERS = "hosts: [{name: bzzz-1, address: 10.0.0.1}]\n"
@@ -111,3 +113,18 @@ def uninstall(
         answers, mode="apply", yes=yes, hosts=hosts, wish=Wish(), around=around
     )
     return code, [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_setup_has_no_two_options_of_one_name() -> None:
+    """They are taken out of one bag by those who own them; the second would find nothing."""
+    names = [o.name for o in main.commands["setup"].params if o.name != "mode"]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_setup_without_a_word_of_going_is_the_setup_of_old(tmp_path: Path) -> None:
+    answers = tmp_path / "answers.yaml"
+    answers.write_text("hosts: []\n")
+    done = CliRunner().invoke(main, ["setup", "--answers", str(answers), "--check"])
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
