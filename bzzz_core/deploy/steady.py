@@ -76,6 +76,7 @@ class SteadyHost:
         self._patience_ms = patience_s * 1_000
         self._opening = asyncio.Lock()
         self._barred: BzzzError | None = None
+        self._given_up = False
 
     @property
     def name(self) -> str:
@@ -100,19 +101,25 @@ class SteadyHost:
         """
         if self._barred is not None:
             raise self._barred
-        deadline_ms = self._clock.now_ms() + self._patience_ms
+        # A host that was waited for in vain is asked once, so that nobody waits for it again.
+        patience_ms = 0 if self._given_up else self._patience_ms
+        deadline_ms = self._clock.now_ms() + patience_ms
         attempt = 0
         async with self._opening:
             while True:
                 try:
-                    return await self._connect()
+                    host = await self._connect()
                 except HostUnreachable as exc:
                     if self._clock.now_ms() >= deadline_ms:
+                        self._given_up = True
                         raise HostUnreachable(str(exc)) from exc
                     pause_ms = PAUSES_MS[min(attempt, len(PAUSES_MS) - 1)]
                     attempt += 1
                     self._witness.runs("connect again", 0, 0, str(exc))
                     await self._clock.sleep_ms(round(pause_ms * (0.5 + self._jitter())))
+                else:
+                    self._given_up = False
+                    return host
 
     async def run(
         self,

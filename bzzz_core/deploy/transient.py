@@ -8,8 +8,9 @@ link the same unit is found by its name and watched on.
     watch     returns after a second at most: running, ended, gone, or rebooted
 
 Rules: one run at a time; a living unit of another run refuses ours. The script is a file, not an
-argument of systemd-run: systemd would replace `$` in it. What is printed beyond `KEPT_BYTES` is
-dropped, but still counts as a sign of life. A script must bear being started again after a reboot.
+argument of systemd-run: systemd would replace `$` in it. What is printed beyond `KEPT_BYTES`, or a
+little more, is dropped, but counts as a sign of life. A script must bear being started again after
+a reboot.
 """
 
 from __future__ import annotations
@@ -59,13 +60,22 @@ printf '%s' "$job" >"$dir/job"
 exec systemd-run --quiet --collect --unit="$unit" --property=RuntimeMaxSec=$((limit + 60)) \\
   --property=TimeoutStopSec=10 /bin/sh "$dir/keep" "$dir" "$limit" >&2
 """
-_KEEP: Final = f"""\
+KEEP: Final = f"""\
 cd /
 umask 022
 dir=$1 limit=$2
+# Read by read, since what is kept must be seen at once: head and others write late.
 sink() {{
-  head -c {KEPT_BYTES} >"$1"
-  while [ "$(head -c 65536 | wc -c)" -gt 0 ]; do touch "$1"; done
+  total=0
+  : >"$1"
+  while dd bs=65536 count=1 of="$1.next" 2>/dev/null && [ -s "$1.next" ]; do
+    if [ "$total" -lt {KEPT_BYTES} ]; then
+      cat "$1.next" >>"$1"
+      total=$((total + $(wc -c <"$1.next")))
+    else
+      touch "$1"
+    fi
+  done
 }}
 {{ {{ timeout -k 5 "$limit" sh "$dir/job"; echo "$?" >"$dir/ended"; }} 2>&3 \\
   | sink "$dir/out"; }} 3>&1 | sink "$dir/err"
@@ -241,7 +251,7 @@ class _Watch:
 async def _start(host: Runs, job: Job, *, attach: bool) -> None:
     done = await host.run(
         _START,
-        *(job.unit, job.run_id, "yes" if attach else "no", str(job.timeout_s), _KEEP, job.text),
+        *(job.unit, job.run_id, "yes" if attach else "no", str(job.timeout_s), KEEP, job.text),
         what=f"start: {job.what}",
         check=False,
     )

@@ -225,7 +225,7 @@ def test_output_without_end_and_without_utf8_costs_neither_status_nor_memory(
     assert unit.truncated
     assert plain.stdout.startswith(b"\xff\xfe\x1b[31m")
     assert len(plain.stdout) < 5_000_000
-    assert len(unit.stdout) <= 1_000_000
+    assert 1_000_000 <= len(unit.stdout) < 1_100_000
 
 
 def test_a_frozen_host_fails_by_itself_and_others_do_not_notice(bench: Bench) -> None:

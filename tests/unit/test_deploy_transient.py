@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +120,34 @@ def test_values_reach_the_script_as_they_are() -> None:
     text = job(script='printf "%s\\0" "$@"', arguments=hostile).text
     done = subprocess.run(["sh", "-c", text], capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == list(hostile)
+
+
+def test_what_a_unit_prints_is_there_while_it_still_works(tmp_path: Path) -> None:
+    """Whoever buffers it makes a unit look silent, and has it stopped."""
+    os.mkfifo(tmp_path / "word")
+    (tmp_path / "job").write_text(f"echo first; read word <{tmp_path}/word; echo $word; exit 3")
+    keeping = ["sh", "-c", transient.KEEP, "keep", str(tmp_path), "60"]
+    with subprocess.Popen(keeping, stdin=subprocess.DEVNULL) as running:
+        with (tmp_path / "word").open("w") as word:  # the other side has printed before it reads
+            deadline = time.monotonic() + 10
+            while not _printed(tmp_path) and time.monotonic() < deadline:
+                continue
+            assert _printed(tmp_path) == b"first\n"
+            word.write("second\n")
+        running.wait(10)
+    assert _printed(tmp_path) == b"first\nsecond\n"
+    assert (tmp_path / "result").read_text() == "3\n"
+
+
+def test_a_flood_is_cut_and_its_status_kept(tmp_path: Path) -> None:
+    (tmp_path / "job").write_text("head -c 3000000 /dev/zero; printf 'a\\377' >&2; exit 7")
+    keeping = ["sh", "-c", transient.KEEP, "keep", str(tmp_path), "60"]
+    subprocess.run(keeping, stdin=subprocess.DEVNULL, check=True)
+    assert transient.KEPT_BYTES <= len(_printed(tmp_path)) < transient.KEPT_BYTES + 100_000
+    assert (tmp_path / "err").read_bytes() == b"a\xff"
+    assert (tmp_path / "result").read_text() == "7\n"
+
+
+def _printed(directory: Path) -> bytes:
+    out = directory / "out"
+    return out.read_bytes() if out.exists() else b""

@@ -1,0 +1,152 @@
+"""A host that is away is waited for, once; one that refuses us is not asked again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from bzzz_core.deploy.remote import Completed
+from bzzz_core.deploy.ssh.session import SshHost
+from bzzz_core.deploy.steady import RECONNECT_S_MAX, SteadyHost
+from bzzz_core.errors import (
+    AuthenticationFailed,
+    BzzzError,
+    HostKeyChanged,
+    HostUnreachable,
+    LeaseLost,
+    LinkLost,
+)
+
+
+class SleepClock:
+    """Goes on while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at_ms = 0
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self.at_ms += duration_ms
+        await asyncio.sleep(0)
+
+
+class Session:
+    """An open session whose commands end at once, or lose the link."""
+
+    def __init__(self, *, loses: bool = False) -> None:
+        self._loses = loses
+
+    async def run(self, script: str, *arguments: str, **options: object) -> Completed:
+        del script, arguments, options
+        if self._loses:
+            raise LinkLost("a: connection lost")
+        return Completed(0, b"on\n", b"")
+
+
+class Door:
+    """Opens sessions, or fails as it is told."""
+
+    def __init__(self, *outcomes: Session | BzzzError) -> None:
+        self._outcomes = list(outcomes)
+        self.knocks = 0
+
+    async def connect(self) -> SshHost:
+        self.knocks += 1
+        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        if isinstance(outcome, BzzzError):
+            raise outcome
+        return cast("SshHost", outcome)
+
+
+class Notes:
+    """A witness that remembers how commands ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, Completed | BzzzError]] = []
+        self.running: list[str] = []
+
+    def runs(self, what: str, elapsed_ms: int, quiet_ms: int, last: str) -> None:
+        del elapsed_ms, quiet_ms, last
+        self.running.append(what)
+
+    def ended(self, what: str, elapsed_ms: int, outcome: Completed | BzzzError) -> None:
+        del elapsed_ms
+        self.ends.append((what, outcome))
+
+
+AWAY = HostUnreachable("a: no route")
+
+
+def ask(door: Door, clock: SleepClock, times: int = 1, notes: Notes | None = None) -> SteadyHost:
+    """Run one command so many times, whatever comes of it."""
+    host = SteadyHost(
+        "a",
+        connect=door.connect,
+        run_id="run",
+        clock=clock,
+        jitter=lambda: 0.5,
+        witness=notes or Notes(),
+    )
+
+    async def go() -> None:
+        for _ in range(times):
+            await host.run("true", what="ask")
+
+    asyncio.run(go())
+    return host
+
+
+def test_a_host_that_comes_back_is_waited_for() -> None:
+    door, clock = Door(AWAY, AWAY, AWAY, Session()), SleepClock()
+    ask(door, clock)
+    assert door.knocks == 4
+    assert 3_000 <= clock.at_ms < RECONNECT_S_MAX * 1_000
+
+
+def test_a_host_that_stays_away_is_given_up_and_then_asked_once_each_time() -> None:
+    door, clock, notes = Door(AWAY), SleepClock(), Notes()
+    host = SteadyHost(
+        "a", connect=door.connect, run_id="r", clock=clock, jitter=lambda: 0.5, witness=notes
+    )
+
+    async def go() -> None:
+        with pytest.raises(HostUnreachable):
+            await host.run("true", what="ask")
+        assert RECONNECT_S_MAX <= clock.at_ms / 1_000 < RECONNECT_S_MAX + 20
+        knocks, at_ms = door.knocks, clock.at_ms
+        with pytest.raises(HostUnreachable):
+            await host.run("true", what="ask again")
+        assert (door.knocks, clock.at_ms - at_ms) == (knocks + 1, 0)
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("refusal", [HostKeyChanged("a: CHANGED"), AuthenticationFailed("a: no")])
+def test_a_refusal_is_final(refusal: BzzzError) -> None:
+    """A second try could lock the account, or give a secret to a stranger."""
+    door = Door(refusal)
+    with pytest.raises(type(refusal)):
+        ask(door, SleepClock())
+    assert door.knocks == 1
+
+
+def test_a_command_under_which_the_link_is_lost_is_not_repeated() -> None:
+    door, notes = Door(Session(loses=True), Session()), Notes()
+    with pytest.raises(LinkLost):
+        ask(door, SleepClock(), notes=notes)
+    ((what, outcome),) = notes.ends
+    assert what == "ask"
+    assert isinstance(outcome, LinkLost)
+
+
+def test_a_host_that_another_run_has_taken_is_not_touched_any_more() -> None:
+    door = Door(Session())
+    host = ask(door, SleepClock())
+    host.bar(LeaseLost("a: taken away"))
+    with pytest.raises(LeaseLost):
+        asyncio.run(host.run("true", what="ask"))
+    assert door.knocks == 1
