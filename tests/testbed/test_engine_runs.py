@@ -54,11 +54,23 @@ def listings(operator: Operator) -> dict[str, list[str]]:
     return {name: operator.on(name, LISTING).splitlines() for name in NAMES}
 
 
-def test_the_first_run_leaves_a_journal_a_log_of_each_host_and_a_note_on_each(
-    operator: Operator,
+def test_of_two_operators_one_is_refused_and_the_other_leaves_a_journal_logs_and_notes(
+    operator: Operator, tmp_path: Path
 ) -> None:
-    code, found, complaints = operator.setup("--apply", "--yes")
-    assert code == 0, [*failures(found), complaints]
+    first = operator.begin_setup("--apply", "--yes")
+    _until(lambda: operator.on(NAMES[1], "cat /run/bzzz-install.lock/owner") != "")
+    first.send_signal(signal.SIGSTOP)  # it is slow, not dead: its lease holds for a minute
+    try:
+        other = Operator(operator.bed, tmp_path / "other")
+        code, found, _ = other.setup("--apply", "--yes")
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert code == 3
+    assert found[-2]["code"] == "host_locked"
+    assert f"pid {first.pid}" in found[-2]["message"]
+    assert "nothing was changed" in found[-2]["message"]
+    out, complaints = first.communicate(timeout=300)
+    assert first.returncode == 0, [*failures(events(out)), complaints]
     journal = next(operator.home.rglob("*.ndjson"))
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     assert (entries[0]["event"], entries[-1]["event"]) == ("run", "summary")
@@ -72,36 +84,11 @@ def test_the_first_run_leaves_a_journal_a_log_of_each_host_and_a_note_on_each(
     assert note["runs"][0]["run"] == journal.stem
     assert note["runs"][0]["result"] == "changed"
     assert operator.on(NAMES[0], "ls -d /run/bzzz-install.lock /var/tmp/bzzz-* 2>/dev/null") == ""
-    code, found, _ = operator.setup("--apply", "--yes")
-    assert [host["changes"] for host in found[-1]["hosts"]] == [0, 0, 0]
-
-
-def test_a_plan_that_is_not_the_one_that_was_named_is_not_applied(operator: Operator) -> None:
-    wipe(operator)
-    code, found, _ = operator.setup("--apply", "--yes", "--plan-hash", "0" * 12)
-    assert code == 3
-    assert found[-2]["code"] == "plan_changed"
-    assert operator.on(NAMES[0], "ls -d /etc/bzzz /opt/bzzz 2>/dev/null") == ""
-
-
-def test_of_two_operators_one_is_refused_and_told_who_is_at_work(
-    operator: Operator, tmp_path: Path
-) -> None:
-    wipe(operator)
-    first = operator.begin_setup("--apply", "--yes")
-    _until(lambda: operator.on(NAMES[1], "cat /run/bzzz-install.lock/owner") != "")
-    first.send_signal(signal.SIGSTOP)  # it is slow, not dead: its lease holds for a minute
-    try:
-        other = Operator(operator.bed, tmp_path / "other")
-        code, found, _ = other.setup("--apply", "--yes")
-    finally:
-        first.send_signal(signal.SIGCONT)
-    assert code == 3
-    assert found[-2]["code"] == "host_locked"
-    assert f"pid {first.pid}" in found[-2]["message"]
-    assert "nothing was changed" in found[-2]["message"]
-    out, _ = first.communicate(timeout=300)
-    assert first.returncode == 0, failures(events(out))
+    for words in (["--apply", "--yes", "--plan-hash", "0" * 12], ["--plan", "--only-failed"]):
+        code, found, _ = operator.setup(*words)
+        assert code == (3 if "--plan-hash" in words else 0), failures(found)
+    plan = next(event for event in found if event["event"] == "plan")
+    assert set(map(len, plan["hosts"].values())) == {0}, "none of them failed"
 
 
 def test_a_lease_that_does_not_go_away_can_be_freed(operator: Operator) -> None:
@@ -117,6 +104,7 @@ def test_a_lease_that_does_not_go_away_can_be_freed(operator: Operator) -> None:
     assert operator.on(NAMES[2], "ls -d /run/bzzz-install.lock 2>/dev/null") == ""
 
 
+@pytest.mark.journey
 def test_one_interrupt_ends_in_order_and_the_next_run_goes_on(operator: Operator) -> None:
     wipe(operator)
     running = operator.begin_setup("--apply", "--yes")
@@ -134,10 +122,11 @@ def test_one_interrupt_ends_in_order_and_the_next_run_goes_on(operator: Operator
     assert {host["result"] for host in found[-1]["hosts"]} == {"changed"}
 
 
+@pytest.mark.journey
 def test_only_what_failed_is_changed_and_the_others_are_asked(operator: Operator) -> None:
     wipe(operator)
     assert operator.setup("--apply", "--yes")[0] == 0
-    text = operator.bed.answers.read_text() + "logs: {level: debug}\n"
+    text = operator.bed.answers.read_text() + "  roster: {dead_ms: 9000}\n"
     answers = operator.home / "answers.yaml"
     answers.write_text(text)
     operator.on(NAMES[2], "chattr +i /etc/bzzz/agent.yaml 2>/dev/null || mount --bind /etc /mnt")
@@ -161,6 +150,7 @@ def test_only_what_failed_is_changed_and_the_others_are_asked(operator: Operator
     assert after == before
 
 
+@pytest.mark.journey
 def test_a_host_that_reboots_while_it_is_changed_comes_through(
     operator: Operator, docker: Docker
 ) -> None:
@@ -178,6 +168,7 @@ def test_a_host_that_reboots_while_it_is_changed_comes_through(
     assert running.returncode == 0, failures(found)
 
 
+@pytest.mark.journey
 def test_an_operator_that_is_killed_again_and_again_ends_where_a_clean_run_does(
     operator: Operator,
 ) -> None:
@@ -185,7 +176,7 @@ def test_an_operator_that_is_killed_again_and_again_ends_where_a_clean_run_does(
 
 
 @pytest.mark.journey
-def test_an_operator_that_is_killed_after_every_third_entry_ends_there_too(
+def test_an_operator_that_is_killed_after_every_fourth_entry_ends_there_too(
     operator: Operator,
 ) -> None:
     _die_and_go_on(operator, 4)
@@ -214,6 +205,7 @@ def _die_and_go_on(operator: Operator, after: int) -> None:
     assert operator.on(NAMES[0], "ls -d /run/bzzz-install/* /var/tmp/bzzz-* 2>/dev/null") == ""
 
 
+@pytest.mark.journey
 def test_a_secret_is_nowhere_and_a_wrong_one_is_tried_once(operator: Operator) -> None:
     """Raw, in base64, and as part of a URL: on no host, and not here either."""
     asker = (
