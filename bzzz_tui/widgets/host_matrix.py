@@ -47,6 +47,8 @@ _TONES: Final = {
 }
 
 _NOTE: Final = 30
+_NUMBERED: Final = 3
+"""Columns of a cell under a number."""
 """Columns to leave for what a host does now."""
 
 
@@ -122,7 +124,11 @@ class HostMatrix(Toned, can_focus=True):
         each, numbered = self._cell_width(width - names - 3)
         if y == 0:
             head: list[Part] = [(" " * (names + 3), Tone.PLAIN)]
-            titles = [str(n + 1) if numbered else name for n, name in enumerate(self._phases)]
+            # Two columns leave no room for tens: 9 0 1 2 is read better than 9 101112.
+            last = 10 if each < _NUMBERED else 100
+            titles = [
+                str((n + 1) % last) if numbered else name for n, name in enumerate(self._phases)
+            ]
             head += [(fit(title, each), Tone.MUTED) for title in titles]
             return self.strip_of(head, width)
         if y > len(self._rows):
@@ -148,7 +154,7 @@ class HostMatrix(Toned, can_focus=True):
         longest = max((columns(phase) for phase in self._phases), default=1) + 1
         if longest * len(self._phases) + _NOTE <= room:
             return longest, False
-        return (3 if len(self._phases) * 3 + _NOTE // 2 <= room else 2), True
+        return (_NUMBERED if len(self._phases) * _NUMBERED + _NOTE // 2 <= room else 2), True
 
     def _cell(self, state: CellState, width: int) -> Part:
         glyphs = self._glyphs

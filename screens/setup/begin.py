@@ -44,7 +44,7 @@ class Beginning:
 
 
 _WORDS: Final = {
-    Way.EXPRESS: "asks for hosts, login and AI; the rest takes safe defaults",
+    Way.EXPRESS: "hosts, login and AI; the rest takes safe defaults",
     Way.NEW: "all eight steps",
     Way.LOAD: "from an answers file",
 }
@@ -99,7 +99,7 @@ class Begin(ModalScreen[Beginning | None]):
                 [
                     (f"{self._glyphs.cursor} " if here else "  ", Tone.ACCENT),
                     (f"{at + 1} ", Tone.MUTED),
-                    (way.value.ljust(14), Tone.ACCENT if here else Tone.PLAIN),
+                    (way.value.ljust(15), Tone.ACCENT if here else Tone.PLAIN),
                     (self._about(way), Tone.PLAIN if here else Tone.MUTED),
                 ]
             )

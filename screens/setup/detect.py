@@ -29,7 +29,7 @@ from screens.setup.host_table import DETECTION
 from screens.setup.hosts_step import HostsStep
 from screens.setup.step import PushButton
 
-_HELP = "[user@]address[:port] ..., 10.0.0.0/24 looks for hosts, @FILE reads an inventory"
+_HELP = "[user@]address[:port] ..., 10.0.0.0/24 to scan, @FILE for an inventory"
 _INVENTORY_BYTES_MAX: Final = 1_000_000
 _LARGE: Final = 64
 """Addresses of a network that is looked through without asking."""

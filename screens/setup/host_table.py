@@ -82,6 +82,10 @@ def _trust_part(host: HostDraft, look: Look, glyphs: Glyphs) -> tuple[str, Tone]
             return state_part(look, glyphs)
         case _ if host.host_key_sha256:
             return f"{glyphs.ok} given", Tone.OK
+        case LookState.FAILED if look.fingerprint:
+            return f"{glyphs.ok} trusted", Tone.OK
+        case LookState.FAILED:
+            return f"{glyphs.bad} no login", Tone.BAD
         case _:
             return f"{glyphs.pending} not seen", Tone.MUTED
 

@@ -1,0 +1,73 @@
+"""The wizard in a terminal of 80x24, by keys alone, on real hosts: from nothing to the monitor."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bzzz_core.config.sources import load_answers
+from tests.testbed import cli
+from tests.testbed.state import USER, State
+from tests.testbed.terminal import Terminal
+
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
+TYPING_S_MAX = 180
+INSTALL_S_MAX = 240
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+    if shutil.which("tmux") is None:
+        pytest.skip("no tmux; install it: apt-get install tmux")
+    state = State(tmp_path_factory.mktemp("wizard"))
+    cli.up(state, count=3, name="bzzz", suite="bookworm")
+    yield state
+    cli.down(state)
+
+
+def test_the_short_way_leads_from_nothing_to_the_monitor(bed: State, tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    addresses = " ".join(host.address for host in bed.hosts())
+    with Terminal(["setup"], columns=80, rows=24, env=home) as terminal:
+        terminal.see("Express")
+        begun = time.monotonic()
+        terminal.press("1")
+        terminal.see("1/8 System Detection")
+        terminal.type(addresses)
+        terminal.press("Enter")
+        terminal.see("bzzz-3")
+        terminal.press("Tab", "Tab")  # over the table to the login
+        terminal.press("C-u")
+        terminal.type(USER)
+        terminal.press("Tab", "Tab")
+        terminal.type(str(bed.key))
+        terminal.press("C-n")
+        terminal.see("3/8 Security")
+        terminal.see("key unknown", "not trusted", within_s=60)
+        terminal.press("T")
+        terminal.see("trusted", within_s=60)
+        terminal.press("C-n")
+        terminal.see("4/8 AI Integration")
+        terminal.press("C-n")
+        terminal.see("6/8 Service Deployment")
+        terminal.press("Enter")
+        typed_s = time.monotonic() - begun
+        plan = terminal.see("about", within_s=120)
+        assert "changes" in plan
+        terminal.press("a")
+        terminal.see("done in", within_s=INSTALL_S_MAX)
+        terminal.press("C-n")
+        terminal.see("all name", within_s=60)
+        terminal.press("C-n")
+        terminal.see("no check failed", "failed;", within_s=60)
+        assert "no check failed" in terminal.screen()
+        terminal.press("C-n")
+        terminal.see("quorum", within_s=30)
+    assert typed_s < TYPING_S_MAX
+    kept = load_answers(tmp_path / "bzzz" / "clusters" / "bzzz" / "answers.last.yaml")
+    assert len(kept.hosts) == 3
+    assert not (tmp_path / "bzzz" / "setup-session.json").exists()
