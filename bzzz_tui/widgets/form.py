@@ -137,6 +137,8 @@ class FieldRow(Vertical):
     def put(self, text: str) -> None:
         """Write a text into the field, as if it had been typed."""
         self.editor.value = text
+        if isinstance(self.editor, Choice):  # Whoever writes into an Input is told by it.
+            self.post_message(self.Edited(self, text))
 
     @property
     def wrong(self) -> str:

@@ -47,9 +47,9 @@ _TONES: Final = {
 }
 
 _NOTE: Final = 30
+"""Columns to leave for what a host does now."""
 _NUMBERED: Final = 3
 """Columns of a cell under a number."""
-"""Columns to leave for what a host does now."""
 
 
 @dataclass(frozen=True, slots=True)

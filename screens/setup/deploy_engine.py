@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from bzzz_core import __version__
 from bzzz_core.api.documents import Status
 from bzzz_core.clock import utc_instant
+from bzzz_core.config.profile_places import cluster_directory
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy import existing, last_answers, phases, preflight, reach, sweep
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.fleet import Fleet
+from bzzz_core.deploy.generate import texts
+from bzzz_core.deploy.generate.command import Wanted, asked_of
+from bzzz_core.deploy.generate.writing import write
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.supply import offered
@@ -112,6 +117,17 @@ class DeployEngine:
             return await reach.everybody(reach.nodes_of(spec, fleet.hosts, facts), ports)
         finally:
             await fleet.close()
+
+    def manifests(self, spec: ClusterSpec) -> tuple[Path, int]:
+        """Write the manifests of `services.target`; return where, and how many files.
+
+        Raises:
+            ConfigError: An answer that they need is missing, or they cannot be written.
+        """
+        directory = cluster_directory(spec.cluster.name) / "manifests"
+        files = texts.generate(spec.services.target, asked_of(spec, Wanted()))
+        write(directory, files, force=True)
+        return directory, len(files)
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
         """Look, plan, ask, and make it so.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from bzzz_core.api.documents import Status
@@ -80,6 +81,14 @@ class Engine(Protocol):
 
         Raises:
             BzzzError: A host could not be looked at, or cannot listen.
+        """
+        ...
+
+    def manifests(self, spec: ClusterSpec) -> tuple[Path, int]:
+        """Write the manifests of `services.target`; return where, and how many files.
+
+        Raises:
+            ConfigError: An answer that they need is missing, or they cannot be written.
         """
         ...
 

@@ -57,10 +57,13 @@ class ServicesStep(StepView):
         self._took: dict[str, int] = {}
         """Phase -> milliseconds that it took here before."""
 
-    def compose_below(self) -> Iterable[Widget]:
-        """Lay out the plan, the matrix and the log."""
+    def compose_above(self) -> Iterable[Widget]:
+        """Lay out the button first: the answers below it have safe defaults."""
         yield PushButton(_BUTTONS[Stage.IDLE], id="deploy")
         yield Paragraph(id="deploy-words")
+
+    def compose_below(self) -> Iterable[Widget]:
+        """Lay out the plan, the matrix and the log."""
         yield HostMatrix(self.context.glyphs, id="matrix")
         yield LogTail(id="deploy-log")
         yield Lines(id="plan")
@@ -114,10 +117,33 @@ class ServicesStep(StepView):
             first = self.context.draft.problems()[0]
             self._say(f"{first.key or 'answers'}: {first.words}", Tone.BAD)
             return
+        if self._writes_manifests():
+            self._manifests()
+            return
         self._answer(word=False)
         if self._service is not None:
             end_service(self._service)
         self._service = cast("AppBase", self.app).start_service(self._run())
+
+    def _writes_manifests(self) -> bool:
+        return self.context.draft.get("services.target") != "systemd"
+
+    def _manifests(self) -> None:
+        """Write what the operator applies: setup changes no host then."""
+        spec = self.context.draft.spec()
+        assert spec is not None, "only complete answers become manifests"
+        try:
+            path, count = self.context.engine.manifests(spec)
+        except BzzzError as exc:
+            self._say(clean(str(exc)), Tone.BAD)
+            return
+        words = f"{count} files in {path}; apply them yourself, setup changes no host"
+        self._say(words, Tone.OK)
+
+    def edited(self, key: str) -> None:
+        """Say on the button what it will do."""
+        if key == "services.target":
+            self.refreshed()
 
     def action_retry(self) -> None:
         """Run again; hosts on which all is well are not touched."""
@@ -143,7 +169,9 @@ class ServicesStep(StepView):
         run = self.context.run
         self.set_class(run.stage is not Stage.IDLE, "-run")
         self.set_class(run.stage in {Stage.WORKING, Stage.DONE}, "-work")
-        self.query_one("#deploy", PushButton).say(_BUTTONS[run.stage])
+        idle = run.stage in {Stage.IDLE, Stage.DONE} and self._writes_manifests()
+        label = "Write the manifests" if idle else _BUTTONS[run.stage]
+        self.query_one("#deploy", PushButton).say(label)
         matrix = self.query_one("#matrix", HostMatrix)
         matrix.show(run.phases, run.rows())
         self.query_one("#deploy-log", LogTail).show(run.log(matrix.selected))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from bzzz_core.api.documents import Status as StatusDocument
 from bzzz_core.config.schema import ClusterSpec, HostSpec
@@ -94,6 +95,10 @@ class FakeEngine:
                 if source is not target
             )
         )
+
+    def manifests(self, spec: ClusterSpec) -> tuple[Path, int]:
+        """Pretend to write."""
+        return Path("/manifests") / spec.services.target, 2
 
     async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
         """Probe, plan, ask, and step through the phases."""

@@ -191,3 +191,19 @@ def test_a_port_that_is_taken_is_replaced_unless_somebody_answered(wizard_app: M
         assert context.draft.get("network.ports.api") == "9000"
 
     drive(wizard_app(), body)
+
+
+def test_another_target_means_manifests_and_no_host_is_changed(
+    wizard_app: Make, engine: FakeEngine
+) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 6)
+        row(wizard, "services.target").put("compose")
+        await pilot.pause()
+        await see(pilot, "Write the manifests")
+        await pilot.press("p")
+        await see(pilot, "2 files in /manifests/compose")
+        assert wizard.context.run.stage is Stage.IDLE
+        assert not engine.applied
+
+    drive(wizard_app(), body)

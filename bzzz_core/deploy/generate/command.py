@@ -58,7 +58,7 @@ def run(
     Raises:
         ConfigError: Answers or options cannot be, or a file is in the way.
     """
-    asked = _asked(load_answers(answers), wanted, base)
+    asked = asked_of(load_answers(answers), wanted, base)
     if kind == texts.ALL:
         files, left_out = texts.generate_all(asked)
         for one in left_out:
@@ -75,11 +75,19 @@ def run(
     return 0
 
 
-def _asked(spec: ClusterSpec, wanted: Wanted, base: Path | None) -> texts.Asked:
-    chosen = None
-    if wanted.image is not None:
+def asked_of(spec: ClusterSpec, wanted: Wanted, base: Path | None = None) -> texts.Asked:
+    """Return what the texts are made of: options go before the answers of `services.image`.
+
+    Raises:
+        ConfigError: An option cannot be.
+    """
+    chosen, answered = None, spec.services.image
+    reference = wanted.image or answered.reference
+    if reference is not None:
         chosen = image(
-            wanted.image, pull=wanted.pull_policy or "missing", pull_secret=wanted.pull_secret
+            reference,
+            pull=wanted.pull_policy or answered.pull_policy,
+            pull_secret=wanted.pull_secret or answered.pull_secret,
         )
     python = wanted.python or "/usr/bin/python3"
     if (
