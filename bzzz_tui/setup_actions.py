@@ -97,6 +97,8 @@ SETUP_ACTIONS: Final[tuple[Action, ...]] = (
     _action(_S.DEPLOY, "a", "apply", "apply", "Apply the plan that is shown"),
     _action(_S.DEPLOY, "p", "plan", "plan", "Make the plan anew"),
     _action(_S.DEPLOY, "d", "difference", "diff", "Show what changes within files"),
+    _action(_S.DEPLOY, "r", "retry_host", "", "Try the host under the cursor again"),
+    _action(_S.DEPLOY, "s", "skip_host", "", "Leave the host out, if a quorum remains"),
     _action(_S.DEPLOY, "R", "retry", "retry", "Run again what failed"),
     _action(_S.DEPLOY, "x", "stop", "stop", "Stop after the running action"),
     _action(_S.CHECKS, "enter", "check_one", "again", "Run this check again", show="Enter"),

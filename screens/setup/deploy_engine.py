@@ -23,6 +23,8 @@ from bzzz_core.deploy.generate.writing import write
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.supply import offered
+from bzzz_core.deploy.steering import Steering
+from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError, HostKeyChanged, HostKeyUnknown, PreconditionFailed
 from bzzz_core.integrations import ai_endpoint
 from bzzz_core.integrations.ai_endpoint import EndpointReport
@@ -129,14 +131,25 @@ class DeployEngine:
         write(directory, files, force=True)
         return directory, len(files)
 
-    async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
+    async def apply(
+        self,
+        spec: ClusterSpec,
+        *,
+        emit: Emit,
+        confirm: Confirm,
+        steering: Steering,
+        only_failed: bool = False,
+    ) -> None:
         """Look, plan, ask, and make it so.
 
         Raises:
             PreconditionFailed: A host is not fit; nothing was changed.
             BzzzError: The run could not even start.
         """
-        async with Deployment(spec, sink=emit, clock=self._clock) as deployment:
+        wishes = Wishes(only_failed=only_failed)
+        async with Deployment(
+            spec, sink=emit, clock=self._clock, wishes=wishes, steering=steering
+        ) as deployment:
             prepared = await deployment.prepare()
             if prepared.plan is None:
                 raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))

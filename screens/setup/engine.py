@@ -20,6 +20,7 @@ from bzzz_core.deploy.events import Event, Finding
 from bzzz_core.deploy.existing import Existing
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.reach import Matrix
+from bzzz_core.deploy.steering import Steering
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 
 
@@ -92,8 +93,23 @@ class Engine(Protocol):
         """
         ...
 
-    async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
+    async def apply(
+        self,
+        spec: ClusterSpec,
+        *,
+        emit: Emit,
+        confirm: Confirm,
+        steering: Steering,
+        only_failed: bool = False,
+    ) -> None:
         """Look, plan, ask, and make it so; the last event is a summary.
+
+        Args:
+            spec: The answers.
+            emit: Takes every event.
+            confirm: Asks a person about the plan.
+            steering: Takes orders while hosts are changed.
+            only_failed: Change only hosts that failed or were not attempted in the last run.
 
         Raises:
             BzzzError: The run could not even start.

@@ -131,6 +131,18 @@ class RunView:
         bad = {Result.FAILED, Result.ROLLED_BACK}
         return [host.name for host in self.summary.hosts if host.result in bad]
 
+    def failing_now(self) -> list[str]:
+        """Return the hosts on which a phase failed, as the matrix shows it."""
+        return [
+            name
+            for name, view in self._hosts.items()
+            if name != CLUSTER and CellState.FAILED in view.cells.values()
+        ]
+
+    def has(self, host: str | None) -> bool:
+        """Return whether a row of the matrix is a host."""
+        return host in self._hosts and host != CLUSTER
+
     @property
     def succeeded(self) -> bool:
         """Return whether the run ended well."""

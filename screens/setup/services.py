@@ -18,6 +18,7 @@ from bzzz_core.config.profile_places import home
 from bzzz_core.deploy import durations
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Event
+from bzzz_core.deploy.steering import Order, Retry, Skip, Steering, Stop
 from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.app_base import AppBase, end_service
@@ -30,6 +31,7 @@ from bzzz_tui.wording import Tone, clean, span
 from screens.setup.context import Context
 from screens.setup.plan_view import plan_lines
 from screens.setup.run_view import RunView, Stage
+from screens.setup.steering_words import skipped_words, voters_of, why_not_skip
 from screens.setup.step import PushButton, StepView
 from screens.setup.steps import StepSpec
 
@@ -54,6 +56,8 @@ class ServicesStep(StepView):
         self._word: asyncio.Future[bool] | None = None
         self._service: asyncio.Task[None] | None = None
         self._difference = False
+        self._steering = Steering(hold=True)
+        self._skipped: set[str] = set()
         self._took: dict[str, int] = {}
         """Phase -> milliseconds that it took here before."""
 
@@ -94,7 +98,8 @@ class ServicesStep(StepView):
 
     def on_unmount(self) -> None:
         """Stop what runs: nobody would see how it ends."""
-        self.action_stop()
+        if self._service is not None:
+            end_service(self._service)
 
     def pressed(self, button: PushButton) -> None:
         """Do what the button says."""
@@ -109,8 +114,8 @@ class ServicesStep(StepView):
             case Stage.LOOKING:
                 return
 
-    def action_plan(self) -> None:
-        """Look at the hosts and make a plan."""
+    def action_plan(self, *, only_failed: bool = False) -> None:
+        """Look at the hosts and make a plan; perhaps only of what failed before."""
         if self.context.run.stage is Stage.WORKING:
             return
         if self.context.draft.spec() is None:
@@ -123,7 +128,9 @@ class ServicesStep(StepView):
         self._answer(word=False)
         if self._service is not None:
             end_service(self._service)
-        self._service = cast("AppBase", self.app).start_service(self._run())
+        self._steering, self._skipped = Steering(hold=True), set()
+        run = self._run(only_failed=only_failed)
+        self._service = cast("AppBase", self.app).start_service(run)
 
     def _writes_manifests(self) -> bool:
         return self.context.draft.get("services.target") != "systemd"
@@ -146,9 +153,38 @@ class ServicesStep(StepView):
             self.refreshed()
 
     def action_retry(self) -> None:
-        """Run again; hosts on which all is well are not touched."""
-        if self.context.run.stage is Stage.DONE:
-            self.action_plan()
+        """Try again what failed: within the run, or by another one of these hosts alone."""
+        run = self.context.run
+        if run.stage is Stage.WORKING:
+            for name in run.failing_now():
+                self._order(Retry(name))
+        elif run.stage is Stage.DONE and not run.succeeded:
+            self.action_plan(only_failed=run.confirmed)
+
+    def action_retry_host(self) -> None:
+        """Try the host under the cursor again."""
+        name = self.query_one("#matrix", HostMatrix).selected
+        if self.context.run.stage is Stage.WORKING and name in self.context.run.failing_now():
+            self._order(Retry(name))
+            self.notify(f"{name} is tried again", timeout=3, markup=False)
+
+    def action_skip_host(self) -> None:
+        """Leave the host under the cursor out, if the others are enough to elect a leader."""
+        run, name = self.context.run, self.query_one("#matrix", HostMatrix).selected
+        if run.stage is not Stage.WORKING or not run.has(name):
+            return
+        voters = voters_of([host.name for host in self.context.draft.hosts])
+        why = why_not_skip(name or "", voters=voters, lost=self._skipped)
+        if why:
+            self.notify(why, severity="warning", timeout=8, markup=False)
+            return
+        words = skipped_words(name or "", voters=voters, lost=self._skipped)
+        self._skipped.add(name or "")
+        self._order(Skip(name or ""))
+        self.notify(words, timeout=6, markup=False)
+
+    def _order(self, order: Order) -> None:
+        self._steering.take(order)
 
     def action_apply(self) -> None:
         """Give the word."""
@@ -160,8 +196,13 @@ class ServicesStep(StepView):
             self._refresh_all()
 
     def action_stop(self) -> None:
-        """Stop; what is running on a host ends, nothing new begins."""
-        if self._service is not None:
+        """Stop: what was begun is finished, nothing new begins; once more cuts it off."""
+        if self._service is None:
+            return
+        if self.context.run.stage is Stage.WORKING and not self._steering.stopping:
+            self._order(Stop())
+            self._refresh_all()
+        else:
             end_service(self._service)
 
     def refreshed(self) -> None:
@@ -211,9 +252,18 @@ class ServicesStep(StepView):
             case Stage.ASKING:
                 return "nothing was changed yet; d shows what changes, a applies it", Tone.WARN
             case Stage.WORKING:
-                return "applying the plan; x stops", Tone.INFO
+                return self._working_words()
             case Stage.DONE:
                 return self._end_words()
+
+    def _working_words(self) -> tuple[str, Tone]:
+        if self._steering.stopping:
+            return "stopping: what was begun is finished; x once more cuts it off", Tone.WARN
+        failing = [name for name in self.context.run.failing_now() if name not in self._skipped]
+        if failing:
+            names = clean(", ".join(failing))
+            return f"{names} failed: r tries it again, s leaves it out, x stops", Tone.BAD
+        return "applying the plan; x stops after the running action", Tone.INFO
 
     def _end_words(self) -> tuple[str, Tone]:
         run = self.context.run
@@ -231,7 +281,7 @@ class ServicesStep(StepView):
         failed = ", ".join(run.failed_hosts()) or "see the log"
         return f"failed after {took}: {failed}; R runs it again", Tone.BAD
 
-    async def _run(self) -> None:
+    async def _run(self, *, only_failed: bool) -> None:
         spec = self.context.draft.spec()
         assert spec is not None, "only complete answers are run"
         engine = self.context.engine
@@ -242,7 +292,13 @@ class ServicesStep(StepView):
         self.context.editing = False
         self._refresh_all()
         try:
-            await self.context.engine.apply(spec, emit=self._take_event, confirm=self._ask)
+            await self.context.engine.apply(
+                spec,
+                emit=self._take_event,
+                confirm=self._ask,
+                steering=self._steering,
+                only_failed=only_failed,
+            )
         except BzzzError as exc:
             run.failure = str(exc)
         finally:

@@ -19,6 +19,7 @@ from bzzz_core.deploy.facts.network import Interface, InterfaceKind
 from bzzz_core.deploy.facts.routes import Resolver, Route, Routing
 from bzzz_core.deploy.facts.system import System, TimeSource
 from bzzz_core.deploy.reach import Matrix, Reached, State
+from bzzz_core.deploy.steering import Steering
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 from screens.setup.engine import Confirm, Emit, Look, LookState
 
@@ -38,6 +39,10 @@ class FakeEngine:
         """Cleared: a run stops before `start_fabric` until it is set."""
         self.hold.set()
         self.looked: list[str] = []
+        self.waits = False
+        """Whether a run waits for a word about a host that failed."""
+        self.only_failed: list[bool] = []
+        """What each run was asked."""
         self.unreached = ""
         """Host that no other one reaches."""
         self.answering: tuple[str, ...] = ()
@@ -100,9 +105,19 @@ class FakeEngine:
         """Pretend to write."""
         return Path("/manifests") / spec.services.target, 2
 
-    async def apply(self, spec: ClusterSpec, *, emit: Emit, confirm: Confirm) -> None:
-        """Probe, plan, ask, and step through the phases."""
+    async def apply(  # noqa: C901  one run, told from its beginning to its end
+        self,
+        spec: ClusterSpec,
+        *,
+        emit: Emit,
+        confirm: Confirm,
+        steering: Steering,
+        only_failed: bool = False,
+    ) -> None:
+        """Probe, plan, ask, and step through the phases; wait for orders about who failed."""
         self.applied.append(spec)
+        self.only_failed.append(only_failed)
+        skipped: set[str] = set()
         names = [host.name for host in spec.hosts]
         for name in names:
             emit(Step(name, "probe", Status.UNCHANGED, 210, "Debian GNU/Linux 12, x86_64"))
@@ -112,8 +127,10 @@ class FakeEngine:
         for phase in PHASES:
             if phase == "start_fabric":
                 await self.hold.wait()
+            if steering.stopping:
+                break
             for name in names:
-                if failed and name == self.failing:
+                if (failed and name == self.failing) or name in skipped:
                     emit(Step(name, phase, Status.SKIPPED))
                     continue
                 emit(Step(name, phase, Status.STARTED))
@@ -123,6 +140,13 @@ class FakeEngine:
                     emit(Step(name, phase, Status.FAILED, 1_300, detail))
                     continue
                 emit(Step(name, phase, Status.CHANGED, 1_200, f"{phase} done"))
+            if failed and self.waits and phase == "upload_release" and self.failing:
+                if await steering.to_retry([self.failing]):
+                    failed = False
+                    emit(Step(self.failing, phase, Status.STARTED))
+                    emit(Step(self.failing, phase, Status.CHANGED, 900, "this time"))
+                elif steering.skips(self.failing):
+                    skipped.add(self.failing)
         results = tuple(
             HostResult(name, Result.FAILED if name == self.failing else Result.CHANGED, 5)
             for name in names

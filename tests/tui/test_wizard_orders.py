@@ -1,0 +1,112 @@
+"""Orders to a run that works: again, left out, stopped; and what each means for the quorum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from textual.pilot import Pilot
+
+from screens.app import BzzzApp
+from screens.setup.run_view import Stage
+from screens.setup.steering_words import skipped_words, voters_of, why_not_skip
+from screens.setup.wizard import Wizard
+from tests.fakes.engine import FakeEngine
+from tests.tui.test_wizard import drive, see, settle, to_step
+
+Make = Callable[..., BzzzApp]
+NAMES = [f"n{number}" for number in range(1, 8)]
+
+
+@pytest.mark.parametrize(("count", "voters"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (7, 5)])
+def test_the_first_hosts_vote(count: int, voters: int) -> None:
+    assert voters_of(NAMES[:count]) == tuple(NAMES[:voters])
+
+
+def test_a_host_is_left_out_only_while_a_majority_of_voters_remains() -> None:
+    three = voters_of(NAMES[:3])
+    assert why_not_skip("n1", voters=three, lost=()) == ""
+    assert "1 of 3 voters remain; to elect a leader takes 2" in why_not_skip(
+        "n1", voters=three, lost={"n2"}
+    )
+    assert why_not_skip("n4", voters=three, lost={"n2"}) == "", "it does not vote"
+    assert why_not_skip("n1", voters=voters_of(NAMES[:1]), lost=())
+
+
+def test_it_is_said_what_may_still_be_lost() -> None:
+    assert "no further voter may be lost" in skipped_words(
+        "n1", voters=voters_of(NAMES[:3]), lost=()
+    )
+    assert "1 more may be lost" in skipped_words("n1", voters=voters_of(NAMES[:5]), lost=())
+    assert "does not vote" in skipped_words("n4", voters=voters_of(NAMES[:4]), lost=())
+
+
+def told(wizard: Wizard) -> str:
+    return " ".join(note.message for note in wizard.app._notifications)
+
+
+async def failed(pilot: Pilot[int], wizard: Wizard, engine: FakeEngine) -> None:
+    """Let a run wait for a word about bzzz-1, which failed."""
+    engine.failing, engine.waits = "bzzz-1", True
+    await to_step(pilot, wizard, 6)
+    await pilot.press("p")
+    await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+    await pilot.press("a")
+    await see(pilot, "bzzz-1 failed: r tries it again")
+
+
+def test_a_host_that_failed_is_tried_again_within_the_run(
+    wizard_app: Make, engine: FakeEngine
+) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await failed(pilot, wizard, engine)
+        await pilot.press("r")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+        assert wizard.context.run.succeeded
+
+    drive(wizard_app(), body)
+
+
+def test_a_host_that_failed_is_left_out_and_the_rest_goes_on(
+    wizard_app: Make, engine: FakeEngine
+) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await failed(pilot, wizard, engine)
+        await pilot.press("s")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+        assert "start_agent done" in str(wizard.context.run.log("bzzz-2"))
+        await pilot.press("R")
+        await settle(pilot, lambda: engine.only_failed == [False, True])
+
+    drive(wizard_app(), body)
+
+
+def test_a_host_without_which_nobody_can_be_elected_is_not_left_out(
+    wizard_app: Make, engine: FakeEngine
+) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await failed(pilot, wizard, engine)
+        await pilot.press("s")
+        await settle(pilot, lambda: "elect a leader takes 1" in told(wizard))
+        assert wizard.context.run.stage is Stage.WORKING
+        await pilot.press("x")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+
+    drive(wizard_app(hosts="10.20.0.11"), body)
+
+
+def test_stop_waits_for_what_was_begun(wizard_app: Make, engine: FakeEngine) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        engine.hold.clear()
+        await to_step(pilot, wizard, 6)
+        await pilot.press("p")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+        await pilot.press("a")
+        await settle(pilot, lambda: "write_config done" in str(wizard.context.run.log("bzzz-1")))
+        await pilot.press("x")
+        await see(pilot, "stopping: what was begun is finished")
+        assert wizard.context.run.stage is Stage.WORKING
+        engine.hold.set()
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+
+    drive(wizard_app(), body)
