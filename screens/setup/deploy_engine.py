@@ -22,8 +22,8 @@ from bzzz_core.deploy.generate.command import Wanted, asked_of
 from bzzz_core.deploy.generate.writing import write
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.state import ClusterState
-from bzzz_core.deploy.supply import offered
 from bzzz_core.deploy.steering import Steering
+from bzzz_core.deploy.supply import offered
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError, HostKeyChanged, HostKeyUnknown, PreconditionFailed
 from bzzz_core.integrations import ai_endpoint
