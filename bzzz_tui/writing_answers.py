@@ -23,7 +23,7 @@ _OPTIONS: Final = (
     click.option("--write-answers", type=_FILE, help="Write an answers file and change nothing."),
     click.option(
         "--host",
-        "hosts",
+        "new_hosts",
         multiple=True,
         help="With --write-answers: [name=][user@]address[:port]; repeat it.",
     ),
@@ -37,7 +37,7 @@ _OPTIONS: Final = (
     ),
     click.option("--offline", is_flag=True, help="With --write-answers: do not look at the hosts."),
 )
-_NAMES: Final = ("hosts", "inventory", "pairs", "offline")
+_NAMES: Final = ("new_hosts", "inventory", "pairs", "offline")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Wanted:
     """What the file shall say."""
 
     target: Path
-    hosts: tuple[str, ...] = ()
+    new_hosts: tuple[str, ...] = ()
     inventory: Path | None = None
     pairs: tuple[str, ...] = ()
     offline: bool = False
@@ -70,7 +70,7 @@ def take_wish(options: dict[str, Any]) -> Wanted | None:
         return Wanted(target=target, **given)
     extra = next((name for name, value in given.items() if value), None)
     if extra is not None:
-        flag = {"hosts": "host", "pairs": "set"}.get(extra, extra)
+        flag = {"new_hosts": "host", "pairs": "set"}.get(extra, extra)
         raise ConfigError(f"--{flag} is for --write-answers")
     return None
 
@@ -83,7 +83,7 @@ def write(wanted: Wanted, *, say: Callable[[str], None]) -> int:
     """
     from screens.setup.draft import FIELDS, Draft, HostDraft, parse_hosts  # noqa: PLC0415
 
-    hosts = parse_hosts(" ".join(wanted.hosts), ())
+    hosts = parse_hosts(" ".join(wanted.new_hosts), ())
     if wanted.inventory is not None:
         from bzzz_core.config.document import read_text  # noqa: PLC0415
         from bzzz_core.deploy import inventory  # noqa: PLC0415

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bzzz_core.deploy import layout
-from bzzz_core.deploy.facts.host import HostFacts, Kind
+from bzzz_core.deploy import mending
+from bzzz_core.deploy.facts.host import HostFacts
 
 
 class Verdict(StrEnum):
@@ -42,43 +42,21 @@ def judge(facts: HostFacts, *, cluster_id: str | None, version: str) -> Existing
     """
     if facts.cluster_id is None and facts.current is None:
         return Existing(Verdict.UNKNOWN, "whether there is a BZZZ is not known")
-    there = facts.path(layout.AGENT_CONFIG).kind
     if facts.cluster_id and facts.cluster_id != cluster_id:
         return Existing(Verdict.REFUSE, f"it belongs to another cluster ({facts.cluster_id[:12]})")
-    if not facts.cluster_id and there not in {Kind.ABSENT, Kind.UNKNOWN}:
-        return Existing(Verdict.REFUSE, f"{layout.AGENT_CONFIG} is there but cannot be read")
-    if facts.current and facts.cluster_id:
-        return _ours(facts, version)
-    if facts.current or facts.cluster_id or facts.releases or facts.enrolled:
-        return Existing(Verdict.REPAIR, "a run was left half-finished; it is taken up")
-    return Existing(Verdict.NONE, "no BZZZ yet")
+    said = mending.repairs(facts)
+    if said:
+        return Existing(Verdict.REPAIR, "; ".join(said))
+    if not facts.current:
+        return Existing(Verdict.NONE, "no BZZZ yet")
+    return _of_release(facts, facts.current, version)
 
 
-def _ours(facts: HostFacts, version: str) -> Existing:
-    release = facts.current or ""
-    silent = [
-        name.removesuffix(".service")
-        for name, unit in sorted((facts.units or {}).items())
-        if unit.active not in {"active", "activating"}
-    ]
-    if facts.units is None:
-        return Existing(Verdict.UNKNOWN, f"release {release}, but its services are not known")
-    if silent or not facts.units:
-        return Existing(Verdict.REPAIR, f"{' and '.join(silent) or 'no service'} does not run")
-    if _numbers(release) < _numbers(version):
-        return Existing(Verdict.UPGRADE, f"release {release} becomes {version}")
-    if _numbers(release) > _numbers(version):
-        return Existing(
-            Verdict.REFUSE, f"release {release} is newer than {version} here; update this program"
-        )
-    return Existing(Verdict.REUSE, f"release {release} runs; only what differs is changed")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return what orders releases: the numbers in front."""
-    numbers = []
-    for part in version.partition("+")[0].split("."):
-        if not part.isdecimal():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
+def _of_release(facts: HostFacts, current: str, version: str) -> Existing:
+    newer = mending.newer_release(facts)
+    if newer is not None:
+        return Existing(Verdict.REFUSE, f"release {newer} is newer than {version} here")
+    release, _, _ = current.partition("+")
+    if release != version:
+        return Existing(Verdict.UPGRADE, f"release {current} becomes {version}")
+    return Existing(Verdict.REUSE, f"release {current} runs; only what differs is changed")

@@ -13,8 +13,9 @@ from bzzz_core.api.documents import Status
 from bzzz_core.clock import utc_instant
 from bzzz_core.config.profile_places import cluster_directory
 from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
-from bzzz_core.deploy import existing, last_answers, phases, preflight, reach, sweep
+from bzzz_core.deploy import existing, kit, last_answers, phases, preflight, reach, sweep
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.generate import texts
@@ -182,6 +183,20 @@ class DeployEngine:
             self._sources, self._cluster = sources_of(Target(cluster=cluster)), cluster
         answers = await asyncio.gather(*(_view(source) for source in self._sources))
         return {source.name: view for source, view in zip(self._sources, answers, strict=True)}
+
+    async def export_kit(self, cluster: str, target: Path, passphrase: Secret) -> int:
+        """Write what operates a cluster to an encrypted file; return how many files are in it.
+
+        Raises:
+            ConfigError: The cluster is not known here, or the file is there already.
+            TrustError: The passphrase is too short, or a file cannot be read.
+        """
+        last = last_answers.path_of(cluster)
+        answers = last if last.is_file() else None
+        packed = await asyncio.to_thread(
+            kit.export_kit, cluster, target, passphrase, answers=answers
+        )
+        return len(packed.files)
 
     async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
         """Ask an AI endpoint what it is and which models it has."""

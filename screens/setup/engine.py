@@ -14,6 +14,7 @@ from typing import Protocol
 
 from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Event, Finding
@@ -129,6 +130,15 @@ class Engine(Protocol):
 
         Raises:
             ConfigError: The cluster has no profile here.
+        """
+        ...
+
+    async def export_kit(self, cluster: str, target: Path, passphrase: Secret) -> int:
+        """Write what operates a cluster to an encrypted file; return how many files are in it.
+
+        Raises:
+            ConfigError: The cluster is not known here, or the file is there already.
+            TrustError: The passphrase is too short, or a file cannot be read.
         """
         ...
 

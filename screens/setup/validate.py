@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import on
@@ -11,6 +12,7 @@ from textual.widget import Widget
 
 from bzzz_core.clock import utc_now
 from bzzz_core.config.profile_places import cluster_directory
+from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.parts import Line
 from bzzz_tui.widgets.columns import Column, Placed
@@ -22,6 +24,7 @@ from screens.setup import checks
 from screens.setup.checks import CHECKS, Check, Outcome, Verdict
 from screens.setup.context import Context
 from screens.setup.hosts_step import HostsTable
+from screens.setup.kit_dialog import KitDialog, KitWish
 from screens.setup.step import PushButton, StepView
 from screens.setup.steps import StepSpec
 
@@ -93,6 +96,7 @@ class ValidateStep(StepView):
         yield Paragraph(id="check-detail")
         yield Paragraph(id="check-words")
         yield PushButton("Run all checks", id="run-checks")
+        yield PushButton("Export the operator kit: this cluster's keys, encrypted", id="kit")
 
     def shown(self) -> None:
         """Run the checks at first sight."""
@@ -123,9 +127,31 @@ class ValidateStep(StepView):
         self.query_one("#check-detail", Paragraph).show((words, Tone.PLAIN))
 
     def pressed(self, button: PushButton) -> None:
-        """Run all checks."""
-        del button
-        self.action_check_all()
+        """Run all checks, or export the kit."""
+        if button.id == "kit":
+            self._ask_for_kit()
+        else:
+            self.action_check_all()
+
+    def _ask_for_kit(self) -> None:
+        if not self.context.run.succeeded:
+            self._say("there is no cluster yet: apply the plan in step 6", Tone.WARN)
+            return
+        name = self.context.draft.get("cluster.name")
+        self.app.push_screen(KitDialog(Path.home() / f"{name}.bzzz-kit"), self._export)
+
+    async def _export(self, wish: KitWish | None) -> None:
+        if wish is None:
+            return
+        name = self.context.draft.get("cluster.name")
+        self._say("encrypting ...", Tone.INFO)
+        try:
+            count = await self.context.engine.export_kit(name, wish.target, wish.passphrase)
+        except BzzzError as exc:
+            self._say(clean(str(exc)), Tone.BAD)
+        else:
+            words = f"{count} files in {wish.target}; keep it off this machine"
+            self._say(clean(words), Tone.OK)
 
     def action_check_all(self) -> None:
         """Run all checks."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bzzz_core.api.documents import Status as StatusDocument
 from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
@@ -39,6 +40,7 @@ class FakeEngine:
         """Cleared: a run stops before `start_fabric` until it is set."""
         self.hold.set()
         self.looked: list[str] = []
+        self.kits: list[tuple[str, Path, str]] = []
         self.waits = False
         """Whether a run waits for a word about a host that failed."""
         self.only_failed: list[bool] = []
@@ -162,6 +164,11 @@ class FakeEngine:
         """Return what the nodes say."""
         del cluster
         return self.nodes
+
+    async def export_kit(self, cluster: str, target: Path, passphrase: Secret) -> int:
+        """Pretend to write, and remember what for."""
+        self.kits.append((cluster, target, passphrase.reveal()))
+        return 9
 
     async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
         """Return the report that was set."""

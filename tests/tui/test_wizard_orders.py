@@ -6,13 +6,16 @@ from collections.abc import Callable
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from screens.app import BzzzApp
+from screens.setup.kit_dialog import KitDialog
 from screens.setup.run_view import Stage
 from screens.setup.steering_words import skipped_words, voters_of, why_not_skip
 from screens.setup.wizard import Wizard
+from tests.fakes import statuses
 from tests.fakes.engine import FakeEngine
-from tests.tui.test_wizard import drive, see, settle, to_step
+from tests.tui.test_wizard import deploy, drive, see, settle, to_step
 
 Make = Callable[..., BzzzApp]
 NAMES = [f"n{number}" for number in range(1, 8)]
@@ -110,3 +113,28 @@ def test_stop_waits_for_what_was_begun(wizard_app: Make, engine: FakeEngine) -> 
         await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
 
     drive(wizard_app(), body)
+
+
+def test_the_operator_kit_is_exported_with_a_passphrase_that_was_typed_twice(
+    wizard_app: Make, engine: FakeEngine
+) -> None:
+    app = wizard_app()
+    engine.nodes = {f"bzzz-{n}": statuses.status(term=1) for n in (1, 2, 3)}
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await deploy(pilot, wizard)
+        await wizard._go_to(8)
+        await settle(pilot, lambda: wizard.context.checked is not None)
+        wizard.step.query_one("#kit").focus()
+        await pilot.press("enter")
+        await settle(pilot, lambda: isinstance(app.screen, KitDialog))
+        await pilot.press(*"too short", "enter", *"too short", "enter")
+        await see(pilot, "12 characters at least")
+        app.screen.query_one("#kit-first", Input).value = "a long passphrase"
+        app.screen.query_one("#kit-again", Input).value = "a long passphrase"
+        app.screen.query_one("#kit-again", Input).focus()
+        await pilot.press("enter")
+        await see(pilot, "9 files in")
+        assert [(name, words) for name, _, words in engine.kits] == [("bzzz", "a long passphrase")]
+
+    drive(app, body)

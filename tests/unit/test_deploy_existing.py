@@ -29,7 +29,7 @@ STOPPED = {"bzzz-agent": Unit(loaded=True, active="failed", enabled=True)}
         (reached(current="0.2.0+abc"), Verdict.REFUSE),
         (reached(cluster_id="another"), Verdict.REFUSE),
         (reached(units=STOPPED), Verdict.REPAIR),
-        (reached(current=""), Verdict.REPAIR),
+        (reached(current="", releases=("0.1.0+abc",)), Verdict.REPAIR),
     ],
 )
 def test_the_verdict_follows_from_what_is_there(facts: HostFacts, verdict: Verdict) -> None:
