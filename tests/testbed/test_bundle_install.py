@@ -53,7 +53,7 @@ def standalone(operator: Operator) -> runtime.BuiltRuntime:
     host = operator.bed.host(HOST)
     path = operator.home / "python.tar.gz"
     with path.open("wb") as file:
-        command = "tar -C /usr -cz bin/python3.11 lib/python3.11"
+        command = "tar -C /usr -chz bin/python3.11 lib/python3.11"
         subprocess.run(operator.bed.ssh_command(host, command), check=True, stdout=file)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     operator.on(HOST, HIDE)
