@@ -351,7 +351,7 @@ class Deployment:
     async def _open_source(self) -> None:
         """Check the bundle, if there is one: before anything is asked of a host."""
         named = self._wishes.bundle or self._spec.services.bundle
-        if named is None or self._source.manifest is not None:
+        if named is None or self._wishes.back or self._source.manifest is not None:
             return
         self._source = await asyncio.to_thread(
             open_bundle,
