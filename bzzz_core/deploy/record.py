@@ -63,8 +63,8 @@ class Record:
         """Pass an event on, clean of secrets, and into the journal if one is open."""
         event = self.clean(event)
         progress = isinstance(event, Step) and event.status is Status.PROGRESS
-        if isinstance(event, Step) and event.status is Status.STARTED:
-            self._at[event.host] = event.phase
+        if isinstance(event, Step) and not progress:
+            self._at[event.host] = event.phase if event.status is Status.STARTED else ""
         if self.journal is not None and not progress:
             self.journal.write(utc_now(), event)
         self._sink(event)
@@ -95,10 +95,10 @@ class Record:
         if host not in self._logs:
             path = self.journal.path.with_suffix(f".{host}.log")
             self._logs[host] = HostLog(path, self.redact)
-        self._logs[host].note(self._at.get(host, ""), what, elapsed_ms, outcome)
+        self._logs[host].note(self.at(host) or self.at(""), what, elapsed_ms, outcome)
 
     def at(self, host: str) -> str:
-        """Return the phase that a host is in."""
+        """Return the phase that a host ("": the cluster) is in; empty between two of them."""
         return self._at.get(host, "")
 
     def witness(self, host: str) -> HostWitness:

@@ -19,6 +19,7 @@ from bzzz_core.deploy.ssh.connect import Login, Pace
 from bzzz_core.deploy.ssh.forward import forward
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.ssh.upload import SEGMENT_BYTES
 from bzzz_core.errors import (
     AuthenticationFailed,
     CommandFailed,
@@ -185,6 +186,55 @@ async def test_eight_commands_run_side_by_side(sshd: LoopbackSshd) -> None:
     assert time.monotonic() - begun < 2.0
 
 
+async def test_a_server_that_drops_logins_at_random_is_asked_again(tmp_path: Path) -> None:
+    """MaxStartups does so as soon as a few log in at once; first contact is no exception."""
+    with LoopbackSshd(tmp_path / "sshd", "MaxStartups 2:60:8") as sshd:
+
+        async def go(number: int) -> str:
+            known = KnownHosts(sshd.directory / f"known-{number}")
+            async with session(login(sshd), known) as host:
+                return (await host.run('echo "$1"', str(number), what="ask", root=False)).text
+
+        said = await asyncio.gather(*(go(number) for number in range(12)))
+        assert said == [str(number) for number in range(12)]
+        assert "MaxStartups" in sshd.log.read_text()
+
+
+async def test_a_server_with_few_sessions_is_asked_again_and_named_if_that_fails(
+    tmp_path: Path,
+) -> None:
+    with LoopbackSshd(tmp_path / "sshd", "MaxSessions 2") as sshd:
+        async with session(login(sshd), own(sshd)) as host:
+            brief = (host.run("sleep 0.2", what="wait", root=False) for _ in range(4))
+            assert [done.status for done in await asyncio.gather(*brief)] == [0] * 4
+            long = (host.run("sleep 6", what="wait", root=False) for _ in range(3))
+            outcomes = await asyncio.gather(*long, return_exceptions=True)
+            (refusal,) = (one for one in outcomes if isinstance(one, Exception))
+            assert isinstance(refusal, CommandFailed)
+            assert "MaxSessions" in str(refusal)
+
+
+async def test_an_upload_that_is_there_in_part_is_gone_on_with(
+    sshd: LoopbackSshd, tmp_path: Path
+) -> None:
+    """What is there and wrong is not built upon."""
+    big = tmp_path / "big"
+    big.write_bytes(bytes(range(251)) * 30_000)
+    seen: list[int] = []
+    async with session(login(sshd), own(sshd)) as host:
+        first = Path(await host.upload(big, lambda _sent, _total: None))
+        content = _mode_and_content(first)[1]
+        _write(first, content[: SEGMENT_BYTES + 5])
+        assert await host.upload(big, lambda sent, _total: seen.append(sent)) == str(first)
+        assert seen[0] == SEGMENT_BYTES
+        assert _mode_and_content(first) == (0o600, content)
+        _write(first, b"x" * SEGMENT_BYTES)
+        seen.clear()
+        await host.upload(big, lambda sent, _total: seen.append(sent))
+        assert seen[0] == 0
+        assert _mode_and_content(first)[1] == content
+
+
 async def test_a_frozen_server_fails_within_the_keepalive_budget(sshd: LoopbackSshd) -> None:
     async with session(login(sshd), own(sshd), QUICK) as host:
         sleeping = asyncio.ensure_future(host.run("sleep 60", what="sleep", root=False))
@@ -275,6 +325,10 @@ def _mode(path: Path) -> int:
 
 def _mode_and_content(path: Path) -> tuple[int, bytes]:
     return _mode(path), path.read_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _running(command: str) -> list[str]:

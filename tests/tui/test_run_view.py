@@ -26,6 +26,16 @@ def test_cells_follow_the_steps_and_a_failure_stays() -> None:
     assert second.cells == (CellState.RUNNING, CellState.WAITING)
 
 
+def test_a_phase_that_is_tried_again_is_no_failure_any_more() -> None:
+    run = RunView(("a",), ("upload",))
+    run.apply(Step("a", "upload", Status.FAILED, 10, "disk full"))
+    run.apply(Step("a", "upload", Status.PROGRESS, detail="waits for a word"))
+    assert run.rows()[0].cells == (CellState.FAILED,)
+    run.apply(Step("a", "upload", Status.STARTED))
+    run.apply(Step("a", "upload", Status.CHANGED, 10))
+    assert run.rows()[0].cells == (CellState.DONE,)
+
+
 def test_words_within_a_phase_make_no_column() -> None:
     run = RunView(("a",), ("upload",))
     run.apply(Step("a", "upload", Status.STARTED))

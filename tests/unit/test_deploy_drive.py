@@ -405,6 +405,22 @@ def test_a_member_that_is_not_alive_is_a_doubt() -> None:
     assert doubt == "a does not see bzzz-4 alive"
 
 
+def test_progress_names_the_step_it_belongs_to_and_none_between_two() -> None:
+    """Otherwise a step that has ended would look as if it ran again."""
+    events: list[Event] = []
+    record = Record(sink=events.append, clock=StillClock())
+    witness = record.witness("a")
+    record.emit(Step("a", "upload_release", Status.STARTED))
+    witness.runs("unpack", 6_000, 2_000, "usr/lib")
+    record.emit(Step("a", "upload_release", Status.CHANGED, 7_000))
+    witness.runs("ask for the status", 5_000, 5_000, "")
+    first, second = (e for e in events if isinstance(e, Step) and e.status is Status.PROGRESS)
+    assert first == Step(
+        "a", "upload_release", Status.PROGRESS, 6_000, "unpack: usr/lib", quiet_ms=2_000
+    )
+    assert second.phase == ""
+
+
 def test_nothing_secret_reaches_events_or_journal(tmp_path: Path) -> None:
     """A host's own complaint may quote what it was given."""
     events: list[Event] = []
