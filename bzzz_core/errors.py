@@ -108,6 +108,24 @@ class RateLimited(TransportError):
     code = "rate_limited"
 
 
+class ProxyFailed(TransportError):
+    """The proxy on the way to a service refused, or could not reach it."""
+
+    code = "proxy_failed"
+
+
+class UnexpectedAnswer(TransportError):
+    """Something answers at a service's place, and not as that service does."""
+
+    code = "unexpected_answer"
+
+
+class ModelServerError(BzzzError):
+    """A model server could not do what was asked: no such model, no space, a damaged download."""
+
+    code = "model_server"
+
+
 class PermissionDenied(BzzzError):
     """The broker or the API refused this identity the subject or route."""
 

@@ -19,6 +19,7 @@ import msgspec
 
 from bzzz_core.config import secrets as secret_references
 from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.sections.model_servers import MODELS_PATH
 from bzzz_core.deploy.facts.host import Clock as ClockFact
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.parse import parse, probe_script
@@ -78,6 +79,7 @@ class Fleet:
                 probe_script(),
                 *(word, paths.data, paths.logs),
                 *(remote.greeting.through, remote.user),
+                self._spec.ai.servers.models_path or MODELS_PATH,
                 what="probe",
                 root=remote.greeting.sudo is not Sudo.REFUSED,
                 timeout_s=PROBE_S_MAX,

@@ -137,6 +137,8 @@ class Goal:
     """The cluster exists and does not know this host: it has to be taken in."""
     sponsors: tuple[Sponsor, ...] = ()
     """Who may be asked to take it in, in order."""
+    models: tuple[str, ...] = ()
+    """What the host's model server should have."""
 
     @property
     def enrolled(self) -> Enrolled | None:

@@ -25,6 +25,7 @@ from bzzz_core.deploy.goal import (
     node_entries,
 )
 from bzzz_core.deploy.membership import Membership, entries, membership, must_join
+from bzzz_core.deploy.model_places import place_wanted
 from bzzz_core.deploy.openings import peers_of
 
 
@@ -54,6 +55,7 @@ def build_goals(
     founders = node_entries(spec, voters, enrolled)
     cluster = membership(facts)
     sponsors = sponsors_of(cluster, facts)
+    placement = place_wanted(spec.ai.servers, facts)
     goals = {}
     for host in spec.hosts:
         python = choose_python(facts[host.name], supply)
@@ -71,6 +73,7 @@ def build_goals(
             peers=peers_of(spec, facts, host),
             joins=must_join(facts[host.name], cluster),
             sponsors=sponsors,
+            models=placement.models_on(host.name),
         )
     return goals
 

@@ -30,6 +30,7 @@ from bzzz_core.deploy.goal import (
 from bzzz_core.deploy.identities import identities
 from bzzz_core.deploy.mending import mending
 from bzzz_core.deploy.missing import missing_hosts
+from bzzz_core.deploy.model_advice import advise_models
 from bzzz_core.deploy.phases import harden_ssh
 from bzzz_core.deploy.release import ARCHES, GLIBC_OLDEST
 from bzzz_core.model import voter_count
@@ -78,6 +79,7 @@ def check(
         port_use.findings,
         openings.findings,
         harden_ssh.findings,
+        advise_models,
     ):
         found.extend(rule_of_all(spec, facts))
     found.extend(missing_hosts(spec, facts, known, answered))

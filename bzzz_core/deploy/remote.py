@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -141,6 +142,14 @@ class RemoteHost(Protocol):
         """
         ...
 
+    def forwarded(self, port: int) -> AbstractAsyncContextManager[int]:
+        """Return a way to a port of the host's loopback: a port of our own, open for the block.
+
+        Raises:
+            HostUnreachable: The connection is gone, or the host's sshd forbids forwarding.
+        """
+        ...
+
     async def stage(self, content: bytes) -> str:
         """Put bytes into a new private file of the login and return its path.
 
@@ -162,14 +171,26 @@ class RemoteHost(Protocol):
         ...
 
 
-def command_line(script: str, *arguments: str, mark: str, timeout_s: int, sudo: Sudo | None) -> str:
-    """Return the one line that a login shell runs; see the module's text."""
+def command_line(
+    script: str,
+    *arguments: str,
+    mark: str,
+    timeout_s: int,
+    sudo: Sudo | None,
+    reads: bool = False,
+) -> str:
+    """Return the one line that a login shell runs; see the module's text.
+
+    With `reads` the script has standard input, which then is no way for a password of sudo.
+    """
+    assert not (reads and sudo is Sudo.PASSWORD), "a payload and a password never share an input"
     become = {
         Sudo.FREE: ["sudo", "-n", "--"],
         Sudo.PASSWORD: ["sudo", "-k", "-S", "-p", "", "--"],
     }
     limit = ["timeout", "-k", str(KILL_AFTER_S), str(timeout_s)]
-    body = f"exec </dev/null\nprintf '%s\\n' {shlex.quote(mark)}\n{script}"
+    shut = "" if reads else "exec </dev/null\n"
+    body = f"{shut}printf '%s\\n' {shlex.quote(mark)}\n{script}"
     words = [
         *(become.get(sudo, []) if sudo else []),
         *("env", "LC_ALL=C", f"PATH={PATH}", *limit),

@@ -12,7 +12,8 @@ that runs for long says so every few seconds, with the age of its last output.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -172,6 +173,12 @@ class SteadyHost:
         done = await run_job(_Quiet(self), job, clock=self._clock, tell=tell)
         self._witness.ended(what, self._clock.now_ms() - begun_ms, done)
         return done.checked(self._name, what) if check else done
+
+    @asynccontextmanager
+    async def forwarded(self, port: int) -> AsyncIterator[int]:
+        """Yield a way to a port of the host; it ends with the connection, and is asked for anew."""
+        async with (await self.session()).forwarded(port) as local:
+            yield local
 
     async def stage(self, content: bytes) -> str:
         """Put bytes into a new private file and return its path."""

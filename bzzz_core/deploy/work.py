@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
+from bzzz_core.clock import SystemClock
 from bzzz_core.deploy.facts.host import Enrolled, HostFacts
 from bzzz_core.deploy.reach import Node
 from bzzz_core.deploy.release import Release
@@ -15,6 +16,7 @@ from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.way import Way
 from bzzz_core.errors import PreconditionFailed
+from bzzz_core.ports import Clock
 
 UPLOADS_MAX: Final = 4
 Say = Callable[[str, str], None]
@@ -57,6 +59,17 @@ class Work:
     """All connections, for the one phase that asks another host."""
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_MAX))
     """Bounds uploads apart from everything else: they fill the operator's uplink."""
+    pulling: asyncio.Semaphore | None = None
+    """Bounds on how many hosts models are fetched at a time; made by `pulls`."""
+    program: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while this machine makes the model server's program ready for all hosts."""
+    clock: Clock = field(default_factory=SystemClock)
+
+    def pulls(self, most: int) -> asyncio.Semaphore:
+        """Return what bounds the pulls of models, to `most` hosts at a time."""
+        if self.pulling is None:
+            self.pulling = asyncio.Semaphore(most)
+        return self.pulling
 
     async def prove_login(self, host: str, way: Way = Way.ANSWERS) -> None:
         """Log in anew, and leave.

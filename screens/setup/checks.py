@@ -114,10 +114,33 @@ async def _unchanged(engine: Engine, spec: ClusterSpec) -> Outcome:
 
 
 async def _ai(engine: Engine, spec: ClusterSpec) -> Outcome:
-    if spec.ai.endpoint.provider == "none":
+    if not spec.ai.names:
         return Outcome(Verdict.WARN, "no endpoint chosen; agents have no model to ask")
-    report = await engine.examine_ai(spec.ai.endpoint)
-    return Outcome(Verdict.PASS if report.works else Verdict.FAIL, report.words)
+    reports = {name: await engine.examine_ai(spec.ai.effective(name)) for name in spec.ai.names}
+    bad = {name: report for name, report in reports.items() if not report.works}
+    if bad:
+        name, report = next(iter(bad.items()))
+        fix = f"; {report.fix}" if report.fix else ""
+        return Outcome(Verdict.FAIL, f"{name}: {report.words}{fix}")
+    return Outcome(Verdict.PASS, "; ".join(report.words for report in reports.values()))
+
+
+async def _ai_from_hosts(engine: Engine, spec: ClusterSpec) -> Outcome:
+    if not spec.ai.names:
+        return Outcome(Verdict.NOT_AVAILABLE, "no endpoint chosen")
+    paid = any(spec.ai.effective(name).provider == "openai" for name in spec.ai.names)
+    if paid and spec.ai.costs.daily_cents == 0:
+        return Outcome(Verdict.NOT_AVAILABLE, "ai.costs.daily_cents is 0: no paid call is made")
+    found = await engine.complete_ai(spec)
+    bad = [one for one in found if not one.works]
+    if bad:
+        first = bad[0]
+        words = f"{len(bad)} of {len(found)} fail: {first.host}, {first.endpoint}: {first.words}"
+        return Outcome(Verdict.FAIL, f"{words}; {first.fix}" if first.fix else words)
+    slowest = max(found, key=lambda one: one.latency_ms or 0)
+    return Outcome(
+        Verdict.PASS, f"{len(found)} of {len(found)}; slowest {slowest.host}: {slowest.words}"
+    )
 
 
 CHECKS: Final = (
@@ -128,6 +151,7 @@ CHECKS: Final = (
     Check("roster", "Nodes hear each other", _roster),
     Check("unchanged", "Nothing left to change", _unchanged),
     Check("ai", "AI endpoint (from here)", _ai),
+    Check("ai-hosts", "AI answers to hosts", _ai_from_hosts),
     Check("storage", "Storage write and read", None),
     Check("task", "Task round trip", None),
     Check("failover", "Failover on request", None),

@@ -44,7 +44,8 @@ class Context:
     plan: Plan | None = None
     planned_for: str | None = None
     """The answers (as YAML) that the run was made for."""
-    ai: EndpointReport | None = None
+    ai: dict[str, EndpointReport] = field(default_factory=dict)
+    """By name of the endpoint: what it said when it was asked."""
     route: tuple[int, ...] = EVERY
     """The steps that `next` visits; the others keep their answers."""
     express: bool = False

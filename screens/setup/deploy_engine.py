@@ -16,6 +16,7 @@ from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy import existing, kit, last_answers, phases, preflight, reach, sweep
+from bzzz_core.deploy.ai_check import Completion, complete_from_all
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.generate import texts
@@ -197,6 +198,15 @@ class DeployEngine:
             kit.export_kit, cluster, target, passphrase, answers=answers
         )
         return len(packed.files)
+
+    async def complete_ai(self, spec: ClusterSpec) -> tuple[Completion, ...]:
+        """Ask every AI endpoint from every host for a few words."""
+        fleet = Fleet(spec, ClusterState(spec.cluster.name).known_hosts)
+        try:
+            opened = await asyncio.gather(*(fleet.connected(host) for host in spec.hosts))
+            return await complete_from_all({host.name: host for host in opened}, spec.ai)
+        finally:
+            await fleet.close()
 
     async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
         """Ask an AI endpoint what it is and which models it has."""

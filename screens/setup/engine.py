@@ -16,6 +16,7 @@ from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
+from bzzz_core.deploy.ai_check import Completion
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Event, Finding
 from bzzz_core.deploy.existing import Existing
@@ -139,6 +140,14 @@ class Engine(Protocol):
         Raises:
             ConfigError: The cluster is not known here, or the file is there already.
             TrustError: The passphrase is too short, or a file cannot be read.
+        """
+        ...
+
+    async def complete_ai(self, spec: ClusterSpec) -> tuple[Completion, ...]:
+        """Ask every AI endpoint from every host for a few words.
+
+        Raises:
+            BzzzError: A host could not be reached.
         """
         ...
 

@@ -17,7 +17,9 @@ from tests.arch.tree import ROOT, Module, imports, modules, text_files
 
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-LONG_MODULES: dict[str, str] = {}
+LONG_MODULES: dict[str, str] = {
+    "bzzz_core/errors.py": "every deliberate failure in one place, a few lines each",
+}
 """Place -> why it is not divided."""
 LONG_FUNCTIONS: dict[str, str] = {}
 """place::function -> why it is not divided."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,8 @@ class FakeHost:
         self._number = number
         self._log = log
         self._answer = answer or (lambda _what: None)
+        self.ports: dict[int, int] = {}
+        """Port of the host -> port of this machine."""
         self.failing = ""
         """A command whose description holds this fails."""
         self.mended_by = "\0"
@@ -85,6 +88,12 @@ class FakeHost:
         """Note the command and answer it; that it runs in a unit makes no difference here."""
         del step, silent_s_max
         return await self.run(script, *arguments, what=what, timeout_s=timeout_s, check=check)
+
+    @asynccontextmanager
+    async def forwarded(self, port: int) -> AsyncIterator[int]:
+        """Lead to a port of this machine: the one that a test set."""
+        self._log.append(f"{self._name}: forward {port}")
+        yield self.ports.get(port, 1)
 
     async def stage(self, content: bytes) -> str:
         """Take a file."""

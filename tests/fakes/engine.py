@@ -9,6 +9,7 @@ from bzzz_core.api.documents import Status as StatusDocument
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
+from bzzz_core.deploy.ai_check import Completion
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
 from bzzz_core.deploy.existing import Existing, Verdict
@@ -50,6 +51,15 @@ class FakeEngine:
         self.answering: tuple[str, ...] = ()
         """Addresses at which a sweep finds something."""
         self.applied: list[ClusterSpec] = []
+        self.completions: tuple[Completion, ...] = (
+            Completion(
+                host="bzzz-1",
+                endpoint="main",
+                works=True,
+                words="llama3:latest answers in 310 ms",
+                latency_ms=310,
+            ),
+        )
         self.ai = EndpointReport(
             works=True,
             words="Ollama 0.9.0 answers in 12 ms with 2 models",
@@ -169,6 +179,11 @@ class FakeEngine:
         """Pretend to write, and remember what for."""
         self.kits.append((cluster, target, passphrase.reveal()))
         return 9
+
+    async def complete_ai(self, spec: ClusterSpec) -> tuple[Completion, ...]:
+        """Return the completions that were set."""
+        del spec
+        return self.completions
 
     async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
         """Return the report that was set."""

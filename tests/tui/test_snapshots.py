@@ -13,12 +13,14 @@ from textual.pilot import Pilot
 
 from bzzz_core.api.documents import Status
 from bzzz_core.model import Gpu, MemberState
+from bzzz_tui.fields import entries_text
 from bzzz_tui.recording.format import load
 from bzzz_tui.store import Link, LinkPhase
 from bzzz_tui.widgets.step_rail import StepRail
 from screens.app import BzzzApp
 from screens.monitor.asking import AskingView
 from screens.setup.engine import LookState
+from screens.setup.entry import EntryForm
 from screens.setup.run_view import Stage
 from screens.setup.wizard import Wizard
 from screens.start import StartScreen
@@ -296,6 +298,41 @@ async def _ai(pilot: Pilot[int], wizard: Wizard) -> None:
     await pilot.press("right", "ctrl+n")
 
 
+async def _models(pilot: Pilot[int], wizard: Wizard) -> None:
+    """Models and where they would lie, on hosts that were seen; one fits nowhere."""
+    await _known(pilot, wizard)
+    await to_step(pilot, wizard, 4)
+    models = [
+        {"name": "qwen3-coder:30b", "copies": 2, "size_bytes": 18_600_000_000},
+        {"name": "llama3:8b", "hosts": ["bzzz-2"]},
+        {"name": "llama3.1:405b"},
+    ]
+    wizard.context.draft.set("ai.servers.models", entries_text(models))
+    wizard.step.rows["ai.servers.models"].editor.value = entries_text(models)
+    wizard.step.query_one("#ai-pages").focus()
+    await pilot.press("right", "right", "right")
+    wizard.step.refreshed()
+    await at_rest(pilot)
+    wizard.step.scroll_end(animate=False)
+
+
+async def _costs(pilot: Pilot[int], wizard: Wizard) -> None:
+    await to_step(pilot, wizard, 4)
+    wizard.step.query_one("#ai-pages").focus()
+    await pilot.press("left")
+
+
+async def _entry(pilot: Pilot[int], wizard: Wizard) -> None:
+    """The form of one model, with something wrong in it."""
+    await to_step(pilot, wizard, 4)
+    wizard.step.query_one("#ai-pages").focus()
+    await pilot.press("right", "right", "right")
+    wizard.step.rows["ai.servers.models"].editor.focus()
+    await pilot.press("enter")
+    await settle(pilot, lambda: isinstance(pilot.app.screen, EntryForm))
+    await pilot.press("minus", "ctrl+n")
+
+
 def _at(number: int) -> Callable[[Pilot[int], Wizard], Awaitable[None]]:
     async def go(pilot: Pilot[int], wizard: Wizard) -> None:
         await to_step(pilot, wizard, number)
@@ -342,6 +379,9 @@ SCENES = {
     "2-network": _at(2),
     "3-security": _trusted,
     "4-ai-refused": _ai,
+    "4-ai-models": _models,
+    "4-ai-entry": _entry,
+    "4-ai-costs": _costs,
     "5-resources": _at(5),
     "6-plan": _plan,
     "6-working": _working,

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
 from bzzz_core.config.profile_places import profile_path
 from bzzz_core.config.sources import load_answers
+from bzzz_tui.fields import entries_text
 from bzzz_tui.widgets.form import Choice
 from bzzz_tui.widgets.step_rail import StepRail, StepState
 from bzzz_tui.widgets.toned import Paragraph
@@ -24,14 +25,14 @@ from screens.monitor.overview import Overview
 from screens.setup import session
 from screens.setup.begin import Begin
 from screens.setup.draft import HostDraft
-from screens.setup.engine import LookState
+from screens.setup.engine import Look, LookState
 from screens.setup.entry import EntryForm
 from screens.setup.run_view import Stage
 from screens.setup.session import Session
 from screens.setup.steps import STEPS
 from screens.setup.wizard import Wizard
 from tests.fakes import statuses
-from tests.fakes.engine import FINGERPRINT, FakeEngine
+from tests.fakes.engine import FINGERPRINT, FakeEngine, facts
 from tests.tui.rest import at_rest
 from tests.tui.test_overview import shown_lines
 
@@ -574,11 +575,60 @@ def test_the_ai_endpoint_is_asked_on_request(wizard_app) -> None:  # noqa: ANN00
     drive(app, body)
 
 
+async def to_page(pilot: Pilot[int], wizard: Wizard, turns: int) -> None:
+    """Turn the pages of step 4 by keyboard."""
+    wizard.step.query_one("#ai-pages").focus()
+    for _ in range(turns):
+        await pilot.press("right")
+
+
+def test_models_and_their_places_are_shown_for_the_hosts_that_were_seen(
+    wizard_app,  # noqa: ANN001
+) -> None:
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        context = wizard.context
+        for host in context.draft.hosts:
+            context.looks[host.name] = Look(state=LookState.READY, facts=facts())
+            context.looked_at[host.name] = host
+        await to_step(pilot, wizard, 4)
+        wizard.step.scroll_end(animate=False)
+        await see(pilot, "Model servers found")
+        await to_page(pilot, wizard, 3)
+        models = [{"name": "llama3:8b"}, {"name": "huge:405b"}]
+        context.draft.set("ai.servers.models", entries_text(models))
+        wizard.step.refreshed()
+        wizard.step.scroll_end(animate=False)
+        await see(pilot, "about 6.0 GB")
+        await see(pilot, "huge:405b: needs 301.3 GB (estimated by its name)")
+
+    drive(app, body)
+
+
+def test_limits_of_spending_have_a_page_of_their_own(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 4)
+        await to_page(pilot, wizard, 4)
+        await see(pilot, "US cents")
+        assert not row(wizard, "ai.endpoint.model").parent.display
+        await to_page(pilot, wizard, 1)  # round to the first page again
+        assert row(wizard, "ai.endpoint.model").parent.display
+        row(wizard, "ai.costs.task_cents").editor.value = "999999"
+        await pilot.press("ctrl+n")
+        await see(pilot, "task_cents (999999) is more than daily_cents (2000)")
+
+    drive(app, body)
+
+
 def test_a_list_of_endpoints_is_filled_by_keyboard_alone(wizard_app) -> None:  # noqa: ANN001
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
         await to_step(pilot, wizard, 4)
+        await to_page(pilot, wizard, 1)
         endpoints = row(wizard, "ai.endpoints").editor
         endpoints.focus()
         await pilot.press("enter")

@@ -43,6 +43,14 @@ def test_a_model_server_that_nobody_can_ask_is_known_by_its_port(tmp_path: Path)
     assert not server.exposed
 
 
+def test_a_host_with_neither_curl_nor_wget_asks_with_python(tmp_path: Path) -> None:
+    said = """case $5 in */version) echo '{"version":"7"}' ;; esac"""
+    ai_host(tmp_path, [11434], "python3", said, "x")
+    change = {"command -v curl": "command -v no-curl", "command -v wget": "command -v no-wget"}
+    output = run(tmp_path, "containers.sh", change=change)
+    assert [one.version for one in parse(output, WORD).ai_servers or () if one.port] == ["7"]
+
+
 def ai_host(tools: Path, ports: list[int], asker: str, body: str, program: str) -> None:
     """Fake a host on which asking takes time that only its clock shows: `pass_s SECONDS`."""
     (tools / "now").write_text("1000")

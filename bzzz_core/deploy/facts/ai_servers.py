@@ -1,8 +1,8 @@
 """Model servers that speak Ollama's API: whether one runs, what it has, and where that lies.
 
-A server is asked over loopback with whatever the host has, curl or wget; with neither, only its
-port and its process are known. A process of another name counts if it answers as Ollama does, as
-one in a container behind Docker's proxy, or if there was no time to ask it.
+A server is asked over loopback with whatever the host has: curl, wget or Python; with none of them,
+only its port and its process are known. A process of another name counts if it answers as Ollama
+does, as one in a container behind Docker's proxy, or if there was no time to ask it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # Reads what setup must know of a host; changes nothing. POSIX sh, no Python, no jq.
 #
 # $1 is a random word that marks our lines, $2 the data and $3 the log directory of BZZZ, $4 what
-# SSH_CONNECTION says to the login itself (sudo hides it from us), $5 the login's name.
+# SSH_CONNECTION says to the login itself (sudo hides it from us), $5 the login's name, $6 where
+# models of a new server would lie.
 # Every section runs in a shell of its own under a time limit and reports how it ended, so that a
 # hanging tool or a missing file costs one section and never the probe. A section that prints
 # nothing has found nothing; a section that fails is *unknown*, which is not the same.
@@ -17,6 +18,7 @@ data=$2
 logs=$3
 through=${4:-}
 login=${5:-}
+models=${6:-/var/lib/bzzz-models}
 seconds=10
 begun=$(date +%s)
 

@@ -18,6 +18,7 @@ from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.gpus import Gpu, GpuDriver
 from bzzz_core.deploy.facts.hardware import BlockDevice, Cpu, Memory
 from bzzz_core.deploy.facts.logins import LoginKeys
+from bzzz_core.deploy.facts.model_hosting import ModelHosting
 from bzzz_core.deploy.facts.network import Interface, only_private
 from bzzz_core.deploy.facts.openings import OwnRules
 from bzzz_core.deploy.facts.routes import Proxy, Resolver, Routing
@@ -246,6 +247,7 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     podman: str | None = None
     """Its version; "" if it is not installed."""
     ai_servers: tuple[AiServer, ...] | None = None
+    model_hosting: ModelHosting | None = None
     account: tuple[Account, ...] | None = None
     """One entry, or none if there is no such user."""
     current: str | None = None

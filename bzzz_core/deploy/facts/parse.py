@@ -26,6 +26,7 @@ from bzzz_core.deploy.facts.host import HostFacts, Listener
 from bzzz_core.deploy.facts.installed import with_installed
 from bzzz_core.deploy.facts.logins import read_login
 from bzzz_core.deploy.facts.machine import read_machine
+from bzzz_core.deploy.facts.model_hosting import read_model_hosting
 from bzzz_core.deploy.facts.network import read_interfaces
 from bzzz_core.deploy.facts.openings import read_openings, read_ports
 from bzzz_core.deploy.facts.routes import read_proxies, read_resolver, read_routing
@@ -51,6 +52,7 @@ SCRIPTS: Final = (
         "logins.sh",
         "gpus.sh",
         "containers.sh",
+        "models.sh",
     ),
 )
 """In their order: what a plan rests on comes first, for the probe's time is limited as a whole."""
@@ -60,7 +62,7 @@ def probe_script() -> str:
     """Return the script.
 
     It takes a random word, the data and the log directory, what `$SSH_CONNECTION` says to the login
-    itself, and the login's name.
+    itself, the login's name, and where models of a new server would lie.
     """
     files = importlib.resources.files("bzzz_core.deploy.facts")
     texts = [files.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS]
@@ -110,6 +112,7 @@ def parse(output: bytes, word: str) -> HostFacts:
         docker=read_text(sections, "docker", read_docker),
         podman=read_text(sections, "podman", read_podman),
         ai_servers=read_text(sections, "ai", read_ai_servers),
+        model_hosting=read_text(sections, "models", read_model_hosting),
     )
 
 

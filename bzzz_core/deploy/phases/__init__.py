@@ -23,6 +23,7 @@ from bzzz_core.deploy.phases import (
     distribute_key,
     harden_ssh,
     install_command,
+    install_model_program,
     install_units,
     issue_certificates,
     join_cluster,
@@ -31,8 +32,10 @@ from bzzz_core.deploy.phases import (
     note_before,
     open_firewall,
     prune_releases,
+    pull_models,
     start_agent,
     start_fabric,
+    start_model_servers,
     switch_release,
     upload_release,
     upload_runtime,
@@ -132,15 +135,24 @@ ACTIVATE: Final = (
 VERIFY_CLUSTER: Final = "verify_cluster"
 """Comes next; it is about all hosts at once, so it is no `Phase`."""
 
-FINISH: Final = (_phase(commit_release), _phase(prune_releases), _phase(harden_ssh))
-"""Only once the cluster is well: until then an older release may be needed."""
+FINISH: Final = (
+    _phase(commit_release),
+    _phase(prune_releases),
+    _phase(harden_ssh),
+    _phase(install_model_program),
+    _phase(start_model_servers),
+    _phase(pull_models),
+)
+"""Only once the cluster is well: an older release may be needed until then, and pulls take long."""
 
 ALL: Final = (*ENROL, *OPEN, *ADMIT, *STAGE, *ACTIVATE, *FINISH)
 
 REMOVERS: Final[dict[str, Callable[[RemoteHost, Made], Awaitable[None]]]] = {
+    "install_model_program": install_model_program.remove,
     "limit_services": limit_services.remove,
     "open_firewall": open_firewall.remove,
     "distribute_key": distribute_key.remove,
     "harden_ssh": harden_ssh.remove,
+    "start_model_servers": start_model_servers.remove,
 }
 """Phase -> what takes an entry of a host's record (`made.py`) back, while the host is left."""

@@ -44,6 +44,7 @@ CHANNELS_MAX: Final = 6
 """sshd allows 10 sessions a connection by default; SFTP and forwarding need some."""
 _GRACE_S: Final = 20
 CHANNEL_TRIES_MAX: Final = 4
+LOOPBACK: Final = "127.0.0.1"
 _TIMED_OUT: Final = (124, 137)
 
 _GREET: Final = """
@@ -165,6 +166,34 @@ class SshHost:
             script, arguments, what=what, sudo=sudo, timeout_s=timeout_s, check=check
         )
 
+    async def tell(
+        self, script: str, *arguments: str, content: Secret, what: str, timeout_s: int
+    ) -> Completed:
+        """Run a constant script as the login; the contract is `ai_check.Asks.tell`."""
+        sudo, check = Sudo.ROOT, True
+        return await self._run(
+            script,
+            arguments,
+            what=what,
+            sudo=sudo,
+            timeout_s=timeout_s,
+            check=check,
+            content=content,
+        )
+
+    @asynccontextmanager
+    async def forwarded(self, port: int) -> AsyncIterator[int]:
+        """Yield a local port that leads to a port of the host's loopback."""
+        connection = self._connection
+        try:
+            listener = await connection.forward_local_port(LOOPBACK, 0, LOOPBACK, port)
+        except (asyncssh.Error, OSError) as exc:
+            raise HostUnreachable(f"{self.name}: no forwarding: {exc}") from exc
+        try:
+            yield listener.get_port()
+        finally:
+            listener.close()
+
     async def stage(self, content: bytes) -> str:
         """Put bytes into a new file 0600 and return its path."""
         path = f"{await self._stage_directory()}/{secrets.token_hex(8)}"
@@ -228,9 +257,13 @@ class SshHost:
         sudo: Sudo,
         timeout_s: int,
         check: bool,
+        content: Secret | None = None,
     ) -> Completed:
-        secret = self._login.sudo_password if sudo is Sudo.PASSWORD else None
-        line = command_line(script, *arguments, mark=self._mark, timeout_s=timeout_s, sudo=sudo)
+        secret = self._login.sudo_password if sudo is Sudo.PASSWORD else content
+        reads, mark = content is not None, self._mark
+        line = command_line(
+            script, *arguments, mark=mark, timeout_s=timeout_s, sudo=sudo, reads=reads
+        )
         try:
             async with self._channels, asyncio.timeout(timeout_s + _GRACE_S):
                 raw = await self._execute(line, secret)

@@ -1,0 +1,150 @@
+"""An archive is compared and looked through before any host gets it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bzzz_core.config.sections import ModelServersAnswers
+from bzzz_core.deploy.model_archive import ProgramArchive, prepare, provide
+from bzzz_core.errors import PreconditionFailed, TransportError
+from bzzz_core.integrations.http import download
+
+ELF = b"\x7fELF and so on"
+
+
+def packed(path: Path, *members: tuple[str, Any]) -> str:
+    """Write a tar of (name, content or member) and return its checksum."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+            else:
+                member.type, member.linkname = content
+                tar.addfile(member)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def look(path: Path, sha256: str, program: str = "ollama") -> ProgramArchive:
+    return prepare(path, sha256, program, path.parent / "kept")
+
+
+@pytest.mark.parametrize("entry", ["bin/ollama", "ollama"])
+def test_an_archive_as_ollama_offers_it_is_sent_as_it_is(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "a.tgz"
+    sha256 = packed(
+        path,
+        (entry, ELF),
+        ("lib/ollama/libcudart.so.12.8", b"x" * 1_000),
+        ("lib/ollama/libcudart.so.12", (tarfile.SYMTYPE, "libcudart.so.12.8")),
+    )
+    found = look(path, sha256)
+    assert (found.path, found.sha256, found.entry) == (path, sha256, entry)
+    assert found.unpacked_bytes == 1_000 + len(ELF)
+
+
+def test_a_program_alone_becomes_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / "parallama"
+    path.write_bytes(ELF)
+    found = look(path, hashlib.sha256(ELF).hexdigest(), "parallama")
+    assert found.entry == "bin/parallama"
+    with tarfile.open(found.path) as tar:
+        member = tar.getmember("bin/parallama")
+        assert member.mode & 0o111
+    assert found.sha256 == look(path, hashlib.sha256(ELF).hexdigest(), "parallama").sha256
+
+
+def test_zstd_is_packed_anew_for_hosts_that_have_none(tmp_path: Path) -> None:
+    zstd = pytest.importorskip("backports.zstd")
+    plain = tmp_path / "a.tar"
+    with tarfile.open(plain, "w") as tar:
+        member = tarfile.TarInfo("bin/ollama")
+        member.size = len(ELF)
+        tar.addfile(member, io.BytesIO(ELF))
+    path = tmp_path / "a.tar.zst"
+    path.write_bytes(zstd.compress(plain.read_bytes()))
+    found = look(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    with tarfile.open(found.path, "r:gz") as tar:
+        assert tar.getnames() == ["bin/ollama"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("../etc/cron.d/x", b"x", "outside of its directory"),
+        ("/etc/passwd", b"x", "outside of its directory"),
+        ("a/../../b", b"x", "outside of its directory"),
+        ("lib/x", (tarfile.SYMTYPE, "../../etc/passwd"), "link to the outside"),
+        ("lib/x", (tarfile.SYMTYPE, "/etc/passwd"), "link to the outside"),
+        ("x", (tarfile.LNKTYPE, "../x"), "link to the outside"),
+        ("x", (tarfile.CHRTYPE, ""), "neither file, directory nor link"),
+        ("x", (tarfile.FIFOTYPE, ""), "neither file, directory nor link"),
+    ],
+)
+def test_what_would_leave_its_directory_is_refused(
+    tmp_path: Path, name: str, content: Any, words: str
+) -> None:
+    path = tmp_path / "a.tgz"
+    sha256 = packed(path, ("bin/ollama", ELF), (name, content))
+    with pytest.raises(PreconditionFailed, match=words):
+        look(path, sha256)
+
+
+def test_another_file_than_the_one_named_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tgz"
+    sha256 = packed(path, ("bin/ollama", ELF))
+    with pytest.raises(PreconditionFailed, match=f"has the SHA-256 {sha256}, not"):
+        look(path, "0" * 64)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 zip", b"\x1f\x8b no gzip", b""])
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    with pytest.raises(PreconditionFailed):
+        look(path, hashlib.sha256(content).hexdigest())
+
+
+def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tgz"
+    sha256 = packed(path, ("README", b"x"))
+    with pytest.raises(PreconditionFailed, match="neither bin/ollama nor ollama"):
+        look(path, sha256)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    servers = ModelServersAnswers(
+        program="ollama", source=f"{tmp_path}/none.tgz", sha256="0" * 64, version="1"
+    )
+    with pytest.raises(PreconditionFailed, match=r"none\.tgz: No such file"):
+        asyncio.run(provide(servers, tmp_path, lambda _done, _total: None))
+
+
+def fetch(target: Path, answer: httpx.Response) -> None:
+    transport = httpx.MockTransport(lambda _request: answer)
+    asyncio.run(
+        download(
+            "https://example.org/a.tgz",
+            target,
+            timeout_s=5,
+            progress=lambda _done, _total: None,
+            transport=transport,
+        )
+    )
+
+
+def test_a_download_appears_under_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    fetch(tmp_path / "a", httpx.Response(200, content=b"whole"))
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    with pytest.raises(TransportError, match="answered 404"):
+        fetch(tmp_path / "b", httpx.Response(404))
+    assert not (tmp_path / "b").exists()
