@@ -82,7 +82,8 @@ def trust(public_key: bytes, comment: str, path: Path) -> bool:
     """
     if node_id_of(public_key) in load(path):
         return False
-    private_files.private_directory(path.parent)
+    # Nothing in it is secret; what counts is that nobody else can write it.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if text and not text.endswith("\n"):
         text += "\n"
