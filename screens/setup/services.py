@@ -34,6 +34,7 @@ from screens.setup.run_view import RunView, Stage
 from screens.setup.steering_words import skipped_words, voters_of, why_not_skip
 from screens.setup.step import PushButton, StepView
 from screens.setup.steps import StepSpec
+from screens.setup.taken import taken_lines
 
 _BUTTONS = {
     Stage.IDLE: "Make the plan",
@@ -65,6 +66,7 @@ class ServicesStep(StepView):
         """Lay out the button first: the answers below it have safe defaults."""
         yield PushButton(_BUTTONS[Stage.IDLE], id="deploy")
         yield Paragraph(id="deploy-words")
+        yield Lines(id="taken")
 
     def compose_below(self) -> Iterable[Widget]:
         """Lay out the plan, the matrix and the log."""
@@ -216,6 +218,8 @@ class ServicesStep(StepView):
         matrix = self.query_one("#matrix", HostMatrix)
         matrix.show(run.phases, run.rows())
         self.query_one("#deploy-log", LogTail).show(run.log(matrix.selected))
+        short = self.context.express and run.stage is Stage.IDLE
+        self.query_one("#taken", Lines).show(taken_lines(self.context) if short else [])
         plan = self.context.plan
         shown = plan is not None and run.stage is Stage.ASKING
         self.query_one("#plan", Lines).show(self._plan_lines(plan) if shown and plan else [])

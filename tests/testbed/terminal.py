@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,13 @@ class Terminal:
             if time.monotonic() > until:
                 raise AssertionError(f"{' or '.join(words)} did not appear:\n{screen}")
             time.sleep(LOOK_S)
+
+    def kill(self) -> None:
+        """End the program as a crash does: it learns nothing of it."""
+        shell = self._tmux("list-panes", "-t", "t", "-F", "#{pane_pid}").strip()
+        children = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        assert children, "the program does not run"
+        os.kill(int(children[0]), signal.SIGKILL)
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(

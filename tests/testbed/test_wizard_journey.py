@@ -71,3 +71,23 @@ def test_the_short_way_leads_from_nothing_to_the_monitor(bed: State, tmp_path: P
     kept = load_answers(tmp_path / "bzzz" / "clusters" / "bzzz" / "answers.last.yaml")
     assert len(kept.hosts) == 3
     assert not (tmp_path / "bzzz" / "setup-session.json").exists()
+
+
+def test_a_setup_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    with Terminal(["setup", "--express"], columns=80, rows=24, env=home) as terminal:
+        terminal.see("1/8 System Detection")
+        terminal.type("127.0.0.2:1 127.0.0.3:1")
+        terminal.press("Enter")
+        terminal.see("bzzz-2")
+        terminal.press("C-n")
+        terminal.see("3/8 Security")
+        time.sleep(1)  # Answers are kept half a second after the last one.
+        terminal.kill()
+    kept = tmp_path / "bzzz" / "setup-session.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with Terminal(["setup"], columns=80, rows=24, env=home) as terminal:
+        terminal.see("step 3, Security: bzzz-1, bzzz-2")
+        terminal.press("Enter")
+        terminal.see("3/8 Security")
+        terminal.see("bzzz-2")

@@ -21,6 +21,7 @@ from bzzz_core.model import MemberState
 from bzzz_tui.feed.rotation import Pace
 from bzzz_tui.terminal import Terminal
 from bzzz_tui.widgets.prompt import PromptInput
+from bzzz_tui.widgets.step_rail import StepState
 from screens.app import BzzzApp
 from screens.demo import demo_monitor
 from screens.setup.context import Context
@@ -28,6 +29,7 @@ from screens.setup.draft import Draft, parse_hosts
 from screens.setup.opening import wizard_of
 from screens.setup.run_view import Stage
 from screens.setup.wizard import Wizard
+from tests.fakes import statuses
 from tests.fakes.engine import FakeEngine
 
 SIZE = (120, 32)
@@ -105,7 +107,7 @@ async def _command(pilot: Pilot[int], line: str) -> None:
 
 
 async def _wizard(directory: Path) -> None:
-    engine = FakeEngine()
+    engine = FakeEngine({f"bzzz-{n}": statuses.status(term=1) for n in (1, 2, 3)})
     with tempfile.TemporaryDirectory(prefix="bzzz-pictures-") as temporary:
 
         def first(app: BzzzApp) -> Wizard:
@@ -116,25 +118,56 @@ async def _wizard(directory: Path) -> None:
                 glyphs=app.glyphs,
                 session=Path(temporary) / "session.json",
             )
-            return wizard_of(context, None)
+            return wizard_of(context, None, ask=True)
 
         app = _app(first)
         async with app.run_test(size=SIZE) as pilot:
+            await pilot.pause()
+            _save(app, directory / "setup-begin.svg")
+            await pilot.press("2")
+            await _until(pilot, lambda: isinstance(app.screen, Wizard))
             wizard = app.screen
             assert isinstance(wizard, Wizard)
-            await _step(pilot, wizard, 3)
-            await pilot.press("T")
-            await _until(pilot, lambda: all(h.host_key_sha256 for h in wizard.context.draft.hosts))
-            await _step(pilot, wizard, 6)
-            await pilot.press("p")
-            await _until(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
-            await pilot.pause()
-            _save(app, directory / "setup-plan.svg")
-            await pilot.press("escape")
-            await pilot.press("1")
-            await _until(pilot, lambda: wizard.here == 1)
-            await pilot.pause()
-            _save(app, directory / "setup-hosts.svg")
+            await _questions(pilot, wizard, directory)
+            await _work(pilot, wizard, directory)
+
+
+async def _questions(pilot: Pilot[int], wizard: Wizard, directory: Path) -> None:
+    """Take the pictures of the steps that ask."""
+    app = wizard.app
+    assert isinstance(app, BzzzApp)
+    await _until(pilot, lambda: bool(wizard.query("#host-entry")))
+    await _step(pilot, wizard, 3)
+    await pilot.press("T")
+    await _until(pilot, lambda: len(wizard.context.seen) == len(wizard.context.draft.hosts))
+    for number, name in enumerate(("hosts", "network", "security", "ai", "resources"), 1):
+        await wizard._go_to(number)
+        await _until(pilot, lambda number=number: wizard.here == number)  # type: ignore[misc]
+        _save(app, directory / f"setup-{name}.svg")
+
+
+async def _work(pilot: Pilot[int], wizard: Wizard, directory: Path) -> None:
+    """Take the pictures of the plan, the work, the election and the checks."""
+    app = wizard.app
+    assert isinstance(app, BzzzApp)
+    await _step(pilot, wizard, 6)
+    await pilot.press("p")
+    await _until(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+    _save(app, directory / "setup-plan.svg")
+    engine = wizard.context.engine
+    assert isinstance(engine, FakeEngine)
+    engine.hold.clear()
+    await pilot.press("a")
+    await _until(pilot, lambda: "write_config done" in str(wizard.context.run.log("bzzz-3")))
+    _save(app, directory / "setup-work.svg")
+    engine.hold.set()
+    await _until(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+    await _step(pilot, wizard, 7)
+    await _until(pilot, lambda: wizard.step.state() is StepState.OK)
+    _save(app, directory / "setup-cluster.svg")
+    await _step(pilot, wizard, 8)
+    await _until(pilot, lambda: wizard.context.checked is not None)
+    _save(app, directory / "setup-checks.svg")
 
 
 async def _step(pilot: Pilot[int], wizard: Wizard, number: int) -> None:

@@ -19,9 +19,11 @@ from bzzz_tui.store import Link, LinkPhase
 from bzzz_tui.widgets.step_rail import StepRail
 from screens.app import BzzzApp
 from screens.monitor.asking import AskingView
+from screens.setup.draft import HostDraft
 from screens.setup.engine import LookState
 from screens.setup.entry import EntryForm
 from screens.setup.run_view import Stage
+from screens.setup.session import Session
 from screens.setup.wizard import Wizard
 from screens.start import StartScreen
 from tests.fakes import asked_cluster, statuses
@@ -373,7 +375,32 @@ async def _checked(pilot: Pilot[int], wizard: Wizard) -> None:
     await settle(pilot, lambda: wizard.context.checked is not None)
 
 
+async def _network(pilot: Pilot[int], wizard: Wizard) -> None:
+    await _trusted(pilot, wizard)
+    await wizard._go_to(2)
+    await pilot.pause()
+
+
+async def _waiting(pilot: Pilot[int], wizard: Wizard) -> None:
+    engine = wizard.context.engine
+    assert isinstance(engine, FakeEngine)
+    engine.failing, engine.waits = "bzzz-3", True
+    await _plan(pilot, wizard)
+    await pilot.press("a")
+    await settle(pilot, lambda: "upload_release done" in str(wizard.context.run.log("bzzz-2")))
+    await settle(pilot, lambda: wizard.context.run.failing_now() == ["bzzz-3"])
+
+
+async def _difference(pilot: Pilot[int], wizard: Wizard) -> None:
+    await _plan(pilot, wizard)
+    await pilot.press("d")
+    await pilot.pause()
+
+
 SCENES = {
+    "2-network-known": _network,
+    "6-plan-difference": _difference,
+    "6-waiting": _waiting,
     "1-detect": _one,
     "1-detect-known": _known,
     "2-network": _at(2),
@@ -414,3 +441,17 @@ def test_wizard(  # noqa: PLR0917  fixtures
         await at_rest(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("theme", ["bzzz-dark", "bzzz-ansi"])
+def test_ways_to_begin_setup(
+    snap_compare: Compare,
+    wizard_app,  # noqa: ANN001
+    theme: str,
+    size: tuple[int, int],
+) -> None:
+    """Resume, express, all questions, or a file."""
+    hosts = (HostDraft("bzzz-1", "10.20.0.11"), HostDraft("bzzz-2", "10.20.0.12"))
+    kept = Session(step=3, reached=4, texts={}, hosts=hosts)
+    assert snap_compare(wizard_app(kept=kept, theme=theme), terminal_size=size)

@@ -75,6 +75,8 @@ def test_express_asks_only_what_has_no_safe_default(clock: FrozenClock) -> None:
         assert all(key.startswith("ai.endpoint.") for key in wizard.step.rows)
         await pilot.press("ctrl+n")
         await settle(pilot, lambda: wizard.here == 6)
+        await see(pilot, "Taken without asking")
+        await see(pilot, "bzzz-1; none may be lost")
         await pilot.press("escape")
         await pilot.press("A")
         await wizard._go_to(1)
