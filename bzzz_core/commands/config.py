@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bzzz_core.commands.config_explain import config_explain
 from bzzz_core.commands.config_secret import secret
 from bzzz_core.commands.options import CONFIG, JSON, SET, local_config, reports_errors
 from bzzz_core.commands.suggestions import keys as known_keys
@@ -27,6 +28,7 @@ def config() -> None:
 
 
 config.add_command(secret)
+config.add_command(config_explain)
 
 
 @config.command("schema")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from bzzz_core.commands.config import config
 from bzzz_core.config.leaf import catalogue
 from bzzz_core.config.schema import AgentConfig, ClusterSpec, narrowed, resolve
 from bzzz_core.config.sections import NodeEntry, Ports, ResourcesConfig
@@ -107,3 +109,18 @@ def test_the_documentation_lists_exactly_what_is_not_active() -> None:
         for key, leaf in catalogue(ClusterSpec).items()
         if not leaf.active
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cluster.rejoin", "--answers"], "saved, not active yet"),
+        (["network.ports.api"], "environment: BZZZ_NETWORK__PORTS__API"),
+        (["resources.log_level"], "one of: debug, info, warning, error"),
+        (["cluster.rejoin"], "with --answers"),
+        (["cluster.rejoim", "--answers"], "did you mean cluster.rejoin?"),
+    ],
+)
+def test_a_key_is_explained(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(config, ["explain", *words])
+    assert said in done.output
