@@ -52,8 +52,8 @@ class DeployEngine:
     @property
     def phases(self) -> tuple[str, ...]:
         """Return the names of a run's phases, in order."""
-        before = (phases.ENROL, phases.STAGE, phases.ACTIVATE)
-        names = [phase.name for group in before for phase in group]
+        before = phases.ALL[: -len(phases.FINISH)]
+        names = [phase.name for phase in before]
         finish = [phase.name for phase in phases.FINISH]
         return ("probe", _BUILD, *names, phases.VERIFY_CLUSTER, *finish)
 

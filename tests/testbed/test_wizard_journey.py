@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,30 @@ def test_the_short_way_leads_from_nothing_to_the_monitor(bed: State, tmp_path: P
     kept = load_answers(tmp_path / "bzzz" / "clusters" / "bzzz" / "answers.last.yaml")
     assert len(kept.hosts) == 3
     assert not (tmp_path / "bzzz" / "setup-session.json").exists()
+
+
+def test_reachability_is_proved_and_a_bundle_tells_no_secret(bed: State, tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    words = ["setup", "--answers", str(bed.answers)]
+    with Terminal(words, columns=120, rows=40, env=home) as terminal:
+        terminal.see("1 System Detection")
+        terminal.press("C-n")
+        terminal.see("2 Network", "Prove that all reach")
+        terminal.press("BTab", "Enter")  # from the first field back to the button above it
+        terminal.see("every host reaches every other", within_s=90)
+        terminal.press("Escape")
+        time.sleep(0.5)  # Escape and a letter together would be Alt and the letter.
+        terminal.press("b")
+        terminal.see("look through it")
+    (bundle,) = (tmp_path / "bzzz").glob("support-*.tar.gz")
+    with tarfile.open(bundle) as archive:
+        texts = {
+            member.name: archive.extractfile(member).read().decode()  # type: ignore[union-attr]
+            for member in archive
+        }
+    assert "bzzz-support/answers.yaml" in texts
+    secret = bed.key.read_text().splitlines()[2]
+    assert all(secret not in text for text in texts.values())
 
 
 def test_a_setup_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bzzz_core.clock import SystemClock
+from bzzz_core.deploy import phases
 from bzzz_core.deploy.change import Change, make_plan
 from bzzz_core.deploy.durations import estimate
 from bzzz_core.deploy.events import Finding, HostResult, Result, Status, Step, Summary
 from bzzz_tui.parts import text_of
 from bzzz_tui.widgets.host_matrix import CellState
 from bzzz_tui.wording import UNICODE
+from screens.setup.deploy_engine import DeployEngine
 from screens.setup.draft import Draft, parse_hosts
 from screens.setup.plan_view import plan_lines
 from screens.setup.run_view import CLUSTER, RunView, Stage
@@ -123,3 +126,10 @@ def test_a_host_that_was_taken_back_says_so_and_counts_as_failed() -> None:
     assert run.rows()[0].note == "roll_back back on 0.0.9"
     assert run.failed_hosts() == ["bzzz-1"]
     assert not run.succeeded
+
+
+def test_the_matrix_knows_every_phase_of_a_run_in_its_order() -> None:
+    named = DeployEngine(SystemClock()).phases
+    of_hosts = [phase.name for phase in phases.ALL]
+    assert [name for name in named if name in of_hosts] == of_hosts
+    assert set(named) - set(of_hosts) == {"probe", "build_release", phases.VERIFY_CLUSTER}
