@@ -16,6 +16,7 @@ from bzzz_tui.wording import UNKNOWN, Tone, clean, fabric_state
 from screens.setup.context import Context
 from screens.setup.step import StepView
 from screens.setup.steps import StepSpec
+from screens.setup.survives import survives_lines
 
 _EVERY_S = 1.0
 
@@ -31,10 +32,17 @@ class ClusterStep(StepView):
     def compose_above(self) -> Iterable[Widget]:
         """Lay out the nodes' views."""
         yield Lines(id="views")
+        yield Lines(id="survives")
+
+    def edited(self, key: str) -> None:
+        """Say anew what such a cluster survives."""
+        del key
+        self.query_one("#survives", Lines).show(survives_lines(self.context.draft))
 
     def shown(self) -> None:
         """Watch the nodes while this step is shown."""
         self._paint()
+        self.query_one("#survives", Lines).show(survives_lines(self.context.draft))
         super().shown()
         if self.context.run.succeeded:
             self.run_worker(self._watch(), group="views", exclusive=True)

@@ -46,4 +46,16 @@ class ResourcesStep(StepView):
                 words += f", less than the limit of {size(wanted)}"
             tone = Tone.MUTED if free is None else Tone.WARN if short else Tone.OK
             lines.append([(f"{host.name:<12}", Tone.PLAIN), (words, tone)])
+        lines.append([(self._log_words(), Tone.MUTED)])
         self.query_one("#free", Lines).show(lines)
+
+    def _log_words(self) -> str:
+        """Say how much disk the log takes at most."""
+        logs = "resources.monitoring.logs"
+        texts = [
+            self.context.draft.get(f"{logs}.{name}") for name in ("files_kept", "file_bytes_max")
+        ]
+        if not all(text.isdecimal() for text in texts):
+            return "how much disk the log takes depends on its size and number of files"
+        files, each = map(int, texts)
+        return f"the log takes at most {size((files + 2) * each)} on each host"

@@ -11,13 +11,16 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from bzzz_core.deploy.facts.host import HostFacts, Listener
+from bzzz_tui.parts import text_of
 from bzzz_tui.widgets.step_rail import StepState
 from screens.app import BzzzApp
 from screens.setup.begin import Begin
+from screens.setup.draft import Draft, parse_hosts
 from screens.setup.engine import Look, LookState
 from screens.setup.opening import open_wizard
 from screens.setup.run_view import Stage
 from screens.setup.steps import EVERY, EXPRESS, STEPS, next_of, route_of
+from screens.setup.survives import survives_lines
 from screens.setup.wizard import Wizard
 from tests.fakes.engine import FakeEngine, facts
 from tests.tui.conftest import FrozenClock, app_with
@@ -209,3 +212,20 @@ def test_another_target_means_manifests_and_no_host_is_changed(
         assert not engine.applied
 
     drive(wizard_app(), body)
+
+
+def said(addresses: str, **answers: str) -> str:
+    draft = Draft(hosts=parse_hosts(addresses, ()))
+    for key, text in answers.items():
+        draft.set(key.replace("__", "."), text)
+    return "\n".join(text_of(line) for line in survives_lines(draft))
+
+
+def test_it_is_said_what_a_cluster_survives() -> None:
+    assert "the loss of 1 of its 3 voters" in said("a=1.1.1.1 b=1.1.1.2 c=1.1.1.3")
+    assert "two hosts have one voter" in said("a=1.1.1.1 b=1.1.1.2")
+    assert "no loss of its one voter" in said("a=1.1.1.1")
+    assert "replaced after about 1.1 to 1.4 s" in said("a=1.1.1.1 b=1.1.1.2 c=1.1.1.3")
+    manual = said("a=1.1.1.1 b=1.1.1.2 c=1.1.1.3", cluster__failover="manual")
+    assert "when you say so" in manual
+    assert "reads are refused" in said("a=1.1.1.1", cluster__without_quorum="stop")
