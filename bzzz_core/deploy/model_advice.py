@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.sections import ModelServersAnswers
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.facts.model_hosting import ModelUnit
 from bzzz_core.deploy.model_places import Placement, gigabytes, place_wanted, sized
 from bzzz_core.deploy.model_servers import (
     PROGRAMS,
@@ -55,13 +57,13 @@ def _program(spec: ClusterSpec, host: str, facts: HostFacts) -> Iterator[Finding
             yield Finding("error", "models", host, "its model servers are not known", fix)
         return
     unit = present_unit(servers, hosting)
-    others = [name for name in PROGRAMS if name != servers.program and hosting.unit(name)]
-    if unit is None and others:
+    beside = [name for name in PROGRAMS if name != servers.program and hosting.unit(name)]
+    if unit is None and beside:
         yield Finding(
             "error",
             "models",
             host,
-            f"{others[0]}.service is there, and {servers.program} is to be installed beside it",
+            f"{beside[0]}.service is there, and {servers.program} is to be installed beside it",
             "let it take that unit's place (ai.servers.migrate; its models stay and it can be"
             " undone), or leave the host out of ai.servers.hosts",
         )
@@ -74,7 +76,7 @@ def _program(spec: ClusterSpec, host: str, facts: HostFacts) -> Iterator[Finding
             "stop it, or choose another ai.servers.port",
         )
     program = hosting.program(servers.program)
-    if unit is None and not others and not release_name(servers) and not program.current:
+    if unit is None and not beside and not release_name(servers) and not program.current:
         yield Finding(
             "error",
             "models",
@@ -82,6 +84,12 @@ def _program(spec: ClusterSpec, host: str, facts: HostFacts) -> Iterator[Finding
             f"{servers.program} is not installed, and no archive is named",
             "set ai.servers.source, sha256 and version",
         )
+    yield from _version(servers, host, facts, unit)
+
+
+def _version(
+    servers: ModelServersAnswers, host: str, facts: HostFacts, unit: ModelUnit | None
+) -> Iterator[Finding]:
     server = server_at(facts, servers.port)
     if unit is not None and not unit.ours and servers.source and (not server or not server.version):
         yield Finding(
@@ -91,8 +99,12 @@ def _program(spec: ClusterSpec, host: str, facts: HostFacts) -> Iterator[Finding
             f"the version of {unit.name}.service is not known, so it is not upgraded",
             "start it, and see whether it answers on ai.servers.port",
         )
-    same = server is not None and server.program.startswith(servers.program)
-    if server is None or not same or not server.version or not servers.version:
+    # Containers hide the names of processes: whoever is not plainly another program is this one.
+    others = tuple(name for name in PROGRAMS if name != servers.program)
+    if server is None or server.program.startswith(others):
+        return
+    takes_over = unit is not None and servers.program not in {unit.name, unit.dropin_program}
+    if takes_over or not server.version or not servers.version:
         return
     if version_key(server.version) > version_key(servers.version):
         yield Finding(

@@ -168,7 +168,8 @@ def test_models_are_pulled_with_progress_by_bytes(
     operator: Models, installed: list[dict[str, Any]]
 ) -> None:
     told = steps(installed, "pull_models", "progress")
-    assert any("tiny:" in words for words in told), told
+    assert any("tiny:" in words for words in told), said(installed)
+    assert any("large:" in words and "MB; pulling" in words for words in told), told
     stored = "cat /var/lib/bzzz-models/models/manifests/*"
     assert {"tiny:latest", "large:latest"} == {
         json.loads(line)["name"]

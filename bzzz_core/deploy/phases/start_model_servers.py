@@ -66,8 +66,8 @@ if systemctl restart "$unit" && answered; then
   for path in "$@"; do rm -f -- "$path.before"; done
   exit 0
 fi
-echo "$unit: $said; the former state is put back. Its last words:" >&2
 journalctl --no-pager --quiet -n 6 -o cat -u "$unit" >&2
+echo "$unit: $said; the former state is put back" >&2
 fresh=
 for path in "$@"; do
   case $path in */"$unit") [ -e "$path.before" ] || fresh=yes ;; esac
