@@ -151,6 +151,7 @@ class ClusterState:
             ssh.key_passphrase,
             tls.passphrase,
             endpoint.api_key,
+            *(further.api_key for further in spec.ai.endpoints),
         ]
         made = (self._directory / "api-token", self._directory / "ca" / "passphrase")
         references.extend(f"file:{path}" for path in made)

@@ -6,12 +6,14 @@ import asyncio
 import dataclasses
 import shutil
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bzzz_core.clock import SystemClock
 from bzzz_core.config.profile import ProfileHost, SshAccess
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy.ssh import own_key
@@ -27,7 +29,9 @@ from bzzz_core.errors import (
     HostKeyUnknown,
     HostUnreachable,
 )
+from bzzz_core.integrations.ollama import Ollama, PullProgress
 from tests.fakes.loopback_sshd import PROGRAM, LoopbackSshd, make_key
+from tests.fakes.ollama_program import Server, Store
 
 pytestmark = [
     pytest.mark.integration,
@@ -158,6 +162,36 @@ async def test_values_arrive_as_they_are(sshd: LoopbackSshd) -> None:
     async with session(login(sshd), own(sshd)) as host:
         done = await host.run('printf "%s\\0" "$@"', *hostile, what="print", root=False)
     assert done.stdout.decode().split("\0")[:-1] == hostile
+
+
+async def test_a_secret_is_told_on_standard_input_and_nowhere_else(sshd: LoopbackSshd) -> None:
+    script = 'cat; printf "|%s" "$(tr "\\0" " " </proc/$$/cmdline | grep -c "canary-[1]")"'
+    async with session(login(sshd), own(sshd)) as host:
+        done = await host.tell(script, content=Secret("canary-1"), what="tell", timeout_s=10)
+    assert done.text == "canary-1\n|0"
+
+
+async def test_a_model_is_pulled_through_the_hosts_own_loopback(
+    sshd: LoopbackSshd, tmp_path: Path
+) -> None:
+    server = Server(("127.0.0.1", 0), Store(tmp_path / "models"))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    told: list[PullProgress] = []
+    try:
+        async with (
+            session(login(sshd), own(sshd)) as host,
+            host.forwarded(server.server_address[1]) as port,
+            Ollama(f"http://127.0.0.1:{port}", clock=SystemClock()) as ollama,
+        ):
+            assert port != server.server_address[1]
+            await ollama.pull("tiny", stall_s=10, progress=told.append)
+            assert [model.name for model in await ollama.stored()] == ["tiny:latest"]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert told[-1].status == "success"
 
 
 async def test_a_killed_command_is_a_failure(sshd: LoopbackSshd) -> None:
