@@ -23,7 +23,7 @@ from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.firewall import NONE, Firewall
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.network import InterfaceKind
-from bzzz_core.deploy.facts.openings import CLOSED, Opening
+from bzzz_core.deploy.facts.openings import CLOSED, Opening, OwnRules
 from bzzz_core.deploy.goal import Goal, node_address
 
 UFW: Final = "ufw"
@@ -31,6 +31,8 @@ FIREWALLD: Final = "firewalld"
 NFTABLES: Final = "nftables"
 IPTABLES: Final = "iptables"
 BACKENDS: Final = (UFW, FIREWALLD, NFTABLES, IPTABLES)
+WHAT: Final = "firewall-"
+"""Begins the names of our dead-man timers; the filter follows."""
 _MANAGED: Final = frozenset({UFW, FIREWALLD, IPTABLES})
 _INNER: Final = frozenset({InterfaceKind.LOOPBACK, InterfaceKind.DOCKER, InterfaceKind.VETH})
 
@@ -63,9 +65,18 @@ def wanted(goal: Goal) -> dict[str, tuple[Opening, ...]]:
 
 
 def present(facts: HostFacts) -> dict[str, tuple[Opening, ...]]:
-    """Return for each filter the rules that are ours now, sorted."""
-    own = facts.own_rules.own if facts.own_rules is not None else {}
-    return {backend: tuple(sorted(own.get(backend, ()))) for backend in BACKENDS}
+    """Return for each filter the rules that are ours now and will stay, sorted.
+
+    What an earlier run changed and nobody proved is about to be undone by the host itself, so it
+    counts as not being there.
+    """
+    found = facts.own_rules or OwnRules()
+    return {
+        backend: ()
+        if f"{WHAT}{backend}" in found.armed
+        else tuple(sorted(found.own.get(backend, ())))
+        for backend in BACKENDS
+    }
 
 
 def peers_of(spec: ClusterSpec, facts: Mapping[str, HostFacts], of: HostSpec) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class DeployEngine:
     async def look(self, spec: ClusterSpec, host: HostSpec) -> Look:
         """Connect to one host, learn what it is, and change nothing."""
         state = ClusterState(spec.cluster.name)
-        fleet = Fleet(spec, state.known_hosts)
+        fleet = Fleet(spec, state.known_hosts, own_key=state.ssh_key(spec))
         try:
             facts = await fleet.probe(host)
             known = state.known(spec)

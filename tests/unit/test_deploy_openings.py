@@ -49,6 +49,14 @@ def test_rules_that_are_there_are_not_planned_and_old_ones_go() -> None:
     ]
 
 
+def test_what_nobody_proved_counts_as_not_being_there() -> None:
+    """Else a run right after one that died would rest on rules that go within the minute."""
+    own = (Opening("join", 8443, "10.0.0.2"), Opening("join", 8443, "10.0.0.3"))
+    there = OwnRules(own={"ufw": own}, armed=("firewall-ufw",))
+    assert len(planned({"firewall": UFW, "own_rules": there})) == 3
+    assert len(planned({"firewall": UFW, "own_rules": OwnRules(own={"ufw": own})})) == 2
+
+
 def test_a_rule_of_others_that_opens_the_same_is_not_made_ours() -> None:
     """Ufw would put our mark on it, and removing BZZZ would remove it."""
     theirs = OwnRules(

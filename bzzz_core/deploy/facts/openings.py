@@ -53,6 +53,8 @@ class OwnRules(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     own: dict[str, tuple[Opening, ...]] = {}
     others: dict[str, tuple[Opening, ...]] = {}
     """Rules of others that open a port for one source, as ours would."""
+    armed: tuple[str, ...] = ()
+    """Changes that an earlier run left unproved: within a minute the host undoes them."""
     tools: tuple[str, ...] = ()
     """Which of `nft` and `iptables` there are."""
 
@@ -94,6 +96,7 @@ def read_openings(text: str) -> OwnRules:
     return OwnRules(
         own={name: rules for name, rules in own.items() if rules},
         others={name: rules for name, rules in others.items() if rules},
+        armed=tuple(said.get("armed", "").split()),
         tools=tuple(said.get("tools", "").split()),
     )
 

@@ -21,6 +21,11 @@ if command -v iptables >/dev/null && grep -qs "^add " /etc/bzzz/firewall; then
     "$tool" -C INPUT -j BZZZ && "$tool" -S BZZZ
   done | head -n 2000
 fi
+echo "== armed"
+for room in /run/bzzz-install/deadman-*; do
+  [ -d "$room" ] || continue
+  systemctl is-active --quiet "bzzz-install-${room##*/}.timer" && echo "${room##*/deadman-}"
+done
 echo "== unit"
 systemctl is-enabled bzzz-firewall.service
 echo "== file"

@@ -23,6 +23,8 @@ from bzzz_core.deploy.way import Way
 from bzzz_core.deploy.work import Work
 
 TITLE: Final = "Harden sshd"
+WHAT: Final = "sshd"
+"""Names the dead-man timer."""
 LOGINS_MIN: Final = 2
 _RELOAD: Final = """
 sshd -t || exit 1
@@ -74,7 +76,9 @@ def plan(goal: Goal) -> tuple[Change, ...]:
             return ()
         return (_change("remove", "keys alone", "absent", "let sshd decide about passwords again"),)
     sha256 = hashlib.sha256(text(goal).encode()).hexdigest()
-    if fact == PathFact(Kind.FILE, "644", "root", "root", sha256):
+    rules = goal.facts.own_rules
+    pending = rules is not None and WHAT in rules.armed  # the host is about to undo it
+    if fact == PathFact(Kind.FILE, "644", "root", "root", sha256) and not pending:
         return ()
     word = "passwords as sshd is configured" if absent else "another drop-in of ours"
     return (_change("create", word, text(goal), "let sshd take keys alone, no passwords"),)
@@ -112,7 +116,7 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     async def prove() -> None:
         await work.prove_login(host.name, Way.KEYS)
 
-    back = deadman.WayBack(what="sshd", script=_BACK, data=old.stdout)
+    back = deadman.WayBack(what=WHAT, script=_BACK, data=old.stdout)
     await deadman.guarded(host, back, change=change, prove=prove)
 
 

@@ -14,7 +14,7 @@ from bzzz_core.deploy import deadman, firewall_scripts, layout, made, reach
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.openings import CLOSED, Opening, read_openings
 from bzzz_core.deploy.goal import Goal, node_address
-from bzzz_core.deploy.openings import BACKENDS, IPTABLES, NFTABLES, present, wanted
+from bzzz_core.deploy.openings import BACKENDS, IPTABLES, NFTABLES, WHAT, present, wanted
 from bzzz_core.deploy.place import Placed, place
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
@@ -87,9 +87,7 @@ async def _change(host: RemoteHost, goal: Goal, work: Work, of: _Rules) -> None:
 
     await deadman.guarded(
         host,
-        deadman.WayBack(
-            what=f"firewall-{backend}", script=firewall_scripts.BACK[backend], data=back
-        ),
+        deadman.WayBack(what=f"{WHAT}{backend}", script=firewall_scripts.BACK[backend], data=back),
         change=change,
         prove=prove,
     )
