@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from bzzz_core.deploy import phases, rollback
+from bzzz_core.deploy import phases, reach, rollback
 from bzzz_core.deploy import rollout as rollouts
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.events import Status, Step
@@ -28,7 +28,7 @@ from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import BzzzError, LinkLost
+from bzzz_core.errors import BzzzError, CommandFailed, LinkLost
 from bzzz_core.ports import Clock
 
 Regoal = Callable[[Mapping[str, HostFacts]], dict[str, Goal]]
@@ -234,16 +234,32 @@ class Drive:
                 self._clock,
                 spec.validation.elect_ms_max,
             )
+            matrix = await self._reach({name: goals[name] for name in names})
         except BzzzError as exc:
             elapsed_ms = self._clock.now_ms() - begun_ms
             self._record.fail(_CLUSTER, phases.VERIFY_CLUSTER, elapsed_ms, str(exc))
             return None
-        detail = f"all nodes name {verdict.leader} in term {verdict.term}"
+        detail = f"all nodes name {verdict.leader} in term {verdict.term}{matrix.praise()}"
         elapsed_ms = self._clock.now_ms() - begun_ms
         self._record.emit(
             Step(_CLUSTER, phases.VERIFY_CLUSTER, Status.UNCHANGED, elapsed_ms, detail)
         )
         return verdict
+
+    async def _reach(self, goals: Mapping[str, Goal]) -> reach.Matrix:
+        """Let every node of the run connect anew to the brokers of all others.
+
+        Raises:
+            CommandFailed: One was not reached; with who and how.
+        """
+        nodes = [node for node in self._work.nodes if node.name in goals]
+        ports = next(iter(goals.values())).spec.network.ports
+        brokers = (ports.fabric_client, ports.fabric_cluster)
+        targets = {name: brokers for name, goal in goals.items() if goal.voter}
+        matrix = await reach.reach(nodes, targets, nodes)
+        if not matrix.whole:
+            raise CommandFailed(matrix.sentence())
+        return matrix
 
     async def _guarded(self, name: str, phase: str, action: Awaitable[None]) -> bool:
         """Await; an expected failure takes the host out of the run and is no exception."""

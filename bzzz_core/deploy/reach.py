@@ -172,6 +172,13 @@ class Matrix:
         cells = (c for c in self.cells if (c.source, c.target) == (source, target))
         return tuple(sorted(cells, key=lambda cell: cell.port))
 
+    def praise(self) -> str:
+        """Return that everybody reached everything, and how fast; "": nothing was asked for."""
+        if not self.cells:
+            return ""
+        worst_ms = max(cell.rtt_us for cell in self.cells) / 1_000
+        return f"; each reaches the others' brokers in {worst_ms:.1f} ms at most"
+
     def sentence(self) -> str:
         """Return what is wrong, in words; "": nothing."""
         said: dict[tuple[str, str, str], list[str]] = {}
@@ -224,6 +231,7 @@ async def reach(
         word: What a listener of ours says; "" takes any answer for open.
     """
     addresses = {node.name: node.address for node in among}
+    targets = {name: ports for name, ports in targets.items() if name in addresses}
     rows = await asyncio.gather(
         *(
             _from(
