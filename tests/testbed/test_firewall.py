@@ -135,12 +135,12 @@ def test_a_restart_of_the_host_loads_the_rules_again(operator: Operator) -> None
 @pytest.mark.usefixtures("installed")
 def test_a_port_that_others_cannot_reach_undoes_the_change(operator: Operator) -> None:
     """A rule of the admin refuses before ours: ours do not stay, and the message says who."""
-    operator.on("1", "ufw insert 1 deny proto tcp from 10.0.0.0/8 to any port 7222")
+    deny = "deny proto tcp from 10.0.0.0/8 to any port 6222"
+    operator.on("1", f"ufw insert 1 {deny}")
     kept = operator.on("1", RULES["1"])
     text = operator.bed.answers.read_text()
-    operator.bed.answers.write_text(
-        text.replace("network: {", "network: {ports: {fabric_cluster: 7222}, ")
-    )
+    wider = text.replace("mode: restrict", "mode: restrict, peers: [10.98.0.0/16]")
+    operator.bed.answers.write_text(wider)
     try:
         code, events = operator.setup("--apply", "--yes")
     finally:
@@ -148,10 +148,10 @@ def test_a_port_that_others_cannot_reach_undoes_the_change(operator: Operator) -
     failed = [e for e in events if e.get("status") == "failed" and e["phase"] == "open_firewall"]
     assert code != 0
     assert [event["host"] for event in failed] == ["fw-1"]
-    assert "fw-2 does not reach fw-1 on port 7222: silent" in failed[0]["detail"]
+    assert "fw-2 does not reach fw-1 on port 6222: silent" in failed[0]["detail"]
     assert "it was taken back" in failed[0]["detail"]
     assert operator.on("1", RULES["1"]) == kept
-    operator.on("1", "ufw delete deny proto tcp from 10.0.0.0/8 to any port 7222")
+    operator.on("1", f"ufw delete {deny}")
 
 
 LOCK = deadman.WayBack(
