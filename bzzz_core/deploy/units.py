@@ -103,6 +103,7 @@ Type=exec
 MemoryMax={FABRIC_BYTES_MAX >> 30}G
 Environment=GOMEMLIMIT={FABRIC_HEAP}
 LimitNOFILE={FABRIC_FILES_MAX}
+MemoryDenyWriteExecute=yes
 {_hardening(host)}
 [Install]
 WantedBy=multi-user.target
@@ -161,6 +162,7 @@ ProtectSystem=strict
 ReadWritePaths={paths.data} {paths.logs} {layout.SECRETS}
 ProtectHome=yes
 PrivateTmp=yes
+PrivateMounts=yes
 {private_devices}ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
