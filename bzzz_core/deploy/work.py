@@ -15,7 +15,7 @@ from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.way import Way
-from bzzz_core.errors import PreconditionFailed
+from bzzz_core.errors import HostUnreachable, PreconditionFailed
 from bzzz_core.ports import Clock
 
 UPLOADS_MAX: Final = 4
@@ -71,11 +71,23 @@ class Work:
             self.pulling = asyncio.Semaphore(most)
         return self.pulling
 
-    async def prove_login(self, host: str, way: Way = Way.ANSWERS) -> None:
+    async def prove_login(self, host: str, way: Way = Way.ANSWERS, *, patience_s: int = 0) -> None:
         """Log in anew, and leave.
+
+        Args:
+            host: Its name.
+            way: How.
+            patience_s: How long to try again if nobody answers: an sshd that reads its
+                configuration anew listens anew too.
 
         Raises:
             DeployError: That did not work.
         """
-        async with self.fresh(host, way):
-            pass
+        for second in range(patience_s + 1):
+            try:
+                async with self.fresh(host, way):
+                    return
+            except HostUnreachable:
+                if second == patience_s:
+                    raise
+                await self.clock.sleep_ms(1_000)

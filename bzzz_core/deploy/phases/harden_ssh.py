@@ -25,6 +25,7 @@ from bzzz_core.deploy.work import Work
 TITLE: Final = "Harden sshd"
 WHAT: Final = "sshd"
 """Names the dead-man timer."""
+RELOAD_S_MAX: Final = 10
 LOGINS_MIN: Final = 2
 _RELOAD: Final = """
 sshd -t || exit 1
@@ -114,7 +115,7 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
         await host.run(_RELOAD, what="let sshd read its configuration")
 
     async def prove() -> None:
-        await work.prove_login(host.name, Way.KEYS)
+        await work.prove_login(host.name, Way.KEYS, patience_s=RELOAD_S_MAX)
 
     back = deadman.WayBack(what=WHAT, script=_BACK, data=old.stdout)
     await deadman.guarded(host, back, change=change, prove=prove)
