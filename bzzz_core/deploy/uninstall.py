@@ -87,7 +87,9 @@ class Uninstall:
         self._clock = clock or SystemClock()
         self._record = Record(sink=sink, clock=self._clock)
         self._state = ClusterState(spec.cluster.name, base)
-        self._fleet = Fleet(spec, self._state.known_hosts, open_session)
+        self._fleet = Fleet(
+            spec, self._state.known_hosts, open_session, own_key=self._state.ssh_key(spec)
+        )
         self._run_id = new_run_id()
         self._hosts = self._fleet.steady(
             [host.name for host in spec.hosts],

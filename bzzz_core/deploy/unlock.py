@@ -43,7 +43,9 @@ class Unlocking:
         """Print each host's owner, free it if that was said, and return the exit code."""
         clock = self.clock or SystemClock()
         state = ClusterState(self.spec.cluster.name, self.base)
-        fleet = Fleet(self.spec, state.known_hosts, self.open_session)
+        fleet = Fleet(
+            self.spec, state.known_hosts, self.open_session, own_key=state.ssh_key(self.spec)
+        )
         record = Record(sink=self.sink, clock=clock)
         names = [host.name for host in self.spec.hosts]
         hosts = fleet.steady(names, run_id=ANY, clock=clock, witness=record.witness)

@@ -112,7 +112,8 @@ class DeployEngine:
         Raises:
             BzzzError: A host could not be looked at, or cannot listen.
         """
-        fleet = Fleet(spec, ClusterState(spec.cluster.name).known_hosts)
+        state = ClusterState(spec.cluster.name)
+        fleet = Fleet(spec, state.known_hosts, own_key=state.ssh_key(spec))
         ports = (spec.network.ports.fabric_client, spec.network.ports.fabric_cluster)
         try:
             found = await asyncio.gather(*(fleet.probe(host) for host in spec.hosts))
