@@ -1,7 +1,8 @@
 """What the engine needs from a host, and how a command is written down for it.
 
-A command is a constant POSIX `sh` script with positional arguments. Every word is quoted by
-`shlex`, so no value is ever read as code. The command line does five things before the script runs:
+A command is a constant POSIX `sh` script with positional arguments. Every word is quoted, so that no
+value is ever read as code, in a way that sh, bash, zsh and fish read alike: the login's shell is the
+host's choice. The command line does five things before the script runs:
 
 1. `sudo`, if the login is not root. A password goes to sudo's standard input and nowhere else, and
    `-k` makes sudo read it even if it remembers an earlier one.
@@ -17,7 +18,7 @@ Rules: no secret is ever an argument. Output is bytes and bounded.
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from bzzz_core.errors import CommandFailed
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KILL_AFTER_S: Final = 5
 TAIL_CHARACTERS: Final = 300
+_PLAIN: Final = re.compile(r"[A-Za-z0-9+:,./_-]+")
+_ESCAPED: Final = re.compile(r"['\\]")
 Progress = Callable[[int, int], None]
 """Called with bytes sent and bytes in all."""
 
@@ -190,13 +193,24 @@ def command_line(
     }
     limit = ["timeout", "-k", str(KILL_AFTER_S), str(timeout_s)]
     shut = "" if reads else "exec </dev/null\n"
-    body = f"{shut}printf '%s\\n' {shlex.quote(mark)}\n{script}"
+    body = f"{shut}printf '%s\\n' {_quoted(mark)}\n{script}"
     words = [
         *(become.get(sudo, []) if sudo else []),
         *("env", "LC_ALL=C", f"PATH={PATH}", *limit),
         *("sh", "-c", body, "bzzz", *arguments),
     ]
-    return shlex.join(words)
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    """Return a word that every login shell reads as it is.
+
+    Between single quotes fish takes a backslash before a quote or another backslash for an escape;
+    outside of them all shells do, and so both stand outside.
+    """
+    if _PLAIN.fullmatch(word):
+        return word
+    return "'" + _ESCAPED.sub(r"'\\\g<0>'", word) + "'"
 
 
 def after_mark(stdout: bytes, mark: str) -> bytes | None:

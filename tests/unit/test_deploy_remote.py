@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 
 import pytest
@@ -13,16 +14,33 @@ from bzzz_core.deploy.remote import Sudo, after_mark, command_line, printable
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.one_of(WORDS, st.sampled_from(["-n", "--", "$(id)", "`id`", "a\nb", "'", '"', "!"]))
-    )
-)
-def test_values_survive_two_shells(values: list[str]) -> None:
+AWKWARD = [
+    "-n",
+    "--",
+    "$(id)",
+    "`id`",
+    "a\nb",
+    "'",
+    '"',
+    "!",
+    "\\",
+    "\\\\",
+    "\\'",
+    "a\\",
+    "~",
+    "{a,b}",
+]
+SHELLS = ["sh", *(shell for shell in ("bash", "zsh", "fish", "busybox") if shutil.which(shell))]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@settings(max_examples=40, deadline=None)
+@given(values=st.lists(st.one_of(WORDS, st.sampled_from(AWKWARD)), max_size=12))
+def test_values_survive_two_shells(shell: str, values: list[str]) -> None:
     """The login shell reads the line, and the shell inside it the script's arguments."""
     line = command_line('printf "%s\\0" "$@"', *values, mark="mark", timeout_s=5, sudo=Sudo.ROOT)
-    done = subprocess.run(["/bin/sh", "-c", line], check=True, capture_output=True)
+    login = ["busybox", "sh"] if shell == "busybox" else [shell]
+    done = subprocess.run([*login, "-c", line], check=True, capture_output=True)
     printed = after_mark(done.stdout, "mark")
     assert printed is not None
     expected = b"".join(value.encode() + b"\0" for value in values)
