@@ -76,9 +76,11 @@ def status(docker: Docker, host: Host) -> str:
 
 
 _LIFT = f"""
-while iptables -D INPUT -j {CHAIN} 2>/dev/null; do :; done
-while iptables -D OUTPUT -j {CHAIN} 2>/dev/null; do :; done
-iptables -F {CHAIN} 2>/dev/null && iptables -X {CHAIN}
+for table in iptables ip6tables; do
+  while $table -D INPUT -j {CHAIN} 2>/dev/null; do :; done
+  while $table -D OUTPUT -j {CHAIN} 2>/dev/null; do :; done
+  $table -F {CHAIN} 2>/dev/null && $table -X {CHAIN}
+done
 true
 """
 
@@ -86,12 +88,14 @@ true
 def _apply(docker: Docker, host: Host, how: str) -> None:
     if status(docker, host) != "running":
         raise TestbedError(f"{host.name} is not running; heal, resume or start it first")
-    lines = [_LIFT, "set -e", f"iptables -N {CHAIN}"]
-    lines += [f"iptables -A {CHAIN} -{side} lo -j RETURN" for side in ("i", "o")]
-    if how == "keep-ssh":
-        lines += [f"iptables -A {CHAIN} -{side} {host.gateway} -j RETURN" for side in ("s", "d")]
-    lines += [f"iptables -A {CHAIN} -j DROP"]
-    lines += [f"iptables -I {hook} 1 -j {CHAIN}" for hook in ("INPUT", "OUTPUT")]
+    lines = [_LIFT, "set -e"]
+    for table in ("iptables", "ip6tables"):
+        lines += [f"{table} -N {CHAIN}"]
+        lines += [f"{table} -A {CHAIN} -{side} lo -j RETURN" for side in ("i", "o")]
+        if how == "keep-ssh" and table == "iptables":  # The operator comes by IPv4.
+            lines += [f"{table} -A {CHAIN} -{to} {host.gateway} -j RETURN" for to in ("s", "d")]
+        lines += [f"{table} -A {CHAIN} -j DROP"]
+        lines += [f"{table} -I {hook} 1 -j {CHAIN}" for hook in ("INPUT", "OUTPUT")]
     _shell(docker, host, "\n".join(lines))
 
 

@@ -33,6 +33,7 @@ RUN_OPTIONS = (
     *("--tmpfs", "/run", "--tmpfs", "/run/lock"),
     *("--stop-signal", "SIGRTMIN+3"),
     *("--log-driver", "none"),
+    *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0"),
 )
 SUBNETS = tuple(f"10.213.{n}" for n in range(1, 255))
 
@@ -49,6 +50,7 @@ def create(docker: Docker, state: State, image: str, count: int, name: str) -> l
         Host(
             name=f"{name}-{number}",
             address=f"{prefix}.{FIRST_ADDRESS + number - 1}",
+            address6=f"{_prefix6(prefix)}::{FIRST_ADDRESS + number - 1}",
             container=f"bzzz-testbed-{state.run_id}-{number}",
             gateway=f"{prefix}.1",
         )
@@ -60,6 +62,7 @@ def create(docker: Docker, state: State, image: str, count: int, name: str) -> l
             *("--name", host.container, "--hostname", host.name),
             *("--label", f"{LABEL}={state.run_id}", "--label", f"{LABEL}.host={host.name}"),
             *("--network", network(state.run_id), "--ip", host.address),
+            *("--ip6", host.address6),
             *RUN_OPTIONS,
             image,
             "/sbin/testbed-init",
@@ -149,6 +152,7 @@ def _create_network(docker: Docker, run_id: str) -> str:
             continue
         done = docker.run(
             *("network", "create", "--internal", "--subnet", f"{prefix}.0/24"),
+            *("--ipv6", "--subnet", f"{_prefix6(prefix)}::/64"),
             *("--label", f"{LABEL}={run_id}", network(run_id)),
             check=False,
         )
@@ -158,6 +162,11 @@ def _create_network(docker: Docker, run_id: str) -> str:
         if "overlap" not in refusal.lower():
             break
     raise TestbedError(f"docker network create: {refusal}")
+
+
+def _prefix6(prefix: str) -> str:
+    """Return the IPv6 prefix that goes with an IPv4 one; a unique local one of our own."""
+    return f"fdb2:2222:{prefix.rpartition('.')[2]}"
 
 
 def _routed_prefixes() -> set[str]:

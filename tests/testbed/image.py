@@ -26,6 +26,7 @@ BUILD_S_MAX = 1_200
 PACKAGES = (
     "ca-certificates",
     "dbus",
+    "fish",
     "iproute2",
     "iptables",
     "iputils-ping",
@@ -38,6 +39,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
     "ufw",
+    "zsh",
 )
 CUSTOMISE = r"""
 set -eu

@@ -32,6 +32,8 @@ class Host:
     container: str
     gateway: str
     """The operator's own address on the hosts' network."""
+    address6: str
+    """The same host by IPv6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ class State:
 
     def write(self, hosts: list[Host], host_keys: list[str], cluster: str) -> None:
         """Write the files that describe a run which is up."""
-        lines = [f"{host.address} {key}" for host, key in zip(hosts, host_keys, strict=True)]
+        lines = [
+            f"{host.address},{host.address6} {key}"
+            for host, key in zip(hosts, host_keys, strict=True)
+        ]
         self.known_hosts.write_text("\n".join(lines) + "\n")
         self.answers.write_text(self._answers_text(hosts, cluster))
         self._hosts_file.write_text(json.dumps([asdict(host) for host in hosts], indent=2) + "\n")

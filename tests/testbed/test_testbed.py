@@ -76,7 +76,7 @@ def test_stranger_and_root_are_refused(state: State, tmp_path: Path) -> None:
     done = subprocess.run(as_root, check=False, stdin=subprocess.DEVNULL, capture_output=True)
     assert b"Permission denied" in done.stderr
     other = tmp_path / "known_hosts"
-    other.write_text(state.known_hosts.read_text().splitlines()[1].replace("12 ", "11 ") + "\n")
+    other.write_text(state.known_hosts.read_text().splitlines()[1].replace("12,", "11,") + "\n")
     wrong_key = [word.replace(str(state.known_hosts), str(other)) for word in as_root]
     done = subprocess.run(wrong_key, check=False, stdin=subprocess.DEVNULL, capture_output=True)
     assert b"Host key verification failed" in done.stderr

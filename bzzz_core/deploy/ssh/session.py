@@ -134,8 +134,13 @@ class SshHost:
             AuthenticationFailed: sudo refused the password; it is not tried again.
         """
         before = utc_instant()
-        done = await self.run(_GREET, what="first command", root=False, timeout_s=15)
+        done = await self.run(_GREET, what="first command", root=False, timeout_s=15, check=False)
         after = utc_instant()
+        if done.status != 0:
+            raise CommandFailed(
+                f"{self.name}: the login shell of {self._login.user} runs no commands (status"
+                f" {done.status}: {done.complaint or 'nothing said'}); is it nologin?"
+            )
         lines = done.text.splitlines()
         if len(lines) < 2 or not lines[0].isdecimal():  # noqa: PLR2004  uid and time
             raise CommandFailed(f"{self.name}: the login does not run POSIX sh: {done.text[:80]!r}")
