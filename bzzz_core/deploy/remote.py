@@ -1,8 +1,8 @@
 """What the engine needs from a host, and how a command is written down for it.
 
-A command is a constant POSIX `sh` script with positional arguments. Every word is quoted, so that no
-value is ever read as code, in a way that sh, bash, zsh and fish read alike: the login's shell is the
-host's choice. The command line does five things before the script runs:
+A command is a constant POSIX `sh` script with positional arguments. Every word is quoted, so that
+no value is ever read as code, in a way that sh, bash, zsh and fish read alike: the login's shell is
+the host's choice. The command line does five things before the script runs:
 
 1. `sudo`, if the login is not root. A password goes to sudo's standard input and nowhere else, and
    `-k` makes sudo read it even if it remembers an earlier one.

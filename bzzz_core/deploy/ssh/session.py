@@ -24,7 +24,6 @@ from typing import Final
 import asyncssh
 
 from bzzz_core.clock import utc_instant
-from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy.remote import (
     Completed,
     Progress,
@@ -35,6 +34,7 @@ from bzzz_core.deploy.remote import (
 )
 from bzzz_core.deploy.ssh import upload
 from bzzz_core.deploy.ssh.connect import Login, Pace, opened
+from bzzz_core.deploy.ssh.files import CommandFiles, Files, SftpFiles
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable, LinkLost
 
@@ -43,6 +43,8 @@ STDERR_BYTES_MAX: Final = 64_000
 CHANNELS_MAX: Final = 6
 """sshd allows 10 sessions a connection by default; SFTP and forwarding need some."""
 _GRACE_S: Final = 20
+_SFTP_START_S_MAX: Final = 10
+_FEED_S_MAX: Final = 120
 CHANNEL_TRIES_MAX: Final = 4
 LOOPBACK: Final = "127.0.0.1"
 _TIMED_OUT: Final = (124, 137)
@@ -103,7 +105,7 @@ class SshHost:
         self._channels = asyncio.Semaphore(CHANNELS_MAX)
         self._mark = f"bzzz-{secrets.token_hex(12)}"
         self._stage: str | None = None
-        self._sftp: asyncssh.SFTPClient | None = None
+        self._files: Files | None = None
         self._greeting: Greeting | None = None
 
     @property
@@ -202,12 +204,9 @@ class SshHost:
     async def stage(self, content: bytes) -> str:
         """Put bytes into a new file 0600 and return its path."""
         path = f"{await self._stage_directory()}/{secrets.token_hex(8)}"
-        flags = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_EXCL
         try:
-            sftp = await self._open_sftp()
-            attributes = asyncssh.SFTPAttrs(permissions=0o600)
-            async with sftp.open(path, flags, attributes, encoding=None) as file:
-                await file.write(content)
+            async with (await self._open_files()).writing(path, at=0) as write:
+                await write(content, 0)
         except (asyncssh.Error, OSError) as exc:
             raise await self._explain_write(path, exc) from exc
         return path
@@ -220,7 +219,7 @@ class SshHost:
             sha256 = await asyncio.to_thread(upload.digest, local)
             path = f"{directory}/{sha256[:32]}"
             await upload.send(
-                await self._open_sftp(), self.run, local, path, sha256=sha256, progress=progress
+                await self._open_files(), self.run, local, path, sha256=sha256, progress=progress
             )
         except (asyncssh.Error, OSError) as exc:
             raise await self._explain_write(path, exc) from exc
@@ -237,8 +236,8 @@ class SshHost:
 
     async def sweep(self) -> None:
         """Remove the staged files. A host that is gone keeps them until the next session."""
-        if self._sftp is not None:
-            self._sftp.exit()
+        if self._files is not None:
+            self._files.close()
         if self._stage is None or self._connection.is_closed():
             return
         try:
@@ -265,13 +264,14 @@ class SshHost:
         content: Secret | None = None,
     ) -> Completed:
         secret = self._login.sudo_password if sudo is Sudo.PASSWORD else content
+        given = None if secret is None else secret.reveal().encode() + b"\n"
         reads, mark = content is not None, self._mark
         line = command_line(
             script, *arguments, mark=mark, timeout_s=timeout_s, sudo=sudo, reads=reads
         )
         try:
             async with self._channels, asyncio.timeout(timeout_s + _GRACE_S):
-                raw = await self._execute(line, secret)
+                raw = await self._execute(line, given)
         except TimeoutError as exc:
             raise CommandFailed(f"{self.name}: {what}: no end after {timeout_s} s") from exc
         except asyncssh.ChannelOpenError as exc:
@@ -293,13 +293,13 @@ class SshHost:
             )
         return done.checked(self.name, what) if check else done
 
-    async def _execute(self, line: str, password: Secret | None) -> tuple[Completed, bool]:
-        """Run one line; return how it ended and whether our script was reached."""
-        stdin = asyncssh.DEVNULL if password is None else asyncssh.PIPE
+    async def _execute(self, line: str, given: bytes | None) -> tuple[Completed, bool]:
+        """Run one line with an input; return how it ended and whether our script was reached."""
+        stdin = asyncssh.DEVNULL if given is None else asyncssh.PIPE
         process = await self._open_process(line, stdin)
         try:
-            if password is not None:
-                process.stdin.write(password.reveal().encode() + b"\n")
+            if given is not None:
+                process.stdin.write(given)
                 process.stdin.write_eof()
             # No TaskGroup: it would wrap a lost connection in a group of errors.
             (stdout, truncated), (stderr, _) = await asyncio.gather(
@@ -358,17 +358,35 @@ class SshHost:
             self._stage = done.text.splitlines()[-1]
         return self._stage
 
-    async def _open_sftp(self) -> asyncssh.SFTPClient:
-        if self._sftp is None:
-            self._sftp = await self._connection.start_sftp_client()
-        return self._sftp
+    async def _open_files(self) -> Files:
+        """Return how files are written: by SFTP, or by commands where that does not start."""
+        if self._files is None:
+            try:
+                async with asyncio.timeout(_SFTP_START_S_MAX):
+                    self._files = SftpFiles(await self._connection.start_sftp_client())
+            except (asyncssh.Error, OSError, TimeoutError):
+                if self._connection.is_closed():
+                    raise
+                self._files = CommandFiles(self._feed)
+        return self._files
+
+    async def _feed(self, script: str, path: str, size: int, content: bytes) -> None:
+        """Run a script as the login that reads bytes from its input."""
+        line = command_line(
+            script, path, str(size), mark=self._mark, timeout_s=_FEED_S_MAX, sudo=None, reads=True
+        )
+        async with self._channels:
+            done, ran = await self._execute(line, content)
+        if not ran:
+            raise CommandFailed(f"{self.name}: the login shell ended before the upload")
+        done.checked(self.name, "write a file")
 
     async def _explain_write(self, path: str, exc: Exception) -> Exception:
         """Name the cause of a failed write: SFTP calls a full disk just "Failure"."""
         if self._connection.is_closed() or isinstance(exc, asyncssh.DisconnectError):
             return LinkLost(f"{self.name}: connection lost during an upload: {exc}")
         if isinstance(exc, asyncssh.SFTPNoConnection | asyncssh.SFTPConnectionLost):
-            self._sftp = None
+            self._files = None
             return LinkLost(f"{self.name}: SFTP ended during an upload: {exc}")
         if isinstance(exc, OSError) and exc.errno == errno.ENOENT:
             return CommandFailed(f"{self.name}: {exc.filename}: {exc.strerror}")

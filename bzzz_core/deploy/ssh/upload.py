@@ -12,12 +12,10 @@ import hashlib
 from pathlib import Path
 from typing import Final, Protocol
 
-import asyncssh
-
 from bzzz_core.deploy.remote import Completed, Progress
+from bzzz_core.deploy.ssh.files import Files
 from bzzz_core.errors import CommandFailed
 
-BLOCK_BYTES: Final = 128 * 1024
 SEGMENT_BYTES: Final = 2 * 1024 * 1024
 """Complete on the host before the next one is sent: what an upload can go on from."""
 _LOOK: Final = """
@@ -38,7 +36,7 @@ class Run(Protocol):
 
 
 async def send(
-    sftp: asyncssh.SFTPClient,
+    files: Files,
     run: Run,
     local: Path,
     path: str,
@@ -56,15 +54,11 @@ async def send(
     size = (await asyncio.to_thread(local.stat)).st_size
     sent = await _arrived(run, path, local, size)
     progress(sent, size)
-    mode = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | (0 if sent else asyncssh.FXF_TRUNC)
-    attributes = asyncssh.SFTPAttrs(permissions=0o600)
     with local.open("rb") as source:
         source.seek(sent)
-        async with sftp.open(
-            path, mode, attributes, encoding=None, block_size=BLOCK_BYTES
-        ) as target:
+        async with files.writing(path, at=sent) as write:
             while segment := await asyncio.to_thread(source.read, SEGMENT_BYTES):
-                await target.write(segment, sent)
+                await write(segment, sent)
                 sent += len(segment)
                 progress(sent, size)
     if await _look_at(run, path, size) != (size, sha256):
