@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import random
 import shutil
 import stat
@@ -150,26 +151,30 @@ async def test_a_chatty_login_does_not_mix_into_output(tmp_path: Path) -> None:
 
 
 async def test_files_arrive_where_a_chatty_login_breaks_sftp(tmp_path: Path) -> None:
-    """sshd starts its SFTP server through the login's shell, whose words come first."""
+    """Its server is started through the login's shell, whose words come first."""
     noisy = 'ForceCommand echo Welcome; eval "$SSH_ORIGINAL_COMMAND"'
     large = tmp_path / "large"
-    large.write_bytes(random.Random(7).randbytes(5_000_000))
+    content = random.Random(7).randbytes(5_000_000)
+    large.write_bytes(content)
+    sent: list[int] = []
     with LoopbackSshd(tmp_path / "sshd", noisy) as sshd:
         async with session(login(sshd), own(sshd)) as host:
             staged = await host.stage(b"secret\0\xff\n")
-            sent: list[int] = []
+            assert _content_and_mode(staged) == (b"secret\0\xff\n", 0o600)
             path = await host.upload(large, lambda done, _total: sent.append(done))
-            assert Path(staged).read_bytes() == b"secret\0\xff\n"
-            assert Path(path).read_bytes() == large.read_bytes()
-            assert stat.S_IMODE(Path(staged).stat().st_mode) == 0o600
-            assert sent == sorted(sent)
-            assert len(sent) > 2
+            assert _content_and_mode(path) == (content, 0o600)
+            assert sent == [0, 2 << 20, 4 << 20, len(content)]
             # A link that was lost left the first segment, and a torn one after it.
-            Path(path).write_bytes(large.read_bytes()[:2_500_000])
+            os.truncate(path, 2_500_000)
             sent.clear()
             await host.upload(large, lambda done, _total: sent.append(done))
-            assert sent[0] == 2 * 1024 * 1024
-            assert Path(path).read_bytes() == large.read_bytes()
+            assert sent[0] == 2 << 20
+            assert _content_and_mode(path) == (content, 0o600)
+
+
+def _content_and_mode(path: str) -> tuple[bytes, int]:
+    file = Path(path)
+    return file.read_bytes(), stat.S_IMODE(file.stat().st_mode)
 
 
 async def test_a_login_that_ends_early_is_no_success(tmp_path: Path) -> None:
