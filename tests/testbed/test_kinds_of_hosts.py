@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import cli, docker_daemon
-from tests.testbed.operators import Operator, changes, failures
+from tests.testbed.keepers import Operator, changes, failures
 from tests.testbed.state import Host, State
 
 pytestmark = [pytest.mark.testbed, pytest.mark.timeout(420)]
@@ -35,8 +35,8 @@ printf 'export LANG=pt_BR.UTF-8 LC_ALL=pt_BR.UTF-8\\n' >/home/brazil/.bashrc
 printf 'exit 0\\n' >/home/leaver/.bashrc
 printf 'set -x greeting hello; echo "welcome to fish"\\n' >/etc/fish/config.fish
 printf 'PermitRootLogin prohibit-password\\n' >/etc/ssh/sshd_config.d/a-root.conf
-install -d -m 700 /root/.ssh
-install -m 600 /home/operator/.ssh/authorized_keys /root/.ssh/
+install -d -m 700 ~root/.ssh
+install -m 600 /home/operator/.ssh/authorized_keys ~root/.ssh/
 systemctl reload ssh
 """
 
