@@ -16,14 +16,13 @@ import errno
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import asyncssh
 
 from bzzz_core.clock import utc_instant
+from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy.remote import (
     Completed,
     Progress,
@@ -35,6 +34,7 @@ from bzzz_core.deploy.remote import (
 from bzzz_core.deploy.ssh import upload
 from bzzz_core.deploy.ssh.connect import Login, Pace, opened
 from bzzz_core.deploy.ssh.files import CommandFiles, Files, SftpFiles
+from bzzz_core.deploy.ssh.greeting import GREET, Greeting, skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable, LinkLost
 
@@ -49,32 +49,12 @@ CHANNEL_TRIES_MAX: Final = 4
 LOOPBACK: Final = "127.0.0.1"
 _TIMED_OUT: Final = (124, 137)
 
-_GREET: Final = """
-id -u
-date +%s.%N
-echo "through=$SSH_CONNECTION"
-command -v timeout >/dev/null || echo no-timeout
-"""
 _MAKE_STAGE: Final = """
 find /var/tmp -maxdepth 1 -type d -name "bzzz-stage-*" -user "$(id -u)" -mmin +30 \
   -exec rm -rf -- {} + 2>/dev/null
 umask 077
 mktemp -d /var/tmp/bzzz-stage-XXXXXXXXXX
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """What the first command tells: who we are there, and what the host's clock says."""
-
-    uid: int
-    sudo: Sudo
-    skew_ms: int | None
-    """Host's clock minus ours, against the middle of the round trip; None if not readable."""
-    round_trip_ms: int
-    host_key_sha256: str
-    through: str = ""
-    """`$SSH_CONNECTION`: our address and port, the host's address and port, as the host sees it."""
 
 
 @asynccontextmanager
@@ -136,7 +116,7 @@ class SshHost:
             AuthenticationFailed: sudo refused the password; it is not tried again.
         """
         before = utc_instant()
-        done = await self.run(_GREET, what="first command", root=False, timeout_s=15, check=False)
+        done = await self.run(GREET, what="first command", root=False, timeout_s=15, check=False)
         after = utc_instant()
         if done.status != 0:
             raise CommandFailed(
@@ -150,7 +130,7 @@ class SshHost:
         self._greeting = Greeting(
             uid=int(lines[0]),
             sudo=Sudo.ROOT if lines[0] == "0" else await self._probe_sudo(),
-            skew_ms=_skew_ms(lines[1], before, after),
+            skew_ms=skew_ms(lines[1], before, after),
             round_trip_ms=round((after - before).total_seconds() * 1_000),
             host_key_sha256=key.get_fingerprint() if key else "",
             through=lines[2].removeprefix("through=")[:200] if len(lines) > 2 else "",  # noqa: PLR2004
@@ -412,12 +392,3 @@ async def _drain(reader: asyncssh.SSHReader[bytes], limit: int) -> tuple[bytes, 
         kept += chunk[:room]
         truncated = truncated or len(chunk) > room
     return bytes(kept), truncated
-
-
-def _skew_ms(word: str, before: datetime, after: datetime) -> int | None:
-    try:
-        there_s = float(word.rstrip("N%."))  # a date without %N prints it as it stands
-    except ValueError:
-        return None
-    here_s = (before.timestamp() + after.timestamp()) / 2
-    return round((there_s - here_s) * 1_000)
