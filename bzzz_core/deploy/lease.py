@@ -6,6 +6,8 @@ taken over, when its heartbeat is older than `STALE_S` and no unit of its run li
 when it is of a dead run of this very operator (`Owner.origin`: the caller holds the lock on the
 cluster's directory, so whoever wrote the same origin is dead). Then a living unit is waited for.
 
+Whoever takes a lease removes what dead runs left: staged files, results of units, parts of files.
+
 Rules: looking at a lease and changing it is one step (`flock`); age is measured by the host's own
 uptime, so no clock matters. Whoever finds that a lease was taken from it stops changing the host.
 A failed login or a lost link is never reported as a lease that somebody holds.
@@ -54,6 +56,14 @@ put() {
   printf '%s' "$owner" >"$lock/.owner" && echo "$up" >"$lock/.beat" &&
     mv -f "$lock/.owner" "$lock/owner" && mv -f "$lock/.beat" "$lock/beat"
 }
+sweep() {
+  find /etc/bzzz /etc/systemd/system /usr/local/bin /opt/bzzz -xdev -maxdepth 2 -type f \\
+    -name ".bzzz-??????????" -mmin +30 -delete 2>/dev/null
+  find /run/bzzz-install -mindepth 1 -maxdepth 1 ! -name "$run-*" \\
+    -exec rm -rf -- {} + 2>/dev/null
+  find /var/tmp -maxdepth 1 -type d -name "bzzz-stage-*" -exec rm -rf -- {} + 2>/dev/null
+  :
+}
 said() { echo "$1 $(age)"; units; echo; cat "$lock/owner" 2>/dev/null; exit 0; }
 umask 022
 case $verb in
@@ -67,10 +77,7 @@ case $verb in
   take | beat)
     if mkdir -- "$lock" 2>/dev/null; then
       if [ -n "$(units)" ]; then rm -rf -- "$lock"; said unit; fi
-      find /etc/bzzz /etc/systemd/system /usr/local/bin /opt/bzzz -xdev -maxdepth 2 -type f \\
-        -name ".bzzz-??????????" -mmin +30 -delete 2>/dev/null
-      find /run/bzzz-install -mindepth 1 -maxdepth 1 ! -name "$run-*" \\
-        -exec rm -rf -- {} + 2>/dev/null
+      [ "$verb" = beat ] || sweep
       put && said taken
     fi
     holds "$run" && put && said taken
@@ -78,7 +85,7 @@ case $verb in
       if [ "$(age)" -ge "$stale" ] || { [ -n "$mine" ] && grep -qF "$mine" "$lock/owner"; }; then
         [ -z "$(units)" ] || said unit
         rm -rf -- "$lock"
-        mkdir -- "$lock" && put && said taken
+        mkdir -- "$lock" && sweep && put && said taken
       fi
     fi
     said held ;;
@@ -97,7 +104,7 @@ class Owner(msgspec.Struct, frozen=True):
     pid: int
     run: str
     origin: str
-    """Tells whether two runs come from the same cluster directory of the same booted machine."""
+    """Tells whether two runs come from the same cluster directory of the same machine."""
     step: str = ""
     """What the run does there."""
     heartbeat: str = ""

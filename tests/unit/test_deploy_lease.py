@@ -43,6 +43,7 @@ class ShellHost:
             "/proc/uptime", f"{self._directory}/uptime"
         )
         body = re.sub(r"find /etc.*?2>/dev/null", ":", body, count=1, flags=re.DOTALL)
+        body = body.replace("/var/tmp", str(self._directory))  # noqa: S108  the script's own
         text = f"systemctl() {{ :\n{names}}}\n{body}"
         done = await asyncio.to_thread(
             subprocess.run,
@@ -148,6 +149,25 @@ def test_after_a_reboot_the_owner_takes_it_anew(host: ShellHost, tmp_path: Path)
     asyncio.run(Lease(host, owner("one")).beat("", ""))
     with pytest.raises(HostLocked, match="run one"):
         take(host, "two")
+
+
+def test_what_dead_runs_left_is_removed_and_nothing_of_a_living_one(
+    host: ShellHost, tmp_path: Path
+) -> None:
+    """Staged files may hold secrets; nobody else will come for them."""
+    (tmp_path / "bzzz-stage-old").mkdir()
+    (tmp_path / "bzzz-install").mkdir()
+    (tmp_path / "bzzz-install" / "dead-unpack").mkdir()
+    take(host, "one")
+    assert sorted(path.name for path in tmp_path.glob("bzzz-*")) == [
+        "bzzz-install",
+        "bzzz-install.guard",
+        "bzzz-install.lock",
+    ]
+    assert not any((tmp_path / "bzzz-install").iterdir())
+    (tmp_path / "bzzz-stage-mine").mkdir()
+    asyncio.run(Lease(host, owner("one")).beat("", ""))
+    assert (tmp_path / "bzzz-stage-mine").exists()
 
 
 def test_only_the_owner_gives_it_back(host: ShellHost) -> None:
