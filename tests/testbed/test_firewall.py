@@ -40,7 +40,7 @@ iptables -P INPUT DROP
 NFT = "nft -f - <<'E'\ntable ip admin {\n\tchain count {\n\t\tcounter\n\t}\n}\nE\n"
 RULES = {
     "1": "cat /etc/ufw/user.rules /etc/ufw/user6.rules",
-    "2": "nft -s list ruleset",
+    "2": "nft -s list ruleset | grep -v 127.0.0.11",  # the container engine's, by chance
     "3": "iptables -S; ip6tables -S",
 }
 
@@ -129,6 +129,7 @@ def test_a_second_run_changes_nothing(operator: Operator) -> None:
 def test_a_restart_of_the_host_loads_the_rules_again(operator: Operator) -> None:
     docker = docker_daemon.find_or_start()
     faults.reboot(docker, operator.bed, operator.bed.host("2"))
+    operator.on("2", NFT)  # the admin's rules do not outlive a restart
     assert operator.on("2", "nft list table inet bzzz").count("bzzz:") == 9
 
 
