@@ -206,7 +206,11 @@ def nodes_of(
     """Return the hosts that can be asked: those with a connection and an interpreter."""
     found = []
     for host in spec.hosts:
-        python = choose_python(facts[host.name]) if host.name in facts else None
+        one = facts.get(host.name)
+        if one is None:
+            continue
+        # Any will do here, also one that is too old for our services.
+        python = choose_python(one) or next(iter(one.pythons or ()), None)
         if python is not None and host.name in hosts:
             node = Node(
                 name=host.name,
