@@ -73,6 +73,8 @@ class ClusterStep(StepView):
             await asyncio.sleep(_EVERY_S)
 
     def _paint(self) -> None:
+        if not self.query("#views"):
+            return  # An answer came while the screen was being left.
         lines: list[list[Part]] = [[("Election", Tone.ACCENT)]]
         if not self.context.run.succeeded:
             words = "after step 6 each node's own view of the leader stands here"
