@@ -81,7 +81,7 @@ class Drive:
             return None
         await self._each_for_itself(phases.STAGE, goals)
         voters = [goal.host.name for goal in goals.values() if goal.voter]
-        if 2 * len(self._record.standing(voters)) <= len(voters):
+        if voters and 2 * len(self._record.standing(voters)) <= len(voters):
             self._record.skip(goals, "stage", "less than a majority of the voters is ready for it")
             return None
         return await self._activate(goals)

@@ -17,6 +17,7 @@ from bzzz_core.config.sections import NodeEntry
 from bzzz_core.config.sources import dump_own
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.host import Enrolled, HostFacts, Python
+from bzzz_core.deploy.joining import adopted
 from bzzz_core.deploy.membership import membership
 from bzzz_core.errors import TrustError
 from bzzz_core.model import voter_count
@@ -103,6 +104,8 @@ class Known:
     profile_sha256: str | None = None
     ssh_key: str | None = None
     """"TYPE BASE64" of the key that setup installs; None: none, or not made yet."""
+    signs: bool = True
+    """Whether the cluster's authorities are here; not if it is another operator's."""
     hosts: tuple[str, ...] = ()
     """Names of the hosts in the cluster's profile, that is, of those that setup installed last."""
 
@@ -184,6 +187,8 @@ def choose_voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> frozense
     names = [host.name for host in spec.hosts]
     present = enrolled_voters(facts)
     standing = frozenset(name for name in names if name in present)
+    if spec.cluster.mode == "join":
+        return standing
     return standing or frozenset(names[: voter_count(len(names))])
 
 
@@ -240,7 +245,9 @@ def agent_config(goal: Goal) -> str | None:
     """Return the text of the host's agent.yaml, or None while it cannot be known."""
     if goal.nodes is None or goal.known.cluster_id is None:
         return None
-    return config_text(goal.spec, goal.host, cluster_id=goal.known.cluster_id, nodes=goal.nodes)
+    joined = goal.spec.cluster.mode == "join" and goal.facts.config_text
+    spec = adopted(goal.spec, goal.facts.config_text or "") if joined else goal.spec
+    return config_text(spec, goal.host, cluster_id=goal.known.cluster_id, nodes=goal.nodes)
 
 
 def config_text(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.deploy.facts.host import HostFacts, Member
@@ -60,10 +61,12 @@ def membership(facts: Mapping[str, HostFacts]) -> Membership | None:
     return max(known, key=lambda one: one.version, default=None)
 
 
-def must_join(facts: HostFacts, cluster: Membership | None) -> bool:
+def must_join(
+    facts: HostFacts, cluster: Membership | None, mode: Literal["create", "join"] = "create"
+) -> bool:
     """Return whether a host has to ask an existing cluster to take it in."""
     if cluster is None:
-        return False
+        return mode == "join"
     if not facts.enrolled:
         return True
     known = cluster.find(facts.enrolled[0].node_id)

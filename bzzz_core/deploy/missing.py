@@ -29,7 +29,8 @@ def missing_hosts(
         answered: Names of which the operator said what becomes of them.
     """
     voters = enrolled_voters(facts)
-    expected = {*known.hosts, *voters}
+    # Of another operator's cluster only those hosts count that were set up from here.
+    expected = {*known.hosts, *(voters if spec.cluster.mode == "create" else ())}
     for name in sorted(expected - {host.name for host in spec.hosts} - answered):
         what = "votes in this cluster" if name in voters else "belongs to this cluster"
         yield Finding(

@@ -52,7 +52,8 @@ def build_goals(
     enrolled: dict[str, Enrolled] = {
         name: one.enrolled[0] for name, one in facts.items() if one.enrolled
     }
-    founders = node_entries(spec, voters, enrolled)
+    joining = spec.cluster.mode == "join"
+    founders = None if joining else node_entries(spec, voters, enrolled)
     cluster = membership(facts)
     sponsors = sponsors_of(cluster, facts)
     placement = place_wanted(spec.ai.servers, facts)
@@ -68,10 +69,10 @@ def build_goals(
             python=python,
             release=releases[host.name],
             known=known,
-            nodes=founders if cluster is None else _nodes(facts[host.name], cluster),
+            nodes=_nodes(facts[host.name], cluster) if cluster else founders,
             now_s=now_s,
             peers=peers_of(spec, facts, host),
-            joins=must_join(facts[host.name], cluster),
+            joins=must_join(facts[host.name], cluster, spec.cluster.mode),
             sponsors=sponsors,
             models=placement.models_on(host.name),
         )

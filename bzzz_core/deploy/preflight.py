@@ -285,7 +285,7 @@ def _duplicates(_spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[
 
 
 def _two_hosts(spec: ClusterSpec, _facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
-    if len(spec.hosts) == PAIR:
+    if len(spec.hosts) == PAIR and spec.cluster.mode == "create":
         first, second = spec.hosts
         yield _warning(
             "voters",

@@ -32,16 +32,15 @@ from bzzz_core.config.profile import (
     ClusterProfile,
     ProfileHost,
     SshAccess,
-    load_profile,
     save_profile,
 )
 from bzzz_core.config.profile_places import cluster_directory, profile_path
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sources import dump
-from bzzz_core.deploy import layout
+from bzzz_core.deploy import joining, layout, profile_hosts
 from bzzz_core.deploy.change import Change
-from bzzz_core.deploy.goal import AI_KEY, Known, Root, node_address
+from bzzz_core.deploy.goal import AI_KEY, Known, Root
 from bzzz_core.deploy.lease import Owner
 from bzzz_core.deploy.ssh import own_key
 from bzzz_core.errors import ConfigError, PreconditionFailed, SecretError
@@ -60,8 +59,9 @@ class OpenCluster:
     """An operator's cluster, its authorities unlocked and asked for the issuers of this run."""
 
     cluster_id: str
-    issuers: Issuers
-    """Made for this run; voters that need issuers get these, and their keys are kept nowhere."""
+    issuers: Issuers | None
+    """Made for this run; voters that need issuers get these, and their keys are kept nowhere. None
+    where the cluster is another operator's."""
     secrets: dict[str, Secret]
     """Path on the host -> content of the file that belongs there."""
 
@@ -160,6 +160,8 @@ class ClusterState:
             if reference is not None:
                 with suppress(SecretError):
                     found.append(secret_references.resolve(reference))
+        with suppress(SecretError):
+            found.extend(joining.token_lines(spec))
         return found
 
     def known(self, spec: ClusterSpec) -> Known:
@@ -169,11 +171,15 @@ class ClusterState:
             ConfigError: A file is damaged, or a secret that the answers refer to is missing.
             TrustError: A certificate of an authority is damaged or open to others.
         """
-        cluster_id = self.cluster_id()
+        cluster_id, node_ca = self.cluster_id(), self._root(Purpose.NODE)
+        if spec.cluster.mode == "join" and (cluster_id is None or node_ca is None):
+            told = joining.cluster_of(spec, self.cluster_id())
+            cluster_id, node_ca = told.cluster_id, _root_of(told.root_pem)
         profile = profile_path(self._name, self._base)
         return Known(
             cluster_id=cluster_id,
-            node_ca=self._root(Purpose.NODE),
+            node_ca=node_ca,
+            signs=spec.cluster.mode == "create",
             fabric_ca=self._root(Purpose.FABRIC),
             secrets={path: _sha256(value) for path, value in self._host_secrets(spec).items()},
             ssh_key=self._ssh_line(spec),
@@ -185,10 +191,7 @@ class ClusterState:
 
     def profile_hosts(self) -> tuple[ProfileHost, ...]:
         """Return the hosts that setup installed last; none if there is no profile to read."""
-        try:
-            return load_profile(profile_path(self._name, self._base)).hosts
-        except ConfigError:
-            return ()
+        return profile_hosts.known(profile_path(self._name, self._base))
 
     def open_cluster(self, spec: ClusterSpec) -> OpenCluster:
         """Create what is missing and unlock the authorities.
@@ -198,7 +201,8 @@ class ClusterState:
             TrustError: The passphrase is wrong or too short, or an authority is damaged.
         """
         private_files.private_directory(self._directory)
-        passphrase = self._passphrase(spec)
+        if spec.cluster.mode == "join":
+            self._note_cluster(spec)
         if self.cluster_id() is None:
             self._create("cluster-id", secrets.token_hex(16))
         if not (self._directory / "api-token").exists():
@@ -209,20 +213,36 @@ class ClusterState:
         assert cluster_id is not None, "it was made above"
         return OpenCluster(
             cluster_id=cluster_id,
-            issuers=Issuers.below(
-                self._authority(Purpose.NODE, spec, passphrase),
-                self._authority(Purpose.FABRIC, spec, passphrase),
-            ),
+            issuers=None if spec.cluster.mode == "join" else self._issuers(spec),
             secrets=self._host_secrets(spec),
         )
+
+    def _issuers(self, spec: ClusterSpec) -> Issuers:
+        passphrase = self._passphrase(spec)
+        return Issuers.below(
+            self._authority(Purpose.NODE, spec, passphrase),
+            self._authority(Purpose.FABRIC, spec, passphrase),
+        )
+
+    def _note_cluster(self, spec: ClusterSpec) -> None:
+        """Keep which cluster was joined: the tokens are good for nothing afterwards."""
+        root = self._directory / "ca" / f"{Purpose.NODE}-ca.pem"
+        if self.cluster_id() is not None and root.exists():
+            return
+        told = joining.cluster_of(spec, self.cluster_id())
+        private_files.private_directory(root.parent)
+        if not root.exists():
+            private_files.create(root, told.root_pem.encode("ascii"))
+        if self.cluster_id() is None:
+            self._create("cluster-id", told.cluster_id)
 
     def changes(self, spec: ClusterSpec, known: Known) -> tuple[Change, ...]:
         """Return what `open_cluster` and `write_profile` would do on this machine."""
         changes = []
         for what, present in (
-            ("cluster id", known.cluster_id is not None),
-            ("node authority", known.node_ca is not None),
-            ("fabric authority", known.fabric_ca is not None),
+            ("cluster id", self.cluster_id() is not None),
+            ("node authority", self._root(Purpose.NODE) is not None),
+            ("fabric authority", known.fabric_ca is not None or not known.signs),
             ("API token", layout.API_TOKEN in (known.secrets or {})),
         ):
             if not present:
@@ -248,16 +268,7 @@ class ClusterState:
 
         Authorities, token and cluster id stay: they are what the cluster can be made anew with.
         """
-        path = profile_path(self._name, self._base)
-        try:
-            profile = load_profile(path)
-        except ConfigError:
-            return
-        left = tuple(host for host in profile.hosts if host.name not in names)
-        if not left:
-            path.unlink()
-        elif left != profile.hosts:
-            save_profile(path, profile.model_copy(update={"hosts": left}))
+        profile_hosts.forget(profile_path(self._name, self._base), names)
 
     def _profile_text(self, spec: ClusterSpec, known: Known) -> str | None:
         profile = self._profile(spec, known)
@@ -282,22 +293,7 @@ class ClusterState:
                 password=ssh.password,
                 known_hosts=str(self.known_hosts),
             ),
-            hosts=tuple(
-                ProfileHost(
-                    name=host.name,
-                    address=node_address(host),
-                    port=host.port,
-                    user=host.user,
-                    api_port=spec.network.ports.api,
-                )
-                for host in spec.hosts
-            )
-            # Whoever was left out of the answers stays known until it was removed.
-            + tuple(
-                host
-                for host in self.profile_hosts()
-                if host.name not in {one.name for one in spec.hosts}
-            ),
+            hosts=profile_hosts.of_answers(spec, self.profile_hosts()),
         )
 
     def _ssh_line(self, spec: ClusterSpec) -> str | None:
@@ -346,8 +342,7 @@ class ClusterState:
         if not path.exists():
             return None
         pem = private_files.read(path).decode("ascii", errors="replace")
-        said = describe(pem)
-        return Root(pem=pem, sha256=said.sha256, key_id=said.key_id)
+        return _root_of(pem)
 
     def _authority(self, purpose: Purpose, spec: ClusterSpec, passphrase: Secret) -> Authority:
         directory = self._directory / "ca"
@@ -371,6 +366,11 @@ class ClusterState:
 
     def _create(self, name: str, text: str) -> None:
         private_files.create(self._directory / name, text.encode("ascii") + b"\n")
+
+
+def _root_of(pem: str) -> Root:
+    said = describe(pem)
+    return Root(pem=pem, sha256=said.sha256, key_id=said.key_id)
 
 
 def secret_content(value: Secret) -> bytes:

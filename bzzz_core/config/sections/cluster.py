@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import StringConstraints, model_validator
 
+from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.sections.patterns import HOST_PORT, NAME
 from bzzz_core.config.setting import Section, setting
 
@@ -134,6 +135,24 @@ class BackupAnswers(Section):
 class ClusterAnswers(ClusterCommon):
     """7 Cluster Formation, as setup asks for it."""
 
+    mode: Literal["create", "join"] = setting(
+        "create",
+        label="Create or join",
+        help="create: a new cluster, or more hosts for the one that was set up from here; join: "
+        "these hosts join a cluster that exists elsewhere.",
+    )
+    join_tokens: SecretRef | None = setting(
+        None,
+        label="Join tokens",
+        help="To join: reference to the tokens that the cluster's operator made, one a line, in "
+        "the order of the hosts. Each is good for one host, once.",
+    )
+    seeds: tuple[BootstrapNode, ...] = setting(
+        (),
+        max_length=64,
+        label="Seeds",
+        help="To join: voters to ask besides those that the tokens name, as host:port.",
+    )
     coordinators: tuple[NodeName, ...] = setting(
         (),
         max_length=64,

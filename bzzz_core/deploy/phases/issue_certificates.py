@@ -51,8 +51,8 @@ class _Wanted:
 
 def plan(goal: Goal) -> tuple[Change, ...]:
     """Return each certificate that has to be issued, with the reason."""
-    if goal.joins:
-        return ()  # It comes with the cluster's answer.
+    if goal.joins or not goal.known.signs:
+        return ()  # They come from the cluster.
     wanted = _FOR_VOTERS if goal.voter else _FOR_ALL
     changes = (_plan_one(goal, each) for each in wanted)
     return tuple(change for change in changes if change is not None)
@@ -74,6 +74,7 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
         system_csr=enrolled.system_csr,
         sealing_key=base64.b64decode(enrolled.sealing_key) if due else b"",
     )
+    assert work.cluster.issuers is not None, "who does not sign plans nothing"
     lifetime_s = goal.spec.security.tls.leaf_days * DAY_S
     bundle = certify(applicant, issuers=work.cluster.issuers, lifetime_s=lifetime_s)
     staged = await host.stage(msgspec.json.encode(bundle))

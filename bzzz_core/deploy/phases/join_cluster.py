@@ -18,7 +18,7 @@ import msgspec
 
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import Ports
-from bzzz_core.deploy import layout
+from bzzz_core.deploy import joining, layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.host import HostFacts, Kind, PathFact
 from bzzz_core.deploy.facts.installed import certificate_of, decode_registry, members_of
@@ -72,18 +72,20 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Have a token made, join with it, and learn who belongs to the cluster."""
     del changes
-    token = await make_token(goal, work)
+    given = joining.token_of(goal.spec, goal.host.name) if _by_others(goal) else None
+    token = given.text() if given is not None else await make_token(goal, work)
     data = goal.spec.resources.paths.data
     joined = f"{data}/joined.yaml"
     staged = await host.stage(token.reveal().encode() + b"\n")
     ports = goal.spec.network.ports
+    seeds = [f"--seed={seed}" for seed in goal.spec.cluster.seeds if _by_others(goal)]
     words = [f"--port={name}={getattr(ports, name)}" for name in Ports.model_fields]
     done = await host.run(
         _JOIN,
         *(staged, layout.site_path(goal.release.version), goal.python.path, joined),
         *("--json", "--no-mdns", "--name", goal.host.name),
         *("--address", node_address(goal.host), "--config", joined),
-        *("--data", data, "--logs", goal.spec.resources.paths.logs, *words),
+        *("--data", data, "--logs", goal.spec.resources.paths.logs, *words, *seeds),
         what="join the cluster",
         timeout_s=_JOIN_S_MAX,
     )
@@ -96,6 +98,11 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
     """Nothing to look at: the node has checked the cluster's answer."""
     del host, goal, work
+
+
+def _by_others(goal: Goal) -> bool:
+    """Return whether the cluster is another operator's, who gave tokens."""
+    return goal.spec.cluster.mode == "join"
 
 
 async def make_token(goal: Goal, work: Work) -> Secret:
@@ -130,6 +137,7 @@ async def _learned(
 ) -> Callable[[HostFacts], HostFacts]:
     told = await host.run('base64 <"$1/registry"', data, what="read the registry")
     pem = await host.run('cat -- "$1"', layout.NODE_CERTIFICATE, what="read the certificate")
+    text = await host.run('cat -- "$1"', joined, what="read the file of the joining")
     await host.run('rm -f -- "$1"', joined, what="remove the file of the joining")
     try:
         registry = decode_registry(told.text, cluster_id)
@@ -143,6 +151,7 @@ async def _learned(
         return msgspec.structs.replace(
             facts,
             cluster_id=cluster_id,
+            config_text=text.text,
             members=members_of(registry),
             registry_version=registry.version,
             certificates={**(facts.certificates or {}), layout.NODE_CERTIFICATE: certificate},
