@@ -116,6 +116,9 @@ userdel bzzz
 # Some systems take the group along.
 [ "$1" != keep ] || getent group bzzz >/dev/null || groupadd --gid "$gid" bzzz
 """
+_STAGES: Final = """
+find /var/tmp -maxdepth 1 -type d -name "bzzz-stage-*" -exec rm -rf --one-file-system -- {} +
+"""
 _GROUP: Final = "getent group bzzz >/dev/null || exit 0; groupdel bzzz"
 _ROOT: Final = """
 set -eu
@@ -166,6 +169,8 @@ async def carry_out(host: RemoteHost, found: Survey, changes: tuple[Change, ...]
         await remove(host, made)
     for change in changes:
         await _one(host, found, change)
+    # Whoever holds the host's lease is alone there: these are of runs that were killed.
+    await host.run(_STAGES, what="remove what killed runs had sent")
 
 
 async def _one(host: RemoteHost, found: Survey, change: Change) -> None:
