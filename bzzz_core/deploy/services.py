@@ -29,12 +29,19 @@ _WAIT: Final = """
 unit=$1 port=$2 python=$3
 read -r begun _ </proc/uptime
 now=$begun
+down=0
 while [ $((${now%.*} - ${begun%.*})) -lt 50 ]; do
   state=$(systemctl show -p ActiveState --value "$unit.service")
   crashes=$(systemctl show -p NRestarts --value "$unit.service")
   case $state in
-    failed|inactive) break ;;
+    failed|inactive)
+      # Between the two halves of a restart it is down as well, for a moment and with a job waiting.
+      job=$(systemctl show -p Job --value "$unit.service")
+      case ${job:-0} in 0) down=$((down + 1)) ;; esac
+      [ "$down" -ge 6 ] && break
+      ;;
     active)
+      down=0
       "$python" -I -S -c '
 import sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -46,8 +53,9 @@ opener.open("http://127.0.0.1:%s/healthz" % sys.argv[1], timeout=2).close()' \
   sleep 0.25
   read -r now _ </proc/uptime
 done
-echo "$unit.service is $state, restarted ${crashes:-0} times; its last words:" >&2
 journalctl --no-pager --quiet -n 6 -o cat -t "$unit" >&2
+# Last, because the end of what is printed is what a person is shown.
+echo "$unit.service is $state, restarted ${crashes:-0} times; above are its last words" >&2
 exit 1
 """
 WAIT_S_MAX: Final = 60
