@@ -33,6 +33,12 @@ leave() {
   exit "$status"
 }
 trap leave EXIT
+# On a full disk tar has a line for each of some thousand files; a few say as much.
+unpack() {
+  said=$(tar -xzf "$archive" -C "$part" --no-same-owner 2>&1) && return
+  printf '%s\n' "$said" | head -n 2 >&2
+  exit 65
+}
 """
 """Before unpacking `$archive` as `$target`."""
 _UNPACK: Final = (
@@ -50,7 +56,7 @@ install -d -m 0755 -o root -g root "${target%/*/*}" "${target%/*}"
     + """
 rm -rf -- "$part" "$target"
 mkdir -m 0755 -- "$part"
-tar -xzf "$archive" -C "$part" --no-same-owner
+unpack
 (cd "$part/site" && sha256sum -c --quiet --strict ../SHA256SUMS >&2)
 # A file that this Python cannot compile is not imported by it either.
 "$python" -I -m compileall -q --invalidation-mode unchecked-hash "$part/site" >/dev/null 2>&1 || :

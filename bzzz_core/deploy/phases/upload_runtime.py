@@ -30,7 +30,7 @@ install -d -m 0755 -o root -g root "${target%/*/*}" "${target%/*}"
     + """
 rm -rf -- "$part" "$target"
 mkdir -m 0755 -- "$part"
-tar -xzf "$archive" -C "$part" --no-same-owner
+unpack
 said=$("$part/bin/python3" -I -S -c '
 import sys
 import asyncio, bz2, ctypes, decimal, http.client, json, lzma, sqlite3, ssl, uuid, zlib
