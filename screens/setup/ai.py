@@ -101,7 +101,9 @@ class AiStep(StepView):
     def _show_page(self, page: str) -> None:
         choice = self.query_one("#ai-pages", Choice)
         choice.value = page
-        for name, form in zip(PAGES, self.query(Form), strict=True):
+        forms = list(self.query(Form))
+        choice.display = len(forms) > 1  # The short way asks for the endpoint alone.
+        for name, form in zip(PAGES, forms, strict=False):
             form.display = name == page
         asking = page in {"endpoint", "more"}
         self.query_one("#test-ai").display = asking
