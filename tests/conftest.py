@@ -96,11 +96,19 @@ def pytest_report_collectionfinish() -> list[str]:
 
 def _take_a_part_of_the_journeys(config: pytest.Config, items: list[pytest.Item]) -> None:
     journeys = [item for item in items if item.get_closest_marker("journey")]
-    taken = part_of(journeys, head(), JOURNEY_SHARDS)
+    groups = part_of(list(dict.fromkeys(map(_journey_of, journeys))), head(), JOURNEY_SHARDS)
+    taken = [item for item in journeys if _journey_of(item) in groups]
     _leave_out(config, items, [item for item in journeys if item not in taken])
     which = in_words(head(), JOURNEY_SHARDS)
     _said.append(f"long journeys: {len(taken)} of {len(journeys)} ({which}); --full takes all:")
-    _said.extend(f"  {item.nodeid}" for item in taken)
+    _said.extend(
+        f"  {name}" for name in dict.fromkeys(item.nodeid.partition("[")[0] for item in taken)
+    )
+
+
+def _journey_of(item: pytest.Item) -> str:
+    """Return what a test has its turn with: those on the same hosts go together."""
+    return str(item.path) if item.get_closest_marker("testbed") else item.nodeid
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], which: list[pytest.Item]) -> None:

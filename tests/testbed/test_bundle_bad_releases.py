@@ -16,7 +16,7 @@ from tests.testbed import bundles, cli
 from tests.testbed.bundles import Operator
 from tests.testbed.state import State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 NAMES = ("bzzz-1", "bzzz-2", "bzzz-3")
 STATE = (
     "readlink /opt/bzzz/current; readlink /opt/bzzz/previous;"
@@ -48,15 +48,12 @@ def good(operator: Operator) -> Release:
     ("breaks", "says"),
     [
         pytest.param(bundles.crashes, "it crashes", id="crashes"),
-        pytest.param(
-            bundles.never_ready, "has not heard", id="never ready", marks=pytest.mark.journey
-        ),
-        pytest.param(bundles.hangs, "Connection refused", id="hangs", marks=pytest.mark.journey),
+        pytest.param(bundles.never_ready, "has not heard", id="never ready"),
+        pytest.param(bundles.hangs, "Connection refused", id="hangs"),
         pytest.param(
             bundles.says_another_version,
             "says that it is version 0.0.9",
             id="another version",
-            marks=pytest.mark.journey,
         ),
         pytest.param(bundles.has_no_broker, "bzzz-fabric", id="no broker"),
     ],

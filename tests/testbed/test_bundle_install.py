@@ -22,7 +22,7 @@ from tests.testbed import bundles, cli
 from tests.testbed.bundles import DAY_S, Operator
 from tests.testbed.state import State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 HOST = "bzzz-1"
 HIDE = "for p in /usr/bin/python3 /usr/bin/python3.11; do mv $p $p.hidden; done"
 RUNTIMES = "/opt/bzzz/runtimes"

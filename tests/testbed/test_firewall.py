@@ -23,7 +23,7 @@ from tests.testbed import cli, docker_daemon, faults
 from tests.testbed.state import State
 from tests.testbed.test_setup_journey import Operator
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 PORTS = (4222, 6222, 8443)
 UFW = """
 ufw default deny incoming && ufw allow 22/tcp comment 'the admin' && ufw deny 9999/tcp

@@ -13,7 +13,7 @@ from tests.testbed import cli, docker_daemon
 from tests.testbed.keepers import Operator, changes, failures
 from tests.testbed.state import Host, State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(420)]
 PASSWORD = "canary-Pa55word"  # noqa: S105  looked for where it must not be
 LOGINS = f"""
 set -eu

@@ -12,7 +12,7 @@ from tests.testbed import cli
 from tests.testbed.state import State
 from tests.testbed.test_setup_journey import Operator
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(400)]
 SCORE_MAX = 2.5
 """Of `systemd-analyze security`, where 10 is an open door; docs/threat-model.md has the figures."""
 SHOW = "systemctl show -p {} --value {}.service"

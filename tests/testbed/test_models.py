@@ -22,7 +22,7 @@ from tests.testbed import cli
 from tests.testbed.state import State
 from tests.testbed.test_setup_journey import Operator
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 PROGRAM = Path(ollama_program.__file__).read_text()
 OLD_UNIT = """\
 [Unit]
@@ -190,7 +190,6 @@ def test_setup_again_changes_nothing_and_restarts_nobody(
     assert [operator.on(host, STATE) for host in ("bzzz-1", "bzzz-2")] == before
 
 
-@pytest.mark.journey
 @pytest.mark.usefixtures("installed")
 def test_a_pull_that_fails_within_a_good_answer_fails_its_host_alone(
     operator: Models, asked: dict[str, Any]
@@ -202,7 +201,6 @@ def test_a_pull_that_fails_within_a_good_answer_fails_its_host_alone(
     assert "file does not exist" in steps(events, "pull_models", "failed")[0]
 
 
-@pytest.mark.journey
 @pytest.mark.usefixtures("installed")
 def test_too_much_for_the_disk_is_refused_before_anything(
     operator: Models, asked: dict[str, Any]
@@ -216,7 +214,6 @@ def test_too_much_for_the_disk_is_refused_before_anything(
     assert any("needs 1000000.0 GB" in words for words in errors), errors
 
 
-@pytest.mark.journey
 @pytest.mark.usefixtures("installed")
 def test_an_older_program_is_refused(operator: Models, asked: dict[str, Any]) -> None:
     code, events = operator.asks(**{**asked, **archive(operator.home, "0.9.0")})
@@ -224,7 +221,6 @@ def test_an_older_program_is_refused(operator: Models, asked: dict[str, Any]) ->
     assert "newer than 0.9.0" in said(events)
 
 
-@pytest.mark.journey
 @pytest.mark.usefixtures("installed")
 def test_a_program_that_does_not_serve_leaves_the_old_one_serving(
     operator: Models, asked: dict[str, Any]

@@ -20,7 +20,7 @@ from tests.testbed import cli, docker_daemon
 from tests.testbed.state import State
 from tests.testbed.test_setup_journey import Operator
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(400)]
 PASSWORD = "canary-0dd-Pa55word"  # noqa: S105  looked for everywhere it must not be
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGq1q1q1q1q1q1q1q1q1q1q1q1q1q1q1q1q1q1q1q1q1"
 ODD = f"""
