@@ -6,7 +6,6 @@ yet, is a warning, for the file is written to be read and completed by a person.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -110,6 +109,8 @@ def write(wanted: Wanted, *, say: Callable[[str], None]) -> int:
 
 def _detect(draft: Any, say: Callable[[str], None]) -> None:
     """Look at the hosts and put what they suggest where no flag answered."""
+    import asyncio  # noqa: PLC0415
+
     from bzzz_core.clock import SystemClock  # noqa: PLC0415
     from bzzz_core.deploy.defaults import detected  # noqa: PLC0415
     from screens.setup.deploy_engine import DeployEngine  # noqa: PLC0415
