@@ -28,9 +28,10 @@ true
 """Makes a host as if BZZZ had never been there; for tests that need new ones without a boot."""
 LISTING = """
 cd / && find etc/bzzz opt/bzzz etc/systemd/system/bzzz-* usr/local/bin/bzzz-agent \
-  -not -path "*/__pycache__*" -printf '%p %y %m %u %g %l\\n' 2>/dev/null | sort
+  -not -path "*/__pycache__*" -not -name voted -printf '%p %y %m %u %g %l\\n' 2>/dev/null | sort
 """
-"""Everything that setup puts somewhere: names, kinds, modes, owners, links."""
+"""Everything that setup puts somewhere: names, kinds, modes, owners, links; `voted` comes with a
+node's first vote, whenever that is."""
 
 
 @dataclass(frozen=True, slots=True)
