@@ -22,8 +22,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from bzzz_core.deploy.remote import printable
-from bzzz_core.deploy.transient import Runs
+from bzzz_core.deploy.remote import Runs, printable
 from bzzz_core.errors import BzzzError, CommandFailed, HostLocked, LeaseLost
 from bzzz_core.ports import Clock
 

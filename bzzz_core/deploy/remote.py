@@ -81,12 +81,32 @@ class Completed:
         return self
 
 
+class Runs(Protocol):
+    """A host that runs commands and connects again by itself; part of `RemoteHost`."""
+
+    @property
+    def name(self) -> str:
+        """Return what the operator calls the host."""
+        ...
+
+    async def run(
+        self, script: str, *arguments: str, what: str, timeout_s: int = 60, check: bool = True
+    ) -> Completed:
+        """Run a constant script as root."""
+        ...
+
+
 class RemoteHost(Protocol):
     """One host with an open connection. `root` commands run as root by whatever means it has."""
 
     @property
     def name(self) -> str:
         """Return what the operator calls the host."""
+        ...
+
+    @property
+    def quiet(self) -> Runs:
+        """Return the same host for commands that no log may tell of: some print a secret."""
         ...
 
     async def run(

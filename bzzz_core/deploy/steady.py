@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from bzzz_core.deploy.remote import Completed, Progress
+from bzzz_core.deploy.remote import Completed, Progress, Runs
 from bzzz_core.deploy.ssh.session import SshHost
-from bzzz_core.deploy.transient import Job, Runs, run_job
+from bzzz_core.deploy.transient import Job, run_job
 from bzzz_core.errors import BzzzError, HostUnreachable, LinkLost
 from bzzz_core.ports import Clock
 
@@ -86,7 +86,7 @@ class SteadyHost:
 
     @property
     def quiet(self) -> Runs:
-        """Return the same host for commands that nobody needs to be told of."""
+        """Return the same host for commands of which nobody is told (`RemoteHost.quiet`)."""
         return _Quiet(self)
 
     def bar(self, reason: BzzzError) -> None:

@@ -34,6 +34,7 @@ _SHAPES: Final = (
     re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END[^-]*-----|\Z)", re.DOTALL),
     re.compile(r"(?<=://)[^/\s:@]{1,200}:[^/\s@]{1,200}(?=@)"),
     re.compile(r"\bsk-[A-Za-z0-9_-]{16,}\b"),
+    re.compile(r"\bbzzz-join-\d+\.[A-Za-z0-9_=-]+"),
     re.compile(r"(?i)(?<=authorization: )(?:bearer|basic) \S+"),
 )
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from bzzz_core.deploy.remote import PATH, Completed, printable
+from bzzz_core.deploy.remote import PATH, Completed, Runs, printable
 from bzzz_core.errors import CommandFailed, LinkLost
 from bzzz_core.ports import Clock
 
@@ -116,21 +116,6 @@ _FORGET: Final = 'rm -rf -- "$1"'
 
 Tell = Callable[[int, str], None]
 """Called with milliseconds since the last output, and the last line of it."""
-
-
-class Runs(Protocol):
-    """A host that runs commands and connects again by itself; part of `RemoteHost`."""
-
-    @property
-    def name(self) -> str:
-        """Return what the operator calls the host."""
-        ...
-
-    async def run(
-        self, script: str, *arguments: str, what: str, timeout_s: int = 60, check: bool = True
-    ) -> Completed:
-        """Run a constant script as root."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

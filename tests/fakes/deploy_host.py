@@ -44,6 +44,11 @@ class FakeHost:
         """Return the host's name."""
         return self._name
 
+    @property
+    def quiet(self) -> FakeHost:
+        """Return the host itself."""
+        return self
+
     async def run(
         self,
         script: str,

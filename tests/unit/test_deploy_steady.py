@@ -7,9 +7,12 @@ from typing import cast
 
 import pytest
 
+from bzzz_core.deploy.phases.join_cluster import make_token
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.ssh.session import SshHost
+from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.steady import RECONNECT_S_MAX, SteadyHost
+from bzzz_core.deploy.work import Work
 from bzzz_core.errors import (
     AuthenticationFailed,
     BzzzError,
@@ -18,6 +21,7 @@ from bzzz_core.errors import (
     LeaseLost,
     LinkLost,
 )
+from tests.fakes.deploy_goals import converged, fresh, goals, spec
 
 
 class SleepClock:
@@ -37,14 +41,15 @@ class SleepClock:
 class Session:
     """An open session whose commands end at once, or lose the link."""
 
-    def __init__(self, *, loses: bool = False) -> None:
+    def __init__(self, *, loses: bool = False, says: bytes = b"on\n") -> None:
         self._loses = loses
+        self._says = says
 
     async def run(self, script: str, *arguments: str, **options: object) -> Completed:
         del script, arguments, options
         if self._loses:
             raise LinkLost("a: connection lost")
-        return Completed(0, b"on\n", b"")
+        return Completed(0, self._says, b"")
 
 
 class Door:
@@ -150,3 +155,30 @@ def test_a_host_that_another_run_has_taken_is_not_touched_any_more() -> None:
     with pytest.raises(LeaseLost):
         asyncio.run(host.run("true", what="ask"))
     assert door.knocks == 1
+
+
+def test_a_join_token_is_told_to_nobody_who_writes_logs() -> None:
+    """It lets another machine into the cluster for ten minutes."""
+    word = "bzzz-join-1.c2VjcmV0"
+    door, notes = Door(Session(says=b'{"token": "' + word.encode() + b'"}')), Notes()
+    voters = {
+        name: SteadyHost(
+            name,
+            connect=door.connect,
+            run_id="run",
+            clock=SleepClock(),
+            jitter=lambda: 0.5,
+            witness=notes,
+        )
+        for name in ("bzzz-1", "bzzz-2", "bzzz-3")
+    }
+    work = Work(
+        cluster=cast("OpenCluster", None),
+        releases={},
+        say=lambda _host, _text: None,
+        hosts=voters,
+    )
+    newcomer = goals(spec(4), {**converged(spec(3)), "bzzz-4": fresh(4)})["bzzz-4"]
+    made = asyncio.run(make_token(newcomer, work))
+    assert made.reveal() == word
+    assert (notes.ends, notes.running) == ([], [])

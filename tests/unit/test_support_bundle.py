@@ -50,6 +50,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAAkeymaterial\n-----END OPENSSH PRIVATE KEY-----",
         "http://me:pr0xy-login@proxy:3128",
         "sk-abcdefghijklmnopqrstuvwx",
+        '{"token": "bzzz-join-1.AAAAc2VjcmV0LWpvaW4_-w=="}',
     ]
     (directory / "journal" / "run.ndjson").write_text("\n".join(quoted))
     (directory / "journal" / "a.log").write_bytes(b"\xff\xfe said: " + CANARY.encode())
@@ -72,7 +73,7 @@ def test_no_secret_is_in_it_raw_or_encoded(cluster: Path, tmp_path: Path) -> Non
     for secret in (CANARY, TOKEN):
         assert secret not in everything
         assert urllib.parse.quote(secret, safe="") not in everything
-    for word in ("keymaterial", "pr0xy-login", "sk-abcdef"):
+    for word in ("keymaterial", "pr0xy-login", "sk-abcdef", "AAAAc2VjcmV0LWpvaW4"):
         assert word not in everything
     for token in everything.split():
         padded = token + "=" * (-len(token) % 4)

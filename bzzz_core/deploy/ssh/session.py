@@ -94,6 +94,11 @@ class SshHost:
         return self._login.name
 
     @property
+    def quiet(self) -> SshHost:
+        """Return the host itself: a session writes no log."""
+        return self
+
+    @property
     def user(self) -> str:
         """Return whom we logged in as."""
         return self._login.user
