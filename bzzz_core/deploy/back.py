@@ -2,19 +2,20 @@
 
 The same way as after a failed upgrade (`rollback.py`), by command: but certificates and keys stay,
 and so does the configuration if the older release understands it. No release is marked. A host
-that does not get ready on its old release ends the run; the others are not touched.
+that does not get ready on its old release ends the run; the others are not touched. So does a
+voter that cannot be spared, unless nothing serves anyway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bzzz_core.deploy import layout, rollback
+from bzzz_core.deploy import layout, rollback, sparing
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import Finding, Status, Step
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Goal, enrolled_voters
-from bzzz_core.deploy.phases.verify_cluster import serving_now
+from bzzz_core.deploy.phases.verify_cluster import serving_now, voters_there
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.errors import BzzzError
@@ -100,9 +101,17 @@ async def go_back(
     """
     facts = {name: goal.facts for name, goal in goals.items()}
     ways = destinations(facts)
-    verdict = await serving_now(hosts, goals, enrolled_voters(facts))
-    order = sorted(ways, key=lambda name: verdict is not None and name == verdict.leader)
+    voters = enrolled_voters(facts)
+    verdict = await serving_now(hosts, goals, voters)
+    there = await voters_there(hosts, goals, voters) if verdict is not None else voters
+    leader = verdict.leader if verdict is not None else ""
+    order = sorted(ways, key=lambda name: (name == leader, name in there))
     for place, name in enumerate(order):
+        if verdict is not None and name in voters:
+            reason = await sparing.wait_spared(name, hosts, goals, voters, clock)
+            if reason:
+                record.skip(order[place:], rollback.PHASE, reason)
+                return
         record.emit(Step(name, rollback.PHASE, Status.STARTED))
         begun_ms = clock.now_ms()
         try:

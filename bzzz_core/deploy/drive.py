@@ -16,14 +16,19 @@ from typing import Final
 
 import msgspec
 
-from bzzz_core.deploy import phases, reach, rollback
+from bzzz_core.deploy import phases, reach, rollback, sparing
 from bzzz_core.deploy import rollout as rollouts
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.events import Status, Step
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Goal, enrolled_voters
 from bzzz_core.deploy.phases import Phase
-from bzzz_core.deploy.phases.verify_cluster import Verdict, serving_now, verify_cluster
+from bzzz_core.deploy.phases.verify_cluster import (
+    Verdict,
+    serving_now,
+    verify_cluster,
+    voters_there,
+)
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.steering import Steering
@@ -141,14 +146,25 @@ class Drive:
         rollout = next(iter(goals.values())).spec.services.rollout
         standing = self._record.standing(goals)
         voters = [name for name in standing if goals[name].voter]
+        enrolled = enrolled_voters({name: goal.facts for name, goal in goals.items()})
+        there = await voters_there(self._hosts, goals, enrolled)
+        restarting = [n for n in standing if self._chosen(n) and _restarts(goals[n])]
         ahead = rollouts.waves(
             standing,
-            restarting=[n for n in standing if self._chosen(n) and _restarts(goals[n])],
+            restarting=restarting,
             voters=voters,
             leader=leader,
             batch=rollout.batch,
+            away=enrolled - there,
         )
         while ahead:
+            due = [name for name in ahead[0] if name in enrolled and name in restarting]
+            for name in due:
+                of = (self._hosts, goals, enrolled, self._clock)
+                if reason := await sparing.wait_spared(name, *of):
+                    rest = [one for wave in ahead for one in wave]
+                    self._record.skip(rest, "activate", reason)
+                    return
             await self._with_second_chances(lambda name: self._host(goals[name]), ahead.pop(0))
             failed = self._record.failed(standing)
             lost = [name for name in failed if name in voters]

@@ -3,7 +3,7 @@
     1. hosts on which nothing that serves is restarted
     2. one host alone, the canary: an edge if one is to be restarted
     3. the other edges, in batches
-    4. the voters, one by one, the leader last
+    4. the voters, one by one: those that are away already first, the leader last
 
 Rules: two voters are never away at once (it could cost the majority); the leader goes last (one
 election instead of several). Whoever drives stops after too many failures, and after any voter's.
@@ -21,6 +21,7 @@ def waves(
     voters: Collection[str],
     leader: str,
     batch: str,
+    away: Collection[str] = (),
 ) -> list[list[str]]:
     """Return the hosts in the order in which they are activated; those of one wave together.
 
@@ -30,11 +31,12 @@ def waves(
         voters: Those that vote.
         leader: Who leads now.
         batch: How many edges are restarted together: "3", or "25%" of `names`.
+        away: Voters that do not serve: their restart costs nothing, and may bring them back.
     """
     calm = [name for name in names if name not in restarting]
     edges = [name for name in names if name in restarting and name not in voters]
     voting = [name for name in names if name in restarting and name in voters]
-    voting.sort(key=lambda name: name == leader)
+    voting.sort(key=lambda name: (name == leader, name not in away))
     size = batch_size(batch, len(names))
     rest = edges[1:]
     found = [calm, edges[:1]]

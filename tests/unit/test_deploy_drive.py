@@ -14,12 +14,18 @@ import pytest
 from bzzz_core.api.documents import ClusterRef, FabricStatus, MemberStatus
 from bzzz_core.api.documents import Status as StatusDocument
 from bzzz_core.config.secrets import Secret
+from bzzz_core.deploy import sparing
 from bzzz_core.deploy.drive import Drive
 from bzzz_core.deploy.events import Event, Finding, Result, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.journal import Journal, Redactor
 from bzzz_core.deploy.phases import start_fabric
-from bzzz_core.deploy.phases.verify_cluster import Verdict, disagreements, majority_verdict
+from bzzz_core.deploy.phases.verify_cluster import (
+    Verdict,
+    disagreements,
+    majority_verdict,
+    voters_there,
+)
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.state import OpenCluster
@@ -217,6 +223,72 @@ def test_after_a_restart_that_failed_no_further_host_is_touched() -> None:
     assert summary.hosts[1].result is Result.FAILED, "the way back failed as well"
     assert "and the way back failed" in summary.hosts[1].detail
     assert "start bzzz-fabric.service" not in scene.commands("bzzz-3")
+
+
+@pytest.mark.parametrize("left_out", [True, False])
+def test_no_voter_is_restarted_while_another_one_is_away(left_out: bool) -> None:  # noqa: FBT001
+    """Whether the run lost it, or it was dead and nobody chose it."""
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-3"].failing = "status"
+    if left_out:
+        scene.record.left_out = {"bzzz-3": "not chosen"}
+    else:
+        scene.record.fail("bzzz-3", "stage", 0, "lost on the way")
+    _, summary = scene.run()
+    assert not any("switch the release" in line for line in scene.log)
+    assert [host.result for host in summary.hosts[:2]] == [Result.SKIPPED] * 2
+    assert "bzzz-3 did not come back: without bzzz-2" in summary.hosts[1].detail
+
+
+def test_a_voter_that_is_lost_in_the_middle_stops_the_rollout() -> None:
+    scene = Scene(_outdated())
+
+    def die() -> None:
+        scene.hosts["bzzz-1"].failing = "status"
+
+    scene.hosts["bzzz-2"].on = {"wait for bzzz-agent": die}
+    _, summary = scene.run()
+    assert not any("switch the release" in line for line in scene.commands("bzzz-3"))
+    assert summary.hosts[2].result is Result.SKIPPED
+
+
+def test_a_voter_that_is_away_is_restarted_before_the_others() -> None:
+    """A run that repairs must not refuse itself."""
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-3"].failing = "status"
+    scene.hosts["bzzz-3"].mended_by = "start bzzz-agent"
+    _, summary = scene.run()
+    order = [line.partition(":")[0] for line in scene.log if "start bzzz-agent" in line]
+    assert order == ["bzzz-3", "bzzz-2", "bzzz-1"]
+    assert summary.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("voters", "there", "spared"),
+    [
+        ("a", "a", True),
+        ("ab", "ab", True),
+        ("ab", "a", False),
+        ("abc", "abc", True),
+        ("abc", "bc", True),
+        ("abc", "ab", False),
+        ("abcde", "abcd", True),
+        ("abcde", "abc", False),
+        ("abcde", "", False),
+    ],
+)
+def test_a_voter_can_be_spared_if_a_majority_is_left(
+    voters: str, there: str, *, spared: bool
+) -> None:
+    assert (sparing.why_not("a", voters, there) == "") is spared
+
+
+def test_a_voter_outside_of_the_answers_counts_by_what_the_leader_sees() -> None:
+    hosts = Scene(converged(spec(2))).hosts
+    reached = goals(spec(2), converged(spec(2)))
+    there = asyncio.run(voters_there(hosts, reached, NAMES))
+    assert there == set(NAMES)
+    assert asyncio.run(voters_there(hosts, reached, (*NAMES[:2], "gone"))) == set(NAMES[:2])
 
 
 def test_a_host_that_does_not_get_ready_gets_its_release_back() -> None:

@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from bzzz_core.deploy import rollback
+from bzzz_core.deploy import back, rollback
 from bzzz_core.deploy.events import Event, Step, Summary
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.record import Record
@@ -16,6 +16,7 @@ from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.work import Work
 from tests.fakes.deploy_goals import RELEASE, converged, goals, spec
 from tests.fakes.deploy_host import FakeHost
+from tests.fakes.statuses import status
 
 NAMES = ("bzzz-1", "bzzz-2", "bzzz-3")
 
@@ -28,6 +29,19 @@ class Instant:
 
     async def sleep_ms(self, duration_ms: int) -> None:
         raise AssertionError(duration_ms)
+
+
+class Passing:
+    """A clock that goes on while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self._now_ms = 0
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self._now_ms += duration_ms
 
 
 class Wreck:
@@ -55,6 +69,11 @@ class Wreck:
         for name in names:
             self.work.switched[name] = "0.0.9+old"
             self.work.touched.add(name)
+
+
+def serves(what: str) -> bytes | None:
+    """Answer as a node of a cluster that serves."""
+    return msgspec.json.encode(status()) if "status" in what else None
 
 
 def test_who_failed_goes_back_first_and_who_came_through_stays() -> None:
@@ -107,3 +126,17 @@ def test_a_host_that_does_not_come_back_is_said_to_be_so() -> None:
     assert summary.hosts[0].detail.startswith("it crashes; and the way back failed: ")
     assert summary.exit_code == 4
     assert [e.status.value for e in wreck.events if isinstance(e, Step)] == ["failed", "failed"]
+
+
+def test_going_back_by_command_stops_before_it_costs_the_majority() -> None:
+    wreck = Wreck()
+    for name, goal in wreck.goals.items():
+        facts = msgspec.structs.replace(goal.facts, previous="0.0.9+old", kept="0.0.9+old")
+        wreck.goals[name] = replace(goal, facts=facts)
+    for name in ("bzzz-1", "bzzz-2"):
+        wreck.hosts[name] = FakeHost(name, number=1, log=wreck.log, answer=serves)
+    asyncio.run(back.go_back(wreck.hosts, wreck.goals, wreck.record, Passing()))
+    gone = [line for line in wreck.log if "go back" in line]
+    assert gone == ["bzzz-3: go back to the release before"], "it was away already"
+    summary = wreck.record.summary(NAMES, operator_changes=0, leader=None, term=0)
+    assert "bzzz-3 did not come back" in summary.hosts[0].detail

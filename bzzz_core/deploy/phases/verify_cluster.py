@@ -82,9 +82,40 @@ async def serving_now(
         goals: By host.
         voters: The voters of the cluster that exists; none if there is no cluster yet.
     """
+    views = await _views(hosts, goals, voters)
+    return majority_verdict(list(views.values()), voter_count=len(voters))
+
+
+async def voters_there(
+    hosts: Mapping[str, RemoteHost], goals: Mapping[str, Goal], voters: Collection[str]
+) -> frozenset[str]:
+    """Return which voters are part of what serves at this moment; none if nothing serves.
+
+    A voter that is at hand speaks for itself. For the others, which are not in the answers, the
+    leader's view counts, or that of whoever agrees with it.
+    """
+    views = await _views(hosts, goals, voters)
+    verdict = majority_verdict(list(views.values()), voter_count=len(voters))
+    agreeing = {
+        name: view
+        for name, view in views.items()
+        if view is not None
+        and view.leader_serving
+        and verdict == Verdict(view.leader or "", view.term)
+    }
+    if verdict is None:
+        return frozenset()
+    witness = agreeing.get(verdict.leader) or next(iter(agreeing.values()))
+    alive = {m.name for m in witness.members if m.state is MemberState.ALIVE}
+    return frozenset(agreeing) | (frozenset(voters) - views.keys()) & alive
+
+
+async def _views(
+    hosts: Mapping[str, RemoteHost], goals: Mapping[str, Goal], voters: Collection[str]
+) -> dict[str, Status | None]:
     asked = [name for name in voters if name in hosts and name in goals]
     views = await asyncio.gather(*(_ask(hosts[name], goals[name]) for name in asked))
-    return majority_verdict(views, voter_count=len(voters))
+    return dict(zip(asked, views, strict=True))
 
 
 def majority_verdict(views: Sequence[Status | None], *, voter_count: int) -> Verdict | None:
