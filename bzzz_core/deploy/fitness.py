@@ -13,6 +13,7 @@ from bzzz_core.deploy.bundle.manifest import Manifest, refuse_downgrade
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import ReleaseRef
+from bzzz_core.deploy.phases import upload_release
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BundleRefused
 
@@ -65,7 +66,7 @@ def _refused(name: str, facts: HostFacts, release: ReleaseRef, wishes: Wishes) -
 
 
 def _room(name: str, facts: HostFacts, release: ReleaseRef) -> Iterator[Finding]:
-    if release.version in (facts.releases or ()):
+    if not upload_release.due(facts, release.version):
         return
     need = needed_bytes(release)
     for disk in facts.disks or ():

@@ -1,7 +1,8 @@
 """Sends the release and unpacks it beside the others. Nothing uses it yet.
 
 The archive's checksum is compared before it is unpacked, and the sums of all files afterwards. A
-release appears under its name only when it is complete.
+release appears under its name only when it is complete; one that is replaced, because files of it
+were changed, stays in its place until then.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final
 
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
+from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.remote import Progress, RemoteHost
 from bzzz_core.deploy.work import Work
@@ -18,6 +20,11 @@ TITLE: Final = "Upload the release"
 UNPACK_S_MAX: Final = 180
 LEFT_CLEAN: Final = """
 part=$target.part
+old=${target%/*}/.${target##*/}.old
+# Cut off right between the two renames of an earlier run: what it was about to replace is back.
+if [ -e "$old" ] && [ ! -e "$target" ]; then mv -T -- "$old" "$target"; fi
+rm -rf -- "$part" "$old"
+mkdir -m 0755 -- "$part"
 # Whatever goes wrong: no half of it stays, and a full disk is named, with what is free there.
 leave() {
   status=$?
@@ -26,6 +33,7 @@ leave() {
   inodes=$(df -Pi "${target%/*}" | tail -n 1)
   rm -rf -- "$part"
   rm -f -- "$archive"
+  if [ -e "$old" ] && [ ! -e "$target" ]; then mv -T -- "$old" "$target"; fi
   set -- $free
   if [ "${4:-0}" -lt 100000 ]; then echo "no space left on $6: $4 kB were free" >&2; fi
   set -- $inodes
@@ -41,6 +49,14 @@ unpack() {
 }
 """
 """Before unpacking `$archive` as `$target`."""
+TAKE_PLACE: Final = """
+sync -f "$part"
+if [ -e "$target" ]; then mv -T -- "$target" "$old"; fi
+mv -T -- "$part" "$target"
+rm -rf -- "$old"
+rm -f -- "$archive"
+"""
+"""After it was unpacked and looked at."""
 _UNPACK: Final = (
     """
 set -eu
@@ -54,16 +70,12 @@ install -d -m 0755 -o root -g root "${target%/*/*}" "${target%/*}"
 """
     + LEFT_CLEAN
     + """
-rm -rf -- "$part" "$target"
-mkdir -m 0755 -- "$part"
 unpack
 (cd "$part/site" && sha256sum -c --quiet --strict ../SHA256SUMS >&2)
 # A file that this Python cannot compile is not imported by it either.
 "$python" -I -m compileall -q --invalidation-mode unchecked-hash "$part/site" >/dev/null 2>&1 || :
-sync -f "$part"
-mv -T -- "$part" "$target"
-rm -f -- "$archive"
 """
+    + TAKE_PLACE
 )
 _VERIFY: Final = """
 printf '%s  %s\\n' "$1" "$2/manifest.json" | sha256sum -c --status
@@ -73,9 +85,9 @@ printf '%s  %s\\n' "$1" "$2/manifest.json" | sha256sum -c --status
 def plan(goal: Goal) -> tuple[Change, ...]:
     """Return the upload, unless the host has this release."""
     release = goal.release
-    there = release.version in (goal.facts.releases or ())
-    if there and not (goal.facts.damaged and goal.facts.current == release.version):
+    if not due(goal.facts, release.version):
         return ()
+    there = release.version in (goal.facts.releases or ())
     megabytes = release.size_bytes / 1_000_000
     return (
         Change(
@@ -88,6 +100,12 @@ def plan(goal: Goal) -> tuple[Change, ...]:
             + (": files of it were changed on the host" if there else ""),
         ),
     )
+
+
+def due(facts: HostFacts, version: str) -> bool:
+    """Return whether a host needs a release sent: it is missing, or was changed there."""
+    there = version in (facts.releases or ())
+    return not there or bool(facts.damaged and facts.current == version)
 
 
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
-from bzzz_core.deploy.phases.upload_release import LEFT_CLEAN, UNPACK_S_MAX, telling
+from bzzz_core.deploy.phases.upload_release import LEFT_CLEAN, TAKE_PLACE, UNPACK_S_MAX, telling
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
 
@@ -28,8 +28,6 @@ install -d -m 0755 -o root -g root "${target%/*/*}" "${target%/*}"
 """
     + LEFT_CLEAN
     + """
-rm -rf -- "$part" "$target"
-mkdir -m 0755 -- "$part"
 unpack
 said=$("$part/bin/python3" -I -S -c '
 import sys
@@ -38,10 +36,8 @@ print("%d.%d" % sys.version_info[:2])') || { echo "the runtime does not run here
 [ "$said" = "$minor" ] || { echo "the runtime is Python $said, not $minor" >&2; exit 66; }
 "$part/bin/python3" -I -m compileall -q --invalidation-mode unchecked-hash "$part/lib" \\
   >/dev/null 2>&1 || :
-sync -f "$part"
-mv -T -- "$part" "$target"
-rm -f -- "$archive"
 """
+    + TAKE_PLACE
 )
 
 
