@@ -18,7 +18,16 @@ import click
 from bzzz_core import __version__
 from bzzz_core.commands.program import Program
 from bzzz_core.errors import BzzzError, ConfigError
-from bzzz_tui import day_two, generating, headless, releasing, suggestions, writing_answers
+from bzzz_tui import (
+    attaching,
+    day_two,
+    generating,
+    headless,
+    releasing,
+    setup_ways,
+    suggestions,
+    writing_answers,
+)
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -113,6 +122,7 @@ def _start(*, theme: str | None, ascii_only: bool) -> int:
 @writing_answers.writing_answers
 @generating.generating
 @day_two.parting
+@attaching.attaching
 @_THEME
 @_ASCII
 @_reports_errors
@@ -128,33 +138,18 @@ def setup(
     **options: Any,
 ) -> int:
     """Install a cluster on your hosts: the wizard, or headless with --answers and a mode."""
-    mine = headless.taken_from(options)
-    wishes = releasing.take_wishes(options, with_mode=mode is not None and answers is not None)
-    wanted = writing_answers.take_wish(options)
-    if wanted is not None:
-        if answers is not None or mode is not None or kind is not None:
-            raise ConfigError("--write-answers takes no answers file and no other mode beside it")
-        return writing_answers.write(wanted, say=lambda line: click.echo(line, err=True))
-    if parted := day_two.taken_out(options, kind):
-        return day_two.run(answers, mode, mine, wishes, parted)
-    if kind is not None:
-        beside = mode is not None or any(mine.values()) or name is not None
-        return generating.generate(None if beside else answers, kind, options)
-    generating.refuse_without_kind(options)
-    if mode is not None:
-        if answers is None:
-            raise ConfigError(f"--{mode} needs --answers FILE")
-        if name is not None:
-            raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
-        return headless.run(answers, mode, mine, wishes)
-    headless.refuse_without_mode(mine)
-
-    if express and (answers is not None or mode is not None):
-        raise ConfigError("--express is the wizard's short way; it takes no answers file")
+    way = setup_ways.take(
+        setup_ways.Asked(answers=answers, mode=mode, name=name, express=express, kind=kind),
+        options,
+    )
+    if isinstance(way, int):
+        return way
 
     def first(app: BzzzApp) -> Screen[None]:
-        from screens.setup.opening import open_wizard
+        from screens.setup.opening import open_attached, open_wizard
 
+        if way is not None:
+            return open_attached(app, way.run)
         return open_wizard(app, answers=answers, name=name, express=express)
 
     return _run_app(first, theme=theme, ascii_only=ascii_only)

@@ -91,9 +91,9 @@ def run(
 
     if answers is None:
         raise ConfigError("--uninstall, --remove, --replace and --keep need --answers FILE")
-    if mine["only_failed"] or mine["plan_hash"] or mode == "unlock":
+    if mine["only_failed"] or mine["plan_hash"] or mine["detach"] or mode == "unlock":
         raise ConfigError(
-            "--only-failed, --plan-hash and --unlock are for runs in which nobody goes"
+            "--only-failed, --plan-hash, --detach and --unlock are for runs in which nobody goes"
         )
     yes = bool(mine["yes"])
     wish = Wish(purge=parted["purge"], keep_data=parted["keep_data"])

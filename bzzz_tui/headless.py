@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bzzz_core.deploy.wishes import Wishes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_NAMES: Final = ("only_failed", "plan_hash", "yes", "as_json")
+_NAMES: Final = ("only_failed", "plan_hash", "yes", "detach", "as_json")
 _OPTIONS: Final = (
     click.option("--check", "mode", flag_value="check", help="Look at the hosts; change nothing."),
     click.option(
@@ -31,6 +31,9 @@ _OPTIONS: Final = (
         "--plan-hash", metavar="HASH", help="Apply no plan but this one (12 digits, or all)."
     ),
     click.option("--yes", is_flag=True, help="Do not ask before applying."),
+    click.option(
+        "--detach", is_flag=True, help="With --apply --yes: it goes on if this terminal ends."
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line."),
 )
 
@@ -53,7 +56,7 @@ def refuse_without_mode(mine: Mapping[str, object]) -> None:
     Raises:
         ConfigError: One is.
     """
-    for name in ("only_failed", "plan_hash"):
+    for name in ("only_failed", "plan_hash", "detach"):
         if mine[name]:
             raise ConfigError(f"--{name.replace('_', '-')} is for --apply, --plan and --check")
 
@@ -63,11 +66,14 @@ def run(answers: Path, mode: str, mine: Mapping[str, Any], wishes: Wishes | None
     from bzzz_core.deploy import wishes as all_wishes  # noqa: PLC0415  --help need not load it
     from bzzz_tui import headless_setup  # noqa: PLC0415
 
+    if mine["detach"] and (mode != "apply" or not mine["yes"]):
+        raise ConfigError("--detach is for --apply --yes: nobody is there to be asked")
     return headless_setup.run(
         answers,
         mode=cast("Mode", mode),
         yes=mine["yes"],
         as_json=mine["as_json"],
+        detach=mine["detach"],
         wishes=replace(
             wishes or all_wishes.Wishes(),
             only_failed=mine["only_failed"],

@@ -167,12 +167,14 @@ class BzzzApp(AppBase):
         scopes = getattr(self.screen, "SCOPES", (Scope.EVERYWHERE,))
         self.push_screen(KeysScreen(scopes, self.keymap))
 
-    def leave(self, screen: Screen[None]) -> None:
-        """Close a screen; quit if it was the first one."""
+    def leave(self, screen: Screen[None], words: str = "") -> None:
+        """Close a screen; quit if it was the first one. Words are what is left to be said."""
         if len(self.screen_stack) > 2:  # noqa: PLR2004  Textual's own blank screen lies below
             screen.dismiss()
+            if words:
+                self.notify(words, timeout=8, markup=False)
         else:
-            self.exit(0)
+            self.exit(0, message=words or None)
 
     async def action_back(self) -> None:
         """Go back one screen; at the first one, stay."""

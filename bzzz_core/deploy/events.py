@@ -97,5 +97,19 @@ class Summary(msgspec.Struct, frozen=True, tag="summary", tag_field="event"):
     term: int = 0
 
 
-Event = Step | Finding | Planned | Summary
+class Began(msgspec.Struct, frozen=True, tag="run", tag_field="event"):
+    """A detached engine is at work; its first event. What was heard before belongs to no run."""
+
+    run: str
+    pid: int
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="error", tag_field="event"):
+    """Why a run could not be, or not go on; a summary follows. Only in JSON."""
+
+    code: str
+    message: str
+
+
+Event = Step | Finding | Planned | Summary | Began
 Sink = Callable[[Event], None]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import msgspec
 
@@ -20,10 +21,12 @@ from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy.change import Change, Plan
 from bzzz_core.deploy.events import (
+    Began,
     Event,
     Finding,
     HostResult,
     Planned,
+    Refusal,
     Result,
     Sink,
     Status,
@@ -35,12 +38,14 @@ from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.interrupt import interruptible
 from bzzz_core.deploy.runner import NOTHING, Deployment, Prepared
 from bzzz_core.deploy.ssh.session import session
+from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.unlock import Unlocking
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError, ConfigError, PlanChanged
 from bzzz_core.ports import Clock
 
 Mode = Literal["check", "plan", "apply", "unlock"]
+Beside = Callable[[Steering], AbstractAsyncContextManager[None]]
 _HASH_SHORTEST: Final = 12
 """What `--plan` prints of a hash in words."""
 _DIFF_LINES_MAX: Final = 40
@@ -57,6 +62,7 @@ def main(
     confirm: Callable[[str], bool] | None = None,
     open_session: OpenSession = session,
     wishes: Wishes | None = None,
+    beside: Beside | None = None,
 ) -> int:
     """Run setup and return the exit code.
 
@@ -70,6 +76,7 @@ def main(
         confirm: Asks a person; without it `apply` needs `yes`.
         open_session: How to connect.
         wishes: What is asked of this run beyond the answers.
+        beside: Surrounds the work, from connecting to the summary, and may steer it.
     """
     out = output or sys.stdout
     sink = json_sink(out) if as_json else text_sink(out, SystemClock())
@@ -81,7 +88,7 @@ def main(
             raise ConfigError(f"--plan-hash needs {_HASH_SHORTEST} digits of the hash at least")
         spec = load_answers(answers)
         if mode == "apply" and not yes and confirm is None:
-            _complain("apply changes hosts; say --yes, or look first with --plan")
+            complain("apply changes hosts; say --yes, or look first with --plan")
             return EXIT_USAGE
         if mode == "unlock":
             unlocking = Unlocking(
@@ -93,17 +100,17 @@ def main(
         )
         redact = deployment.redact
         asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash)
-        return asyncio.run(_run(deployment, spec, mode, sink, asking))
+        around = nullcontext() if beside is None else beside(deployment.steering)
+        return asyncio.run(_within(around, _run(deployment, spec, mode, sink, asking)))
     except BzzzError as exc:
         if as_json:
-            failure = {"event": "error", "code": exc.code, "message": redact(str(exc))}
-            _print(out, msgspec.json.encode(failure))
-        _complain(redact(str(exc)))
+            print_json(out, Refusal(exc.code, redact(str(exc))))
+        complain(redact(str(exc)))
         if deployment is None or deployment.summary is None:
             sink(Summary(hosts=(), exit_code=exc.exit_code, elapsed_ms=0))
         return exc.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; run the same command again to continue")
+        complain("interrupted; run the same command again to continue")
         if deployment is None or deployment.summary is None:
             sink(Summary(hosts=(), exit_code=EXIT_INTERRUPTED, elapsed_ms=0))
         return EXIT_INTERRUPTED
@@ -130,6 +137,11 @@ class _Asking:
         return self.confirm is None or await asyncio.to_thread(self.confirm, _question(plan))
 
 
+async def _within(around: AbstractAsyncContextManager[None], work: Coroutine[Any, Any, int]) -> int:
+    async with around:
+        return await work
+
+
 async def _run(
     deployment: Deployment,
     spec: ClusterSpec,
@@ -146,7 +158,7 @@ async def _run(
             return _finish(prepared, spec, sink)
         if not await asking.allows(plan):
             return _finish(prepared, spec, sink)
-        with interruptible(deployment.steering, _complain):
+        with interruptible(deployment.steering, complain):
             return (await deployment.apply(plan)).exit_code
 
 
@@ -169,7 +181,7 @@ def json_sink(out: TextIO) -> Sink:
     """Return what prints each event as JSON, one a line."""
 
     def sink(event: Event) -> None:
-        _print(out, msgspec.json.encode(event))
+        print_json(out, event)
 
     return sink
 
@@ -206,6 +218,8 @@ def render(event: Event) -> list[str]:
             return _render_plan(event)
         case Summary():
             return _render_summary(event)
+        case Began():
+            return [f"run {event.run}, process {event.pid}"]
 
 
 def _render_plan(plan: Planned) -> list[str]:
@@ -243,10 +257,12 @@ def _render_summary(summary: Summary) -> list[str]:
     return [*lines, f"exit {summary.exit_code}{took}"]
 
 
-def _print(out: TextIO, line: bytes) -> None:
-    out.write(line.decode("utf-8") + "\n")
+def print_json(out: TextIO, event: Event | Refusal) -> None:
+    """Print an event as JSON, on a line of its own."""
+    out.write(msgspec.json.encode(event).decode("utf-8") + "\n")
     out.flush()
 
 
-def _complain(message: str) -> None:
+def complain(message: str) -> None:
+    """Say something beside the events."""
     sys.stderr.write(f"bzzz-tui setup: {message}\n")

@@ -34,10 +34,11 @@ def interruptible(steering: Steering, say: Callable[[str], None]) -> Iterator[No
     def come() -> None:
         nonlocal count
         count += 1
-        if count == 1:
+        if count == 1 and not steering.stopping:
             steering.take(Stop())
             say("stopping: what was begun is finished first; once more cuts it off")
-        elif count == 2:  # noqa: PLR2004  the second
+        elif count <= 2:  # noqa: PLR2004  the second, or one after an order to stop
+            count = 2
             say("cut off; run the same command again to continue")
             task.cancel()
         else:

@@ -58,6 +58,12 @@ def last_run(directory: Path) -> PastRun | None:
     return None
 
 
+def one_run(directory: Path, run_id: str) -> PastRun | None:
+    """Return what the journal of one run says; None: it has none, so it had changed nothing."""
+    path = directory / f"{run_id}{SUFFIX}"
+    return _read(run_id, list(_entries(path))) if path.is_file() else None
+
+
 def _read(run_id: str, entries: list[dict[str, Any]]) -> PastRun:
     past = PastRun(run_id=run_id)
     for entry in entries:

@@ -9,7 +9,7 @@ that failed there; otherwise it goes on without them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -30,7 +30,11 @@ class Retry(msgspec.Struct, frozen=True, tag="retry", tag_field="order"):
     host: str
 
 
-Order = Stop | Skip | Retry
+class Cut(msgspec.Struct, frozen=True, tag="cut", tag_field="order"):
+    """Let go of what is being done, too; whoever runs the drive sees to that."""
+
+
+Order = Stop | Skip | Retry | Cut
 
 
 class Steering:
@@ -43,6 +47,8 @@ class Steering:
             hold: Whether the run waits for a word about hosts that failed.
         """
         self.hold = hold
+        self.relay: Callable[[Order], None] | None = None
+        """Where each order goes besides: to the engine of a run in another process."""
         self._stopping = False
         self._skipped: set[str] = set()
         self._again: set[str] = set()
@@ -60,7 +66,7 @@ class Steering:
     def take(self, order: Order) -> None:
         """Take an order; the same one twice is as good as once."""
         match order:
-            case Stop():
+            case Stop() | Cut():
                 self._stopping = True
             case Skip(host):
                 self._skipped.add(host)
@@ -68,6 +74,13 @@ class Steering:
             case Retry(host):
                 self._skipped.discard(host)
                 self._again.add(host)
+        self._changed.set()
+        if self.relay is not None:
+            self.relay(order)
+
+    def release(self) -> None:
+        """Wait no longer for words about hosts that failed: nobody is there to give any."""
+        self.hold = False
         self._changed.set()
 
     async def to_retry(self, failed: Collection[str]) -> list[str]:

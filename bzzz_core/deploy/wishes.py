@@ -22,5 +22,7 @@ class Wishes:
     """Change only hosts that failed or were not attempted in the last run."""
     plan_hash: str | None = None
     """Apply no plan but this one; its first twelve digits will do."""
+    run_id: str | None = None
+    """What the run is called if that was settled before it; None: it names itself."""
     answered: frozenset[str] = frozenset()
     """Hosts of the cluster that the answers leave out on purpose; see `missing`."""

@@ -17,6 +17,7 @@ from textual.widgets import Input
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import load_answers
+from bzzz_core.deploy.detached.place import Run
 from bzzz_core.errors import ConfigError
 from bzzz_tui.parts import Line
 from bzzz_tui.widgets.toned import Lines
@@ -28,6 +29,7 @@ from screens.setup.steps import STEPS
 class Way(StrEnum):
     """A way to begin."""
 
+    FOLLOW = "Follow"
     RESUME = "Resume"
     EXPRESS = "Express"
     NEW = "All questions"
@@ -40,7 +42,7 @@ class Beginning:
 
     way: Way
     answers: ClusterSpec | None = None
-    """Of a file, with `LOAD`."""
+    """Of a file, with `LOAD`; of the run, with `FOLLOW`."""
 
 
 _WORDS: Final = {
@@ -63,15 +65,20 @@ class Begin(ModalScreen[Beginning | None]):
         Binding("2", "pick(1)", "second", show=False),
         Binding("3", "pick(2)", "third", show=False),
         Binding("4", "pick(3)", "fourth", show=False),
+        Binding("5", "pick(4)", "fifth", show=False),
         Binding("escape,q", "back", "back", show=False),
     ]
 
-    def __init__(self, glyphs: Glyphs, kept: Session | None = None) -> None:
-        """Take the symbols, and what was kept of an earlier setup."""
+    def __init__(
+        self, glyphs: Glyphs, kept: Session | None = None, live: Run | None = None
+    ) -> None:
+        """Take the symbols, what was kept of an earlier setup, and a run that is at work."""
         super().__init__()
         self._glyphs = glyphs
         self._kept = kept
-        self._ways = [Way.RESUME] if kept is not None else []
+        self._live = live
+        self._ways = [Way.FOLLOW] if live is not None else []
+        self._ways += [Way.RESUME] if kept is not None else []
         self._ways += [Way.EXPRESS, Way.NEW, Way.LOAD]
         self._chosen = 0
 
@@ -106,6 +113,8 @@ class Begin(ModalScreen[Beginning | None]):
         self.query_one("#ways", Lines).show(lines)
 
     def _about(self, way: Way) -> str:
+        if way is Way.FOLLOW and self._live is not None:
+            return clean(f"run {self._live.id} is changing hosts of {self._live.cluster}")
         if way is not Way.RESUME or self._kept is None:
             return _WORDS[way]
         names: Sequence[str] = [host.name for host in self._kept.hosts]

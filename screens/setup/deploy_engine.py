@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,14 +19,18 @@ from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy import existing, kit, last_answers, phases, preflight, reach, sweep
 from bzzz_core.deploy.ai_check import Completion, complete_from_all
-from bzzz_core.deploy.events import Finding
+from bzzz_core.deploy.detached.follow import death_words, follow
+from bzzz_core.deploy.detached.orders import give
+from bzzz_core.deploy.detached.place import Run
+from bzzz_core.deploy.detached.start import refuse_second, start
+from bzzz_core.deploy.events import Finding, Refusal, Summary
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.generate import texts
 from bzzz_core.deploy.generate.command import Wanted, asked_of
 from bzzz_core.deploy.generate.writing import write
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.state import ClusterState
-from bzzz_core.deploy.steering import Steering
+from bzzz_core.deploy.steering import Steering, Stop
 from bzzz_core.deploy.supply import offered
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError, HostKeyChanged, HostKeyUnknown, PreconditionFailed
@@ -143,23 +149,44 @@ class DeployEngine:
         steering: Steering,
         only_failed: bool = False,
     ) -> None:
-        """Look, plan, ask, and make it so.
+        """Look, plan and ask here; let an engine of its own make it so, and follow it.
 
         Raises:
             PreconditionFailed: A host is not fit; nothing was changed.
             BzzzError: The run could not even start.
         """
+        refuse_second(spec.cluster.name)
         wishes = Wishes(only_failed=only_failed)
-        async with Deployment(
-            spec, sink=emit, clock=self._clock, wishes=wishes, steering=steering
-        ) as deployment:
+        async with Deployment(spec, sink=emit, clock=self._clock, wishes=wishes) as deployment:
             prepared = await deployment.prepare()
             if prepared.plan is None:
                 raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))
-            if await confirm(prepared.plan):
-                summary = await deployment.apply(prepared.plan)
-                if summary.exit_code == 0:
-                    last_answers.keep(spec)
+            if not await confirm(prepared.plan):
+                return
+        wishes = replace(wishes, plan_hash=prepared.plan.hash)
+        # Not in a thread: whoever leaves now has a run to give orders to, or none at all.
+        run = start(spec, wishes, hold=True)
+        await self.attach(run, emit=emit, steering=steering)
+
+    async def attach(self, run: Run, *, emit: Emit, steering: Steering) -> None:
+        """Follow a run that goes on by itself, from its beginning to its end.
+
+        Raises:
+            PreconditionFailed: The run could not be, or its engine has died.
+        """
+        refusal, ended = "", False
+        if steering.stopping:  # said before there was a run
+            give(run, Stop())
+        steering.relay = partial(give, run)
+        with run.attending():
+            async for event in follow(run, self._clock):
+                if isinstance(event, Refusal):
+                    refusal = event.message
+                    continue
+                emit(event)
+                ended = isinstance(event, Summary)
+        if refusal or not ended:
+            raise PreconditionFailed(refusal or death_words(run))
 
     async def pending(self, spec: ClusterSpec) -> int:
         """Return how many changes a new run would make.

@@ -18,6 +18,7 @@ from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
 from bzzz_core.deploy.ai_check import Completion
 from bzzz_core.deploy.change import Plan
+from bzzz_core.deploy.detached.place import Run
 from bzzz_core.deploy.events import Event, Finding
 from bzzz_core.deploy.existing import Existing
 from bzzz_core.deploy.facts.host import HostFacts
@@ -106,6 +107,8 @@ class Engine(Protocol):
     ) -> None:
         """Look, plan, ask, and make it so; the last event is a summary.
 
+        Once the word was given, the run goes on by itself: cancelled, this follows it no more.
+
         Args:
             spec: The answers.
             emit: Takes every event.
@@ -115,6 +118,21 @@ class Engine(Protocol):
 
         Raises:
             BzzzError: The run could not even start.
+        """
+        ...
+
+    async def attach(self, run: Run, *, emit: Emit, steering: Steering) -> None:
+        """Follow a run that goes on by itself, from its beginning to its end.
+
+        Cancelled, it follows no more, and the run goes on.
+
+        Args:
+            run: The run.
+            emit: Takes every event.
+            steering: Takes orders, which are passed on to the run.
+
+        Raises:
+            BzzzError: The run could not be, or its engine has died.
         """
         ...
 

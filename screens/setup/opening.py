@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from bzzz_core.config.sources import load_answers
+from bzzz_core.deploy.detached.place import Run, live_runs
 from screens.setup import session
 from screens.setup.begin import Begin
 from screens.setup.context import Context
@@ -42,15 +43,38 @@ def open_wizard(
         express=express,
         route=EXPRESS if express else route_of(spec.interactive_sections if spec else ()),
     )
-    if answers or express:
+    live = next(iter(live_runs(cluster=None if spec is None else spec.cluster.name)), None)
+    if live is None and (answers or express):
         return Wizard(context)
-    return wizard_of(context, session.load(path), ask=True)
+    return wizard_of(context, session.load(path), ask=True, live=live)
 
 
-def wizard_of(context: Context, kept: session.Session | None, *, ask: bool = False) -> Wizard:
-    """Return a wizard that asks how to begin: if it shall, or if there is something to resume."""
+def open_attached(app: BzzzApp, run: Run) -> Screen[None]:
+    """Return the wizard at step 6, following a run that goes on by itself, or is over.
+
+    Raises:
+        ConfigError: The run's answers cannot be read.
+    """
+    context = Context(
+        draft=Draft.of(run.spec()),
+        engine=DeployEngine(app.clock),
+        clock=app.clock,
+        glyphs=app.glyphs,
+        session=session.session_path(),
+    )
+    return Wizard(context, live=run)
+
+
+def wizard_of(
+    context: Context,
+    kept: session.Session | None,
+    *,
+    ask: bool = False,
+    live: Run | None = None,
+) -> Wizard:
+    """Return a wizard that asks how to begin: if it shall, or if something was begun."""
     if kept is not None and not (kept.hosts or kept.texts):
         kept = None
-    if kept is None and not ask:
+    if kept is None and live is None and not ask:
         return Wizard(context)
-    return Wizard(context, offer=Begin(context.glyphs, kept), kept=kept)
+    return Wizard(context, offer=Begin(context.glyphs, kept, live), kept=kept, live=live)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from bzzz_core.deploy.events import Event, Finding, Planned, Result, Status, Step, Summary
+from bzzz_core.deploy.events import Began, Event, Finding, Planned, Result, Status, Step, Summary
 from bzzz_tui.parts import Part
 from bzzz_tui.widgets.host_matrix import CellState, MatrixRow
 from bzzz_tui.wording import Tone, clean, span
@@ -93,6 +93,9 @@ class RunView:
     def apply(self, event: Event) -> None:
         """Fold in one event."""
         match event:
+            case Began():
+                self._hosts = {name: _HostView() for name in self._hosts if name != CLUSTER}
+                self.findings, self.planned = [], None
             case Step():
                 self._step(event)
             case Finding():
@@ -147,6 +150,15 @@ class RunView:
     def succeeded(self) -> bool:
         """Return whether the run ended well."""
         return self.summary is not None and self.summary.exit_code == 0
+
+    @property
+    def standing(self) -> tuple[str, Tone]:
+        """Say what has happened to the hosts so far."""
+        if self.stage is Stage.WORKING:
+            return "hosts are being changed", Tone.WARN
+        if not self.confirmed:
+            return "nothing is changed until step 6", Tone.OK
+        return ("installed", Tone.OK) if self.succeeded else ("partly installed", Tone.BAD)
 
     @property
     def errors(self) -> list[Finding]:

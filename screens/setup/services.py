@@ -17,8 +17,9 @@ from textual.widget import Widget
 from bzzz_core.config.profile_places import home
 from bzzz_core.deploy import durations
 from bzzz_core.deploy.change import Plan
+from bzzz_core.deploy.detached.place import Run
 from bzzz_core.deploy.events import Event
-from bzzz_core.deploy.steering import Order, Retry, Skip, Steering, Stop
+from bzzz_core.deploy.steering import Cut, Order, Retry, Skip, Steering, Stop
 from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.app_base import AppBase, end_service
@@ -99,7 +100,7 @@ class ServicesStep(StepView):
         return super().check() and self.context.run.succeeded
 
     def on_unmount(self) -> None:
-        """Stop what runs: nobody would see how it ends."""
+        """Follow no more what runs; a run that changes hosts goes on by itself."""
         if self._service is not None:
             end_service(self._service)
 
@@ -133,6 +134,12 @@ class ServicesStep(StepView):
         self._steering, self._skipped = Steering(hold=True), set()
         run = self._run(only_failed=only_failed)
         self._service = cast("AppBase", self.app).start_service(run)
+
+    def follow(self, run: Run) -> None:
+        """Follow a run that goes on by itself; the answers are those it was started with."""
+        self._steering, self._skipped = Steering(hold=True), set()
+        following = self._run(follows=run)
+        self._service = cast("AppBase", self.app).start_service(following)
 
     def _writes_manifests(self) -> bool:
         return self.context.draft.get("services.target") != "systemd"
@@ -197,6 +204,10 @@ class ServicesStep(StepView):
             self._answer(word=True)
             self._refresh_all()
 
+    def stop(self) -> None:
+        """Let what was begun be finished, and nothing new begin."""
+        self._order(Stop())
+
     def action_stop(self) -> None:
         """Stop: what was begun is finished, nothing new begins; once more cuts it off."""
         if self._service is None:
@@ -204,6 +215,8 @@ class ServicesStep(StepView):
         if self.context.run.stage is Stage.WORKING and not self._steering.stopping:
             self._order(Stop())
             self._refresh_all()
+        elif self.context.run.stage is Stage.WORKING:
+            self._order(Cut())
         else:
             end_service(self._service)
 
@@ -285,24 +298,29 @@ class ServicesStep(StepView):
         failed = ", ".join(run.failed_hosts()) or "see the log"
         return f"failed after {took}: {failed}; R runs it again", Tone.BAD
 
-    async def _run(self, *, only_failed: bool) -> None:
+    async def _run(self, *, only_failed: bool = False, follows: Run | None = None) -> None:
         spec = self.context.draft.spec()
         assert spec is not None, "only complete answers are run"
         engine = self.context.engine
         run = RunView(tuple(host.name for host in spec.hosts), engine.phases, engine.shared_phases)
-        run.stage = Stage.LOOKING
+        run.stage = Stage.LOOKING if follows is None else Stage.WORKING
+        if follows is not None:
+            run.confirmed, run.begun_ms = True, self.context.clock.now_ms()
         self.context.run, self.context.plan = run, None
         self.context.planned_for = self.context.draft.yaml()
         self.context.editing = False
         self._refresh_all()
         try:
-            await self.context.engine.apply(
-                spec,
-                emit=self._take_event,
-                confirm=self._ask,
-                steering=self._steering,
-                only_failed=only_failed,
-            )
+            if follows is None:
+                await engine.apply(
+                    spec,
+                    emit=self._take_event,
+                    confirm=self._ask,
+                    steering=self._steering,
+                    only_failed=only_failed,
+                )
+            else:
+                await engine.attach(follows, emit=self._take_event, steering=self._steering)
         except BzzzError as exc:
             run.failure = str(exc)
         finally:

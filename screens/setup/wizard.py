@@ -19,6 +19,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher
 
+from bzzz_core.deploy.detached.place import Run
 from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings, hints
 from bzzz_tui.feed.opening import Target
@@ -28,7 +29,7 @@ from bzzz_tui.widgets.form import FieldRow
 from bzzz_tui.widgets.step_rail import StepRail, StepState
 from bzzz_tui.widgets.top_line import TopLine
 from bzzz_tui.wording import Tone
-from screens.dialogs import Question, Reading
+from screens.dialogs import Reading
 from screens.setup import session, support_view
 from screens.setup.ai import AiStep
 from screens.setup.begin import Begin, Beginning, Way
@@ -37,6 +38,7 @@ from screens.setup.context import Context
 from screens.setup.detect import DetectStep
 from screens.setup.draft import Draft
 from screens.setup.engine import Look, LookState
+from screens.setup.leaving import LEFT_WORDS, LeaveQuestion, Leaving
 from screens.setup.network import NetworkStep
 from screens.setup.resources import ResourcesStep
 from screens.setup.run_view import Stage
@@ -91,13 +93,15 @@ class Wizard(Screen[None]):
         *,
         offer: Begin | None = None,
         kept: session.Session | None = None,
+        live: Run | None = None,
     ) -> None:
-        """Take the shared state, how to ask for the way to begin, and kept answers."""
+        """Take the shared state, how to ask for the way to begin, kept answers, a run to follow."""
         super().__init__()
         self.context = context
         context.changed = self._news
         self._offer = offer
         self._kept = kept
+        self._live = live
         self._here = 1
         self._reached = 1
         self._views: dict[int, StepView] = {}
@@ -132,6 +136,8 @@ class Wizard(Screen[None]):
         """Show the first step, or ask where to go on."""
         if self._offer is not None:
             self.app.push_screen(self._offer, self._begin)
+        elif self._live is not None:
+            await self._follow()
         else:
             await self._go_to(self.context.route[0])
 
@@ -142,6 +148,9 @@ class Wizard(Screen[None]):
             return
         first = 1
         match chosen.way:
+            case Way.FOLLOW:
+                await self._follow()
+                return
             case Way.RESUME:
                 assert self._kept is not None, "it was offered"
                 self.context.draft = self._kept.draft()
@@ -160,13 +169,19 @@ class Wizard(Screen[None]):
                 pass
         await self._go_to(first)
 
+    async def _follow(self) -> None:
+        """Show a run that goes on by itself, and the answers that it was started with."""
+        assert self._live is not None, "it is offered only then"
+        self.context.draft = Draft.of(self._live.spec())
+        await self._go_to(_DEPLOY)
+        cast("ServicesStep", self.step).follow(self._live)
+
     async def _go_to(self, number: int) -> None:
         if self._here in self._views:
             self.step.hidden()
         self._take_detected()
         if number not in self._views:
-            spec = STEPS[number - 1]
-            view = self._views[number] = _VIEWS[number - 1](spec, self.context)
+            view = self._views[number] = _VIEWS[number - 1](STEPS[number - 1], self.context)
             await self.query_one(ContentSwitcher).mount(view)
         self._here = number
         self.context.recheck.discard(number)
@@ -197,13 +212,12 @@ class Wizard(Screen[None]):
                 states[number - 1] = StepState.RECHECK
         self.query_one(StepRail).show(self._here, self._reached, states)
         spec = STEPS[self._here - 1]
-        words, tone = self._standing()
         self.query_one(TopLine).show(
             [
                 Fact(2, [("setup", Tone.PLAIN)]),
                 Fact(1, [("cluster ", Tone.MUTED), (self._cluster(), Tone.ACCENT)]),
                 Fact(0, [(f"step {spec.number}/{len(STEPS)}", Tone.PLAIN)]),
-                Fact(0, [(words, tone)]),
+                Fact(0, [self.context.run.standing]),
             ]
         )
         self.query_one(HintBar).show(hints(*self.step.SCOPES, Scope.SETUP, Scope.EVERYWHERE))
@@ -215,15 +229,6 @@ class Wizard(Screen[None]):
         homes = (home_of(key) for key in wrong)
         bad = any(home is not None and home[0] is spec for home in homes)
         return StepState.BAD if bad else StepState.OK
-
-    def _standing(self) -> tuple[str, Tone]:
-        """Say what has happened to the hosts so far."""
-        run = self.context.run
-        if run.stage is Stage.WORKING:
-            return "hosts are being changed", Tone.WARN
-        if not run.confirmed:
-            return f"nothing is changed until step {_DEPLOY}", Tone.OK
-        return ("installed", Tone.OK) if run.succeeded else ("partly installed", Tone.BAD)
 
     def _cluster(self) -> str:
         return self.context.draft.get("cluster.name") or "?"
@@ -275,19 +280,16 @@ class Wizard(Screen[None]):
     def action_leave(self) -> None:
         """Leave setup; ask while hosts are being changed."""
         if self.context.run.stage is Stage.WORKING:
-            lines = [
-                "Hosts are being changed. Leaving stops the run;",
-                "a new run takes up where this one stopped.",
-            ]
-            question = Question("Leave?", lines, yes="stop and leave", no="stay")
-            self.app.push_screen(question, self._leave_if)
+            self.app.push_screen(LeaveQuestion(), self._leave_as)
         else:
-            self._leave_if(leave=True)
+            self._leave_as(Leaving.FREE)
 
-    def _leave_if(self, leave: bool | None) -> None:  # noqa: FBT001  Textual calls it so
-        if leave:
+    def _leave_as(self, leaving: Leaving | None) -> None:
+        if leaving is Leaving.STOP:
+            cast("ServicesStep", self._views[_DEPLOY]).stop()
+        if leaving not in {None, Leaving.STAY}:
             self._save()
-            cast("BzzzApp", self.app).leave(self)
+            cast("BzzzApp", self.app).leave(self, LEFT_WORDS[leaving])
 
     async def action_edit(self) -> None:
         """Open answers again that hosts were changed by; a new plan is made of them."""

@@ -20,13 +20,14 @@ from bzzz_tui.widgets.form import Choice
 from bzzz_tui.widgets.step_rail import StepRail, StepState
 from bzzz_tui.widgets.toned import Paragraph
 from screens.app import BzzzApp
-from screens.dialogs import Question, Reading
+from screens.dialogs import Reading
 from screens.monitor.overview import Overview
 from screens.setup import session
 from screens.setup.begin import Begin
 from screens.setup.draft import HostDraft
 from screens.setup.engine import Look, LookState
 from screens.setup.entry import EntryForm
+from screens.setup.leaving import LeaveQuestion
 from screens.setup.run_view import Stage
 from screens.setup.session import Session
 from screens.setup.steps import STEPS
@@ -471,7 +472,7 @@ def test_leaving_while_hosts_are_changed_asks(wizard_app, engine: FakeEngine) ->
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
         await pilot.press("a", "q")
         await pilot.pause()
-        assert isinstance(app.screen, Question)
+        assert isinstance(app.screen, LeaveQuestion)
         await pilot.press("n")
         assert isinstance(app.screen, Wizard)
         engine.hold.set()

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from bzzz_core.config.sources import load_answers
+from bzzz_core.deploy.detached.place import make_run
+from bzzz_core.deploy.steering import Cut, Stop
+from bzzz_core.deploy.wishes import Wishes
 from screens.app import BzzzApp
 from screens.setup.kit_dialog import KitDialog
+from screens.setup.opening import wizard_of
 from screens.setup.run_view import Stage
+from screens.setup.services import ServicesStep
 from screens.setup.steering_words import skipped_words, voters_of, why_not_skip
 from screens.setup.wizard import Wizard
 from tests.fakes import statuses
@@ -136,5 +143,74 @@ def test_the_operator_kit_is_exported_with_a_passphrase_that_was_typed_twice(
         await pilot.press("enter")
         await see(pilot, "9 files in")
         assert [(name, words) for name, _, words in engine.kits] == [("bzzz", "a long passphrase")]
+
+    drive(app, body)
+
+
+async def working(pilot: Pilot[int], wizard: Wizard, engine: FakeEngine) -> None:
+    """Bring a run to where it changes hosts, and keep it there."""
+    engine.hold.clear()
+    await to_step(pilot, wizard, 6)
+    await pilot.press("p")
+    await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+    await pilot.press("a")
+    await settle(pilot, lambda: "write_config done" in str(wizard.context.run.log("bzzz-1")))
+
+
+@pytest.mark.parametrize(("key", "stopped", "words"), [("d", 0, "goes on"), ("s", 1, "stops")])
+def test_who_leaves_lets_the_run_go_on_or_stop(
+    wizard_app: Make, engine: FakeEngine, key: str, stopped: int, words: str
+) -> None:
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await working(pilot, wizard, engine)
+        orders: list[object] = []
+        assert isinstance(wizard.step, ServicesStep)
+        wizard.step._steering.relay = orders.append
+        await pilot.press("q", "escape", "q")
+        await see(pilot, "bzzz-tui setup --attach")
+        assert wizard.context.run.stage is Stage.WORKING
+        await pilot.press(key)
+        await settle(pilot, lambda: not app.is_running or app._exit)
+        assert orders == [Stop()] * stopped
+        assert words in str(app._exit_renderables)
+
+    drive(app, body)
+
+
+def test_the_second_stop_is_an_order_to_let_go(wizard_app: Make, engine: FakeEngine) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await working(pilot, wizard, engine)
+        orders: list[object] = []
+        assert isinstance(wizard.step, ServicesStep)
+        wizard.step._steering.relay = orders.append
+        await pilot.press("x", "x")
+        assert orders == [Stop(), Cut()]
+        engine.hold.set()
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+
+    drive(wizard_app(), body)
+
+
+def test_a_run_at_work_is_offered_first_and_shown_as_it_is(
+    wizard_app: Make, engine: FakeEngine, tmp_path: Path
+) -> None:
+    app = wizard_app()
+    answers = tmp_path / "answers.yaml"
+    answers.write_text("cluster: {name: far}\nhosts: [{name: h1, address: 10.0.0.1}]\n")
+    live = make_run(load_answers(answers), Wishes(), hold=True, base=tmp_path)
+    engine.hold.clear()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        again = wizard_of(wizard.context, None, ask=True, live=live)
+        app.switch_screen(again)
+        await see(pilot, f"run {live.id} is changing hosts of far")
+        await pilot.press("1")
+        await settle(pilot, lambda: "start_agent done" in str(again.context.run.log("h1")))
+        assert (again.here, again.context.run.stage) == (6, Stage.WORKING)
+        assert engine.followed == [live.id]
+        engine.hold.set()
+        await settle(pilot, lambda: again.context.run.succeeded)
 
     drive(app, body)

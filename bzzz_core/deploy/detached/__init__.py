@@ -1,0 +1,1 @@
+"""Runs that outlive the terminal they were started from: an engine of its own, and its watchers."""

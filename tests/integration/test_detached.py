@@ -1,0 +1,126 @@
+"""A run in a process of its own: it outlives who started it, takes orders, and dies loudly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bzzz_core.deploy.detached.orders import give
+from bzzz_core.deploy.detached.place import Run, runs_of
+from bzzz_core.deploy.steering import Cut
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "correct horse battery"  # noqa: S105  it opens nothing
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """Yield a port that takes connections and says nothing: a run stays with its host."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+class Operator:
+    """A person at a terminal."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.answers = home / "answers.yaml"
+        self.answers.write_text(
+            "cluster: {name: one}\n"
+            'security: {ssh: {password: "env:HOSTS_PASSWORD"}}\n'
+            f"hosts: [{{name: a, address: 127.0.0.1, port: {port}}}]\n"
+        )
+
+    def setup(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bzzz_tui.cli", "setup", *words, "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "XDG_CONFIG_HOME": str(self.home),
+                "PYTHONPATH": str(ROOT),
+                "HOSTS_PASSWORD": SECRET,
+            },
+            start_new_session=True,
+        )
+
+    def begin(self) -> tuple[subprocess.Popen[str], Run, int]:
+        """Start a run; return its watcher, the run, and its engine's process."""
+        words = ("--answers", str(self.answers), "--apply", "--yes", "--detach")
+        watcher = self.setup(*words)
+        assert watcher.stdout is not None
+        first = json.loads(watcher.stdout.readline())
+        run = next(run for run in runs_of("one", self.home / "bzzz") if run.id == first["run"])
+        return watcher, run, first["pid"]
+
+
+@pytest.fixture
+def operator(tmp_path: Path, silent: int) -> Operator:
+    return Operator(tmp_path, silent)
+
+
+def test_a_run_outlives_its_terminal_and_is_cut_off_by_an_order(operator: Operator) -> None:
+    watcher, run, pid = operator.begin()
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert SECRET.encode() not in command
+    assert os.getsid(pid) == pid
+    assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
+    os.killpg(watcher.pid, signal.SIGHUP)
+    os.kill(pid, signal.SIGHUP)
+    watcher.communicate(timeout=60)
+    assert run.alive
+    again = operator.setup("--attach")
+    second = operator.setup("--answers", str(operator.answers), "--apply", "--yes")
+    said = second.communicate(timeout=60)[1]
+    assert (second.returncode, f"--attach {run.id}" in said) == (3, True), said
+    give(run, Cut())
+    out, _ = again.communicate(timeout=60)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events[0] == {"event": "run", "run": run.id, "pid": pid}
+    assert (events[-1]["event"], events[-1]["exit_code"], again.returncode) == ("summary", 130, 130)
+    _until(lambda: not run.alive)
+    kept = [path for path in operator.home.rglob("*") if path.is_file()]
+    assert [path for path in kept if SECRET in path.read_text(errors="replace")] == []
+    late = operator.setup("--attach", run.id)
+    assert late.communicate(timeout=60)[0] == out
+
+
+def test_the_death_of_an_engine_is_noticed_and_told(operator: Operator) -> None:
+    watcher, run, pid = operator.begin()
+    os.kill(pid, signal.SIGKILL)
+    out, err = watcher.communicate(timeout=60)
+    assert watcher.returncode == 130
+    assert json.loads(out.splitlines()[-1])["event"] == "summary"
+    assert f"the engine of run {run.id} was ended from outside" in err
+    assert not run.alive
+
+
+def test_stop_is_an_order_of_the_command_line_too(operator: Operator) -> None:
+    watcher, run, _ = operator.begin()
+    stopping = operator.setup("--attach", "--stop")
+    _until(lambda: '"order":"stop"' in run.orders.read_text())
+    give(run, Cut())
+    assert stopping.wait(timeout=60) == watcher.wait(timeout=60) == 130
+    for one in (stopping, watcher):
+        one.communicate(timeout=60)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
