@@ -14,6 +14,7 @@ from bzzz_core.deploy.detached.place import make_run
 from bzzz_core.deploy.steering import Cut, Stop
 from bzzz_core.deploy.wishes import Wishes
 from screens.app import BzzzApp
+from screens.setup.begin import Begin
 from screens.setup.kit_dialog import KitDialog
 from screens.setup.opening import wizard_of
 from screens.setup.run_view import Stage
@@ -205,6 +206,10 @@ def test_a_run_at_work_is_offered_first_and_shown_as_it_is(
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
         again = wizard_of(wizard.context, None, ask=True, live=live)
         app.switch_screen(again)
+        await settle(
+            pilot, lambda: isinstance(app.screen, Begin) and bool(app.screen.query("#ways"))
+        )
+        await pilot.pause()
         await see(pilot, f"run {live.id} is changing hosts of far")
         await pilot.press("1")
         await settle(pilot, lambda: "start_agent done" in str(again.context.run.log("h1")))
