@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +85,8 @@ def watch(run: Run, *, as_json: bool) -> int:
 
     Ctrl-C ends the watching, not the run.
     """
+    import asyncio  # noqa: PLC0415  --help need not load it
+
     from bzzz_core.clock import SystemClock  # noqa: PLC0415
     from bzzz_core.deploy import headless  # noqa: PLC0415
     from bzzz_core.deploy.detached.follow import death_words, follow  # noqa: PLC0415

@@ -9,8 +9,8 @@ import asyncio
 import difflib
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
@@ -45,7 +45,8 @@ from bzzz_core.errors import BzzzError, ConfigError, PlanChanged
 from bzzz_core.ports import Clock
 
 Mode = Literal["check", "plan", "apply", "unlock"]
-Beside = Callable[[Steering], AbstractAsyncContextManager[None]]
+Work = Callable[[], Coroutine[Any, Any, int]]
+Beside = Callable[[Steering, Work], Coroutine[Any, Any, int]]
 _HASH_SHORTEST: Final = 12
 """What `--plan` prints of a hash in words."""
 _DIFF_LINES_MAX: Final = 40
@@ -76,7 +77,7 @@ def main(
         confirm: Asks a person; without it `apply` needs `yes`.
         open_session: How to connect.
         wishes: What is asked of this run beyond the answers.
-        beside: Surrounds the work, from connecting to the summary, and may steer it.
+        beside: Does the work, from connecting to the summary, and may steer it meanwhile.
     """
     out = output or sys.stdout
     sink = json_sink(out) if as_json else text_sink(out, SystemClock())
@@ -100,8 +101,8 @@ def main(
         )
         redact = deployment.redact
         asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash)
-        around = nullcontext() if beside is None else beside(deployment.steering)
-        return asyncio.run(_within(around, _run(deployment, spec, mode, sink, asking)))
+        work = partial(_run, deployment, spec, mode, sink, asking)
+        return asyncio.run(work() if beside is None else beside(deployment.steering, work))
     except BzzzError as exc:
         if as_json:
             print_json(out, Refusal(exc.code, redact(str(exc))))
@@ -135,11 +136,6 @@ class _Asking:
                 " with --plan"
             )
         return self.confirm is None or await asyncio.to_thread(self.confirm, _question(plan))
-
-
-async def _within(around: AbstractAsyncContextManager[None], work: Coroutine[Any, Any, int]) -> int:
-    async with around:
-        return await work
 
 
 async def _run(

@@ -15,7 +15,7 @@ from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy.detached import engine
 from bzzz_core.deploy.detached.follow import death_words, follow
-from bzzz_core.deploy.detached.orders import ALONE_MS, give, taken
+from bzzz_core.deploy.detached.orders import ALONE_MS, give, while_told
 from bzzz_core.deploy.detached.place import (
     KEPT,
     Run,
@@ -169,36 +169,45 @@ def test_an_engine_that_was_killed_is_told_of(run: Run) -> None:
 
 
 def test_orders_reach_a_run_also_those_given_before_it_listened(run: Run) -> None:
-    async def body() -> None:
-        steering, clock = Steering(hold=True), StridingClock()
-        give(run, Skip("b"))
-        with run.orders.open("ab") as file:
-            file.write(b"no order\n")
-        async with taken(run, steering, clock):
-            assert await _until(lambda: steering.skips("b"))
-            give(run, Retry("a"))
-            with run.attending():
-                assert await steering.to_retry(["a"]) == ["a"]
-            give(run, Stop())
-            assert await _until(lambda: steering.stopping)
+    steering = Steering(hold=True)
 
-    asyncio.run(body())
+    async def work() -> int:
+        assert await _until(lambda: steering.skips("b"))
+        give(run, Retry("a"))
+        with run.attending():
+            assert await steering.to_retry(["a"]) == ["a"]
+        give(run, Stop())
+        assert await _until(lambda: steering.stopping)
+        return 7
+
+    give(run, Skip("b"))
+    with run.orders.open("ab") as file:
+        file.write(b"no order\n")
+    assert asyncio.run(while_told(run, steering, StridingClock(), work)) == 7
+
+
+def test_what_goes_wrong_in_the_work_comes_out_as_it_is(run: Run) -> None:
+    async def work() -> int:
+        raise HostUnreachable("no route")
+
+    with pytest.raises(HostUnreachable):
+        asyncio.run(while_told(run, Steering(), StridingClock(), work))
 
 
 def test_without_watchers_nobody_is_waited_for_in_the_end(run: Run) -> None:
-    async def body() -> None:
-        steering, clock = Steering(hold=True), StridingClock()
-        with run.attending():
-            assert run.attended
-            async with taken(run, steering, clock):
-                await _until(lambda: clock.ms > 2 * ALONE_MS)
-                assert steering.hold
-        assert not run.attended
-        async with taken(run, steering, clock):
-            assert await steering.to_retry(["a"]) == []
-            assert not steering.hold
+    steering, clock = Steering(hold=True), StridingClock()
 
-    asyncio.run(body())
+    async def attended() -> int:
+        with run.attending():
+            await _until(lambda: clock.ms > 2 * ALONE_MS)
+            return int(steering.hold)
+
+    async def alone() -> int:
+        return len(await steering.to_retry(["a"]))
+
+    assert asyncio.run(while_told(run, steering, clock, attended)) == 1
+    assert asyncio.run(while_told(run, steering, clock, alone)) == 0
+    assert not steering.hold
 
 
 def test_two_watchers_attend_at_once(run: Run) -> None:

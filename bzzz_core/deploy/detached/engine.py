@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +19,11 @@ import msgspec
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.deploy import headless, last_answers
-from bzzz_core.deploy.detached.orders import taken
+from bzzz_core.deploy.detached.orders import while_told
 from bzzz_core.deploy.detached.place import Run
 from bzzz_core.deploy.events import Began
 from bzzz_core.deploy.fleet import OpenSession
+from bzzz_core.deploy.headless import Work
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.steering import Steering
 
@@ -34,9 +34,9 @@ def work(run: Run, *, open_session: OpenSession = session) -> int:
     """Do what a run was asked, and return its exit code; every event stands in its file."""
     asked, clock = run.asked(), SystemClock()
 
-    def beside(steering: Steering) -> AbstractAsyncContextManager[None]:
+    async def beside(steering: Steering, work: Work) -> int:
         steering.hold = asked.hold
-        return taken(run, steering, clock)
+        return await while_told(run, steering, clock, work)
 
     with run.events.open("a", encoding="utf-8") as out:
         out.write(msgspec.json.encode(Began(run.id, os.getpid())).decode() + "\n")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
 
 from bzzz_core.deploy.detached.place import Run
+from bzzz_core.deploy.headless import Work
 from bzzz_core.deploy.steering import Cut, Order, Steering
+from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
 _LOOK_MS: Final = 200
@@ -38,16 +38,23 @@ def give(run: Run, order: Order) -> None:
         os.close(descriptor)
 
 
-@asynccontextmanager
-async def taken(run: Run, steering: Steering, clock: Clock) -> AsyncIterator[None]:
-    """Pass a run's orders on to who steers it, until the block ends."""
-    listening = asyncio.create_task(_listen(run, steering, clock))
-    try:
-        yield
-    finally:
+async def while_told(run: Run, steering: Steering, clock: Clock, work: Work) -> int:
+    """Do the work; meanwhile a run's orders are passed on to who steers it.
+
+    Raises:
+        BzzzError: As `work`.
+    """
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(_listen(run, steering, clock))
+        outcome: int | BzzzError
+        try:
+            outcome = await work()
+        except BzzzError as exc:
+            outcome = exc  # a group would wrap it
         listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+    if isinstance(outcome, BzzzError):
+        raise outcome
+    return outcome
 
 
 async def _listen(run: Run, steering: Steering, clock: Clock) -> None:
