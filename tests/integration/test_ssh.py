@@ -92,6 +92,52 @@ async def test_a_given_fingerprint_is_consent_for_that_key_alone(sshd: LoopbackS
             pass
 
 
+async def test_a_given_fingerprint_comes_before_what_is_on_record(sshd: LoopbackSshd) -> None:
+    """Until then a line in any known_hosts file was enough, and the password went there."""
+    known = own(sshd)
+    async with session(login(sshd), known):
+        pass
+    sshd.log.write_text("")
+    other = dataclasses.replace(login(sshd), host_key_sha256="SHA256:" + "A" * 43)
+    with pytest.raises(HostKeyChanged, match=r"but the answers say"):
+        async with session(other, known):
+            pass
+    assert "Accepted" not in sshd.log.read_text()
+    async with session(dataclasses.replace(other, host_key_sha256=sshd.fingerprint), known):
+        pass
+
+
+async def test_a_given_fingerprint_does_not_replace_a_key_on_record(sshd: LoopbackSshd) -> None:
+    known = own(sshd)
+    async with session(login(sshd), known):
+        pass
+    sshd.stop()
+    sshd.new_host_key()
+    sshd.start()
+    named = dataclasses.replace(login(sshd), host_key_sha256=sshd.fingerprint)
+    with pytest.raises(HostKeyChanged, match=r"has CHANGED"):
+        async with session(named, known):
+            pass
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_revoked_key_is_refused_at_first_contact_too(
+    sshd: LoopbackSshd, *, named: bool
+) -> None:
+    words = " ".join((sshd.directory / "host.pub").read_text().split()[:2])
+    theirs = sshd.directory / "theirs"
+    theirs.write_text(f"@revoked [127.0.0.1]:{sshd.port} {words}\n")
+    pinned = sshd.fingerprint if named else None
+    with pytest.raises(HostKeyChanged, match=r"REVOKED"):
+        async with session(
+            dataclasses.replace(login(sshd), host_key_sha256=pinned),
+            KnownHosts(sshd.directory / "known_hosts", [theirs]),
+        ):
+            pass
+    assert "Accepted" not in sshd.log.read_text()
+    assert not (sshd.directory / "known_hosts").exists()
+
+
 async def test_a_pinned_key_is_trusted_without_asking_again(sshd: LoopbackSshd) -> None:
     async with session(login(sshd), own(sshd)):
         pass

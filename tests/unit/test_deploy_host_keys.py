@@ -69,6 +69,19 @@ def test_a_revoked_key_is_held_by_nobody(tmp_path: Path) -> None:
     assert not trust.holds(public)
 
 
+def test_a_fingerprint_leaves_only_its_key_and_no_authority(tmp_path: Path) -> None:
+    one, other, gone = key(), key(), key()
+    (tmp_path / "own").write_text(
+        line("h", one)
+        + line("h", other)
+        + line("@cert-authority h", key())
+        + line("@revoked h", gone)
+    )
+    trust = KnownHosts(tmp_path / "own").find("h", 22).narrowed(one.get_fingerprint())
+    assert (trust.holds(one), trust.holds(other), trust.authorities) == (True, False, [])
+    assert trust.revokes(gone), "and what is revoked stays so"
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "own").write_text("@what is this\n")
     with pytest.raises(ConfigError, match="own is no known_hosts file"):

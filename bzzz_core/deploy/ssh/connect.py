@@ -1,7 +1,8 @@
 """Opens a connection to a host whose key is trusted, and says exactly why when it cannot.
 
-Order of things: look the host up; on first contact fetch its key (no login is tried), compare it
-with the given fingerprint or the explicit consent, pin it; then connect with exactly the trusted
+Order of things: look the host up; a fingerprint that is given leaves only that key trusted,
+whatever else is on record; on first contact fetch its key (no login is tried), compare it with the
+given fingerprint or the explicit consent, pin it; then connect with exactly the trusted
 keys. A password therefore never goes to a host that is not the expected one.
 
 Rules: the user's ssh_config is not read (`config=None`); keys and agent are what the answers say. A
@@ -133,8 +134,12 @@ async def connect(
     """
     silence_loggers()
     trust = known_hosts.find(login.address, login.port)
+    if login.host_key_sha256 is not None:
+        trust, recorded = trust.narrowed(login.host_key_sha256), trust.keys
+    else:
+        recorded = []
     if not trust.known:
-        trust = await _first_contact(login, known_hosts, pace)
+        trust = await _first_contact(login, known_hosts, pace, trust, recorded)
     try:
         options = _options(login, trust, pace)
     except _FAILURES as exc:
@@ -207,15 +212,37 @@ def _unlocked(keys: list[str], login: Login) -> list[asyncssh.SSHKeyPair | str]:
     return [pair for key in keys for pair in asyncssh.load_keypairs(key, secret)]
 
 
-async def _first_contact(login: Login, known_hosts: KnownHosts, pace: Pace) -> Trust:
+async def _first_contact(
+    login: Login,
+    known_hosts: KnownHosts,
+    pace: Pace,
+    trust: Trust,
+    recorded: list[asyncssh.SSHKey],
+) -> Trust:
+    """Return trust in the key that the host shows now, if the answers allow that.
+
+    Args:
+        login: Whose key, and what the answers say of it.
+        known_hosts: Where it is pinned.
+        pace: When to give up.
+        trust: What vouches for nothing so far; revoked keys stay revoked.
+        recorded: Keys that are on record and are not those that the answers name.
+    """
     key = await _presented_key(login, pace)
     print_of_key = key.get_fingerprint()
+    if trust.revokes(key):
+        raise HostKeyChanged(
+            f"{login.name}: the host key of {login.address}, {print_of_key}, is REVOKED by a"
+            " known_hosts file; nothing secret was sent"
+        )
     if login.host_key_sha256 is not None:
         if print_of_key != login.host_key_sha256:
             raise HostKeyChanged(
                 f"{login.name}: the host key is {print_of_key}, but the answers say"
                 f" {login.host_key_sha256}; nothing was sent"
             )
+        if any(other.get_algorithm() == key.get_algorithm() for other in recorded):
+            raise _changed(login, recorded, key)
     elif not login.accept_new_host_key:
         raise HostKeyUnknown(
             f"{login.name}: first contact with {login.address}, its host key is {print_of_key}"
@@ -223,7 +250,7 @@ async def _first_contact(login: Login, known_hosts: KnownHosts, pace: Pace) -> T
             " or accept_new_host_keys for all"
         )
     known_hosts.pin(login.address, login.port, key)
-    return Trust(keys=[key])
+    return Trust(keys=[key], revoked=trust.revoked)
 
 
 async def _presented_key(login: Login, pace: Pace) -> asyncssh.SSHKey:
@@ -264,13 +291,19 @@ async def _explain_host_key(login: Login, trust: Trust, pace: Pace, exc: asyncss
     shown = await _presented_key(login, pace)
     if trust.holds(shown):
         raise HostUnreachable(f"{login.name}: {_reason(exc)}") from exc
-    recorded = ", ".join(sorted({key.get_fingerprint() for key in trust.keys})) or "an authority's"
-    raise HostKeyChanged(
-        f"{login.name}: the host key of {login.address} has CHANGED. Recorded: {recorded};"
+    raise _changed(login, trust.keys, shown) from exc
+
+
+def _changed(
+    login: Login, recorded: list[asyncssh.SSHKey], shown: asyncssh.SSHKey
+) -> HostKeyChanged:
+    prints = ", ".join(sorted({key.get_fingerprint() for key in recorded})) or "an authority's"
+    return HostKeyChanged(
+        f"{login.name}: the host key of {login.address} has CHANGED. Recorded: {prints};"
         f" shown now: {shown.get_fingerprint()}. Somebody may be between you and the host, or it"
         " was installed anew; nothing secret was sent. If you know why, remove the old line from"
         " the known_hosts file"
-    ) from exc
+    )
 
 
 def _classify(login: Login, exc: BaseException) -> Exception:

@@ -46,8 +46,19 @@ class Trust:
     def holds(self, key: asyncssh.SSHKey) -> bool:
         """Return whether exactly this key is recorded and not revoked."""
         public = key.public_data
-        revoked = any(other.public_data == public for other in self.revoked)
-        return not revoked and any(other.public_data == public for other in self.keys)
+        return not self.revokes(key) and any(other.public_data == public for other in self.keys)
+
+    def revokes(self, key: asyncssh.SSHKey) -> bool:
+        """Return whether a file says that this key must not be trusted any more."""
+        return any(other.public_data == key.public_data for other in self.revoked)
+
+    def narrowed(self, fingerprint: str) -> Trust:
+        """Return this without all that vouches for another key than the one with the fingerprint.
+
+        An authority goes too: it vouches for any key.
+        """
+        keys = [key for key in self.keys if key.get_fingerprint() == fingerprint]
+        return Trust(keys=keys, revoked=self.revoked)
 
 
 class KnownHosts:
