@@ -8,7 +8,11 @@
 If the proof fails, the way back is taken at once. If this side dies, is cut off or is interrupted,
 nobody disarms, and the host goes the way back itself: `LIMIT_S` and a second after arming at the
 latest. A timer that an earlier run left armed guards a change that nobody proved: arming takes that
-back first.
+back first. Whoever reads what is there to know what was, has to `settle` that before reading.
+
+The timer is stopped only after the way back has been gone to its end, and a way back that fails (a
+lock of the filter, a configuration that sshd refuses at the moment) is tried again for some
+minutes: by a unit of the host, which no loss of our connection ends.
 
 The timer does not outlive a restart of the host. So a change is made in such a way that a restart
 undoes it too, and made to last only after the proof, wherever the thing allows it (ADR 0039).
@@ -29,25 +33,50 @@ LIMIT_S: Final = 60
 MARGIN_S: Final = 8
 """So much before its end nobody tries to prove any more: disarming takes a moment too."""
 BACK_S_MAX: Final = 30
+"""For one attempt at the way back."""
+_RETRIES_S_MAX: Final = 600
+"""For all of them: 15, with a pause of 4 s after each."""
 _ROOM: Final = """
 set -eu
 umask 077
 unit=bzzz-install-deadman-$1 room=/run/bzzz-install/deadman-$1
+back() {
+  [ -e "$room/run" ] || return 0
+  if [ ! -e "$room/done" ]; then
+    if systemctl is-active --quiet "$unit.timer"; then
+      systemctl start "$unit.service"
+    else
+      sh "$room/run"
+    fi
+  fi
+  systemctl stop "$unit.timer" 2>/dev/null || :
+}
+"""
+"""`back` goes an unproved change's way back, if there is one; only after that the timer is stopped.
+
+Started as its unit, it goes on when we are cut off, and a timer that elapses meanwhile joins in.
 """
 _ARM: Final = (
     _ROOM
     + """
-if systemctl is-active --quiet "$unit.timer"; then
-  systemctl start "$unit.service"
-  systemctl stop "$unit.timer"
-fi
+back
 systemctl reset-failed "$unit.timer" "$unit.service" 2>/dev/null || :
 rm -rf -- "$room"
 mkdir -p "$room"
 cat -- "$3" >"$room/restore"
 cat -- "$4" >"$room/data"
 rm -f -- "$3" "$4"
-printf '%s\\n' 'cd "${0%/*}" || exit 1' ': >fired' 'exec sh ./restore ./data' >"$room/run"
+cat >"$room/run" <<'RUN'
+cd "${0%/*}" || exit 1
+: >fired
+tries=1
+until timeout -k 2 30 sh ./restore ./data; do
+  tries=$((tries + 1))
+  [ "$tries" -le 15 ] || exit 1
+  sleep 4
+done
+: >done
+RUN
 exec systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
   --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec="$5" \\
   --property=Environment=LC_ALL=C /bin/sh "$room/run"
@@ -57,7 +86,7 @@ exec systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
 _DISARM: Final = (
     _ROOM
     + """
-systemctl stop "$unit.timer"
+systemctl stop "$unit.timer" || [ -e "$room/fired" ]
 [ ! -e "$room/fired" ] || exit 75
 rm -rf -- "$room"
 """
@@ -65,11 +94,7 @@ rm -rf -- "$room"
 _BACK: Final = (
     _ROOM
     + """
-[ -e "$room/run" ] || exit 0
-if [ ! -e "$room/fired" ]; then
-  systemctl stop "$unit.timer"
-  sh "$room/run"
-fi
+back
 rm -rf -- "$room"
 """
 )
@@ -105,7 +130,8 @@ async def guarded(
         limit_s: When the host undoes it by itself.
 
     Raises:
-        ChangeTakenBack: It was not proved. The host is, or within `limit_s` will be, as before.
+        ChangeTakenBack: It was not proved. The host is, or within `limit_s` will be, as before; if
+            the way back itself fails, the message says so.
         CommandFailed: The timer could not be armed; nothing was changed.
         HostUnreachable: The same.
     """
@@ -113,7 +139,7 @@ async def guarded(
     data = await host.stage(back.data)
     await host.run(
         _ARM,
-        *(back.what, str(limit_s), script, data, str(BACK_S_MAX)),
+        *(back.what, str(limit_s), script, data, str(_RETRIES_S_MAX)),
         what=f"arm the way back of {back.what}",
         timeout_s=BACK_S_MAX + 15,
     )
@@ -136,10 +162,22 @@ async def guarded(
         raise CommandFailed(f"{host.name}: disarm {back.what}: {done.complaint}")
 
 
+async def settle(host: RemoteHost, what: str) -> None:
+    """Take a change back that an earlier run made and did not prove; nothing if there is none.
+
+    Raises:
+        CommandFailed: The way back failed; the host goes on trying.
+        HostUnreachable: The connection was lost; so it does then.
+    """
+    await host.run(_BACK, what, what=f"take {what} back", timeout_s=BACK_S_MAX)
+
+
 async def _take_back(host: RemoteHost, what: str, limit_s: int) -> str:
     """Go the way back now, and return in words what came of it."""
     try:
-        await host.run(_BACK, what, what=f"take {what} back", timeout_s=BACK_S_MAX)
+        await settle(host, what)
+    except CommandFailed as exc:
+        return f"taking it back FAILED so far ({exc}), the host goes on trying for some minutes"
     except BzzzError:
         return f"the host takes it back by itself, {limit_s + 1} s after the change at the latest"
     return "it was taken back"

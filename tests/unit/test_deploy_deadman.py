@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -50,8 +53,15 @@ def test_a_change_that_is_not_proved_is_taken_back_at_once() -> None:
 
 def test_a_host_that_cannot_be_told_any_more_does_it_by_itself() -> None:
     scene = Scene(HostUnreachable("one: no answer"))
-    scene.host.failing = "take sshd back"
+    scene.host.losing = {"take sshd back": 1}
     with pytest.raises(ChangeTakenBack, match="by itself, 61 s after the change at the latest"):
+        scene.run()
+
+
+def test_a_way_back_that_fails_is_not_called_one_that_was_gone() -> None:
+    scene = Scene(HostUnreachable("one: no answer"))
+    scene.host.failing = "take sshd back"
+    with pytest.raises(ChangeTakenBack, match=r"FAILED so far .* goes on trying"):
         scene.run()
 
 
@@ -80,3 +90,83 @@ def test_an_interrupted_run_leaves_the_timer_armed() -> None:
     with pytest.raises(asyncio.CancelledError):
         scene.run()
     assert scene.log[-1] == "prove"
+
+
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>"$SCENE/said"
+case $1 in
+  is-active) [ -e "$SCENE/armed" ] ;;
+  start) sh "$SCENE/deadman-sshd/run" ;;
+  stop) rm -f "$SCENE/armed" ;;
+esac
+"""
+
+
+class Shell:
+    """The scripts of the dead-man on a machine with a systemd that only pretends."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.room = directory / "deadman-sshd"
+        self.armed = directory / "armed"
+        programs = directory / "bin"
+        programs.mkdir()
+        for name, text in {
+            "systemctl": SYSTEMCTL,
+            "systemd-run": '#!/bin/sh\n: >"$SCENE/armed"\n',
+            "sleep": "#!/bin/sh\nexit 0\n",
+        }.items():
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o700)
+        path = f"{programs}:{os.environ['PATH']}"
+        self._environment = {**os.environ, "PATH": path, "SCENE": str(directory)}
+
+    def run(self, script: str, *arguments: str) -> int:
+        text = script.replace("/run/bzzz-install", str(self.directory))
+        command = ["sh", "-c", text, "bzzz", "sshd", *arguments]
+        return subprocess.run(command, env=self._environment, timeout=20, check=False).returncode
+
+    def arm(self, restore: str) -> None:
+        for name, text in (("r", restore), ("d", "data")):
+            (self.directory / name).write_text(text)
+        paths = (str(self.directory / "r"), str(self.directory / "d"))
+        assert self.run(deadman._ARM, "60", *paths, "600") == 0
+        assert self.armed.exists()
+
+
+def test_the_timer_stays_armed_until_the_way_back_was_gone(tmp_path: Path) -> None:
+    """Else a lock of the filter at the wrong moment shuts us out for good."""
+    shell = Shell(tmp_path)
+    shell.arm('[ -e "$SCENE/free" ]')
+    assert shell.run(deadman._BACK) != 0
+    assert shell.armed.exists()
+    assert (shell.room / "run").exists()
+    (tmp_path / "free").touch()
+    assert shell.run(deadman._BACK) == 0
+    assert not shell.armed.exists()
+    assert not shell.room.exists()
+
+
+def test_a_way_back_that_fails_is_tried_again_and_gone_once(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.arm('echo try >>"$SCENE/tries"; [ "$(wc -l <"$SCENE/tries")" -ge 3 ]')
+    assert shell.run(deadman._BACK) == 0
+    assert (tmp_path / "tries").read_text().count("try") == 3
+
+
+def test_arming_anew_keeps_the_way_back_that_does_not_work_yet(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.arm('[ -e "$SCENE/free" ]')
+    shell.armed.unlink()  # it fired, and failed each time
+    (tmp_path / "other").write_text("true")
+    (tmp_path / "more").write_text("")
+    arguments = ("60", str(tmp_path / "other"), str(tmp_path / "more"), "600")
+    assert shell.run(deadman._ARM, *arguments) != 0
+    assert "free" in (shell.room / "restore").read_text()
+
+
+def test_disarming_after_the_host_was_faster_is_too_late(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.arm("true")
+    (shell.room / "fired").touch()
+    assert shell.run(deadman._DISARM) == 75
