@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
@@ -25,22 +26,26 @@ from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.network import InterfaceKind
 from bzzz_core.deploy.facts.openings import CLOSED, Opening, OwnRules
 from bzzz_core.deploy.goal import Goal, node_address
+from bzzz_core.deploy.membership import membership
 
 UFW: Final = "ufw"
 FIREWALLD: Final = "firewalld"
 NFTABLES: Final = "nftables"
 IPTABLES: Final = "iptables"
 BACKENDS: Final = (UFW, FIREWALLD, NFTABLES, IPTABLES)
+_TRY_YOURSELF: Final = "`bzzz-agent fabric status` on a node shows whether the brokers have met"
 WHAT: Final = "firewall-"
 """Begins the names of our dead-man timers; the filter follows."""
 _MANAGED: Final = frozenset({UFW, FIREWALLD, IPTABLES})
+_OURS: Final = frozenset({"auto", "restrict"})
+"""The modes in which rules of ours are made."""
 _INNER: Final = frozenset({InterfaceKind.LOOPBACK, InterfaceKind.DOCKER, InterfaceKind.VETH})
 
 
 def backend_of(spec: ClusterSpec, facts: HostFacts) -> str | None:
     """Return the filter that rules of ours belong into; None: into none."""
     mode, found = spec.network.firewall.mode, facts.firewall
-    if mode not in {"auto", "restrict"} or found is None or found.active is None:
+    if mode not in _OURS or found is None or found.active is None:
         return None
     if found.active:
         return found.backend if found.backend in _MANAGED else None
@@ -49,7 +54,12 @@ def backend_of(spec: ClusterSpec, facts: HostFacts) -> str | None:
 
 
 def wanted(goal: Goal) -> dict[str, tuple[Opening, ...]]:
-    """Return for each filter the rules that should be ours, sorted; none where none should be."""
+    """Return for each filter the rules that should be ours, sorted; none where none should be.
+
+    What is not known of a filter is no reason to remove from it what an earlier run has proved.
+    """
+    if _unknown(goal.facts) and goal.spec.network.firewall.mode in _OURS:
+        return present(goal.facts)
     found: dict[str, tuple[Opening, ...]] = dict.fromkeys(BACKENDS, ())
     backend = backend_of(goal.spec, goal.facts)
     if backend is not None:
@@ -83,9 +93,13 @@ def peers_of(spec: ClusterSpec, facts: Mapping[str, HostFacts], of: HostSpec) ->
     """Return the addresses from which the other nodes come to a host, sorted.
 
     A node that is named by its address comes from there; one that is named otherwise, from any of
-    its addresses that others could see.
+    its addresses that others could see. Members of the cluster that the answers do not name count
+    until they have left.
     """
-    found: set[str] = set()
+    cluster = membership(facts)
+    named, own = {host.name for host in spec.hosts}, node_address(of)
+    outside = [m for m in cluster.members if m.name not in named] if cluster else []
+    found = {address for member in outside for address in _literal(member.address)} - {own}
     for host in spec.hosts:
         if host.name == of.name:
             continue
@@ -102,6 +116,9 @@ def findings(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Find
         one = facts.get(host.name)
         if one is None or one.uid != 0 or spec.network.firewall.mode == "off":
             continue
+        unproved = _unproved(spec, facts, host)
+        if unproved:
+            yield Finding("warning", "firewall", host.name, unproved, _TRY_YOURSELF)
         reason = _why_not(spec, one)
         sources = ", ".join((*peers_of(spec, facts, host), *spec.network.firewall.peers))
         if reason and sources:
@@ -115,10 +132,14 @@ def findings(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Find
             )
 
 
+def _unknown(facts: HostFacts) -> bool:
+    return facts.firewall is None or facts.firewall.active is None
+
+
 def _why_not(spec: ClusterSpec, facts: HostFacts) -> str:
     """Return why setup makes no rules though some are needed; "": it makes them, or none are."""
     found, mode = facts.firewall, spec.network.firewall.mode
-    if found is None or found.active is None:
+    if found is None or _unknown(facts):
         return ""  # that it is not known is a finding of its own
     if found.active and mode == "instructions":
         return f"{found.backend} is active, and setup shall only say what it needs"
@@ -126,6 +147,18 @@ def _why_not(spec: ClusterSpec, facts: HostFacts) -> str:
         return f"{found.backend} filters here by rules that only their owner can add to"
     if not found.active and mode == "restrict" and backend_of(spec, facts) is None:
         return "nobody can be kept out of its ports, for `nft` is missing"
+    return ""
+
+
+def _unproved(spec: ClusterSpec, facts: Mapping[str, HostFacts], of: HostSpec) -> str:
+    """Return why nobody can prove the rules that setup makes on a host; "": somebody can."""
+    if backend_of(spec, facts[of.name]) is None or not peers_of(spec, facts, of):
+        return ""
+    if not facts[of.name].pythons:
+        return "it has no interpreter yet, so nothing can prove that the other nodes get through"
+    others = [host.name for host in spec.hosts if host.name != of.name and host.name in facts]
+    if not any(facts[name].pythons for name in others):
+        return "no other host of the answers can try its ports, so its rules stay without a proof"
     return ""
 
 
@@ -172,6 +205,12 @@ def _for_operator(facts: HostFacts) -> Iterator[Opening]:
 
 def _others(facts: HostFacts, backend: str) -> tuple[Opening, ...]:
     return facts.own_rules.others.get(backend, ()) if facts.own_rules is not None else ()
+
+
+def _literal(address: str) -> Iterator[str]:
+    """Yield an address in its normal form; nothing for a name, which a filter does not take."""
+    with suppress(ValueError):
+        yield str(ipaddress.ip_address(address))
 
 
 def _seen_addresses(facts: HostFacts | None) -> Iterator[str]:

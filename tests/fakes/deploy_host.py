@@ -36,6 +36,8 @@ class FakeHost:
         """After a command whose description holds this, none fails any more."""
         self.losing: dict[str, int] = {}
         """Part of a description -> how often the link is lost under such a command."""
+        self.staged: list[bytes] = []
+        """What was put on the host, in order."""
         self.on: dict[str, Callable[[], object]] = {}
         """Part of a description -> what happens when such a command is run."""
 
@@ -102,7 +104,7 @@ class FakeHost:
 
     async def stage(self, content: bytes) -> str:
         """Take a file."""
-        del content
+        self.staged.append(content)
         return "/var/tmp/staged"  # noqa: S108  on the pretended host
 
     async def upload(self, local: Path, progress: Progress) -> str:

@@ -57,6 +57,43 @@ def test_what_nobody_proved_counts_as_not_being_there() -> None:
     assert len(planned({"firewall": UFW, "own_rules": OwnRules(own={"ufw": own})})) == 2
 
 
+@pytest.mark.parametrize("found", [None, Firewall(backend="ufw", active=None)])
+def test_a_filter_of_which_nothing_is_known_loses_no_rule(found: Firewall | None) -> None:
+    """Else a probe that ran out of time would shut the nodes out, without a proof."""
+    own = OwnRules(own={"ufw": (Opening("join", 8443, "10.0.0.2"),)})
+    assert planned({"firewall": found, "own_rules": own}) == []
+    assert planned({"firewall": found, "own_rules": own}, mode="off") == [
+        "ufw: remove our rules for port 8443 (10.0.0.2)"
+    ]
+
+
+def test_members_that_the_answers_do_not_name_are_let_in_until_they_have_left() -> None:
+    answers = spec(3)
+    facts = converged(answers)
+    fewer = answers.model_copy(update={"hosts": answers.hosts[:2]})
+    assert openings.peers_of(fewer, facts, answers.hosts[0]) == ("10.0.0.2", "10.0.0.3")
+    members = tuple(
+        msgspec.structs.replace(m, state="left") if m.name == "bzzz-3" else m
+        for m in facts["bzzz-1"].members or ()
+    )
+    left = {"bzzz-1": msgspec.structs.replace(facts["bzzz-1"], members=members)}
+    assert openings.peers_of(fewer, left, answers.hosts[0]) == ("10.0.0.2",)
+
+
+def test_rules_that_nobody_can_prove_are_a_warning() -> None:
+    answers = spec(2)
+    facts = {h.name: msgspec.structs.replace(fresh(1), firewall=UFW) for h in answers.hosts}
+    assert list(openings.findings(answers, facts)) == []
+    facts["bzzz-2"] = msgspec.structs.replace(facts["bzzz-2"], pythons=())
+    said = [(one.severity, one.host, one.message) for one in openings.findings(answers, facts)]
+    assert [(severity, host) for severity, host, _ in said] == [
+        ("warning", "bzzz-1"),
+        ("warning", "bzzz-2"),
+    ]
+    assert "no other host" in said[0][2]
+    assert "no interpreter" in said[1][2]
+
+
 def test_a_rule_of_others_that_opens_the_same_is_not_made_ours() -> None:
     """Ufw would put our mark on it, and removing BZZZ would remove it."""
     theirs = OwnRules(

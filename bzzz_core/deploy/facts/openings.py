@@ -7,6 +7,7 @@ will be there after a restart; half a rule is none, and is made again.
 
 from __future__ import annotations
 
+import importlib.resources
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -65,6 +66,23 @@ class PortUse(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: tuple[int, int] | None
     reserved: tuple[int, ...] | None
     forwarded: tuple[int, ...] | None
+
+
+_ALONE: Final = """
+LC_ALL=C
+export LC_ALL
+section() {
+  [ "$1" = openings ] || return 0
+  sh -c "$2" 2>/dev/null
+  exit
+}
+"""
+
+
+def openings_script() -> str:
+    """Return what prints the section `openings` alone, for a look in the middle of a run."""
+    file = importlib.resources.files("bzzz_core.deploy.facts").joinpath("openings.sh")
+    return _ALONE + file.read_text(encoding="utf-8")
 
 
 def read_openings(text: str) -> OwnRules:

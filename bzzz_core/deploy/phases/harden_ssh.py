@@ -106,6 +106,7 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     for number in range(1, LOGINS_MIN + 1):
         work.say(host.name, f"login by key, {number} of {LOGINS_MIN}")
         await work.prove_login(host.name, Way.KEYS)
+    await deadman.settle(host, WHAT)  # else what nobody proved is read as what was there
     old = await host.run(_OLD, layout.SSHD_DROPIN, what="read the drop-in")
     await made.note(host, entry)
 

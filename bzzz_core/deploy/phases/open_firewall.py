@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from bzzz_core.deploy import deadman, firewall_scripts, layout, made, reach
 from bzzz_core.deploy.change import Change
-from bzzz_core.deploy.facts.openings import CLOSED, Opening, read_openings
+from bzzz_core.deploy.facts.openings import CLOSED, Opening, openings_script, read_openings
 from bzzz_core.deploy.goal import Goal, node_address
 from bzzz_core.deploy.openings import BACKENDS, IPTABLES, NFTABLES, WHAT, present, wanted
 from bzzz_core.deploy.place import Placed, place
@@ -57,10 +59,32 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Change the rules of each filter that differs, each under a timer of its own."""
-    before, after = present(goal.facts), wanted(goal)
+    before, after = await _settled(host, goal), wanted(goal)
     for backend in BACKENDS:
         if any(change.target.startswith(f"{backend} ") for change in changes):
             await _change(host, goal, work, (backend, before[backend], after[backend]))
+
+
+async def _settled(host: RemoteHost, goal: Goal) -> dict[str, tuple[Opening, ...]]:
+    """Return our rules on a host once no unproved change of an earlier run is left there.
+
+    What such a change will leave behind when it is undone, only the host can say.
+
+    Raises:
+        CommandFailed: It could not be undone, or what there is then cannot be read.
+    """
+    armed = goal.facts.own_rules.armed if goal.facts.own_rules else ()
+    pending = [what for what in armed if what.startswith(WHAT)]
+    if not pending:
+        return present(goal.facts)
+    for what in pending:
+        await deadman.settle(host, what)
+    done = await host.run(openings_script(), what="read our rules again", timeout_s=20)
+    try:
+        rules = read_openings(done.stdout.decode("utf-8", errors="replace"))
+    except ValueError as exc:
+        raise CommandFailed(f"{host.name}: our rules cannot be read: {exc}") from exc
+    return present(msgspec.structs.replace(goal.facts, own_rules=rules))
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
@@ -100,10 +124,14 @@ async def _prove_ports(host: RemoteHost, goal: Goal, work: Work) -> None:
     nodes = {node.name: node for node in work.nodes}
     me = nodes.get(host.name)
     if me is None:
+        work.say(host.name, "its ports are NOT proved: it has no interpreter to listen with")
         return
     rules = wanted(goal).values()
     ports = sorted({r.port for of in rules for r in of if r.role not in {"ssh", CLOSED}})
     others = [node for node in work.nodes if node.name != me.name]
+    if not others:
+        work.say(host.name, "its ports are NOT proved: no other host of this run can try them")
+        return
     word = reach.new_word()
     work.say(host.name, f"{len(others)} other hosts try its ports")
     async with reach.listening(me, ports, word):

@@ -1,0 +1,118 @@
+"""Opening the firewall: what a change that is not proved leaves behind, and what is said of it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from bzzz_core.deploy.facts.firewall import Firewall
+from bzzz_core.deploy.facts.openings import Opening, OwnRules, openings_script
+from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.phases import harden_ssh, open_firewall
+from bzzz_core.deploy.state import OpenCluster
+from bzzz_core.deploy.way import Way
+from bzzz_core.deploy.work import Work
+from bzzz_core.errors import AuthenticationFailed, ChangeTakenBack
+from tests.fakes.deploy_goals import converged, goals, spec
+from tests.fakes.deploy_host import FakeHost
+
+UFW = Firewall(backend="ufw", active=True, ssh_allowed=True)
+PROVED, UNPROVED = Opening("join", 8443, "10.0.0.2"), Opening("join", 8443, "10.0.0.3")
+LEFT = """\
+== ufw
+### tuple ### allow tcp 8443 0.0.0.0/0 any 10.0.0.2 in comment=627a7a7a3a6a6f696e
+== armed
+"""
+
+
+@asynccontextmanager
+async def refused(host: str, way: Way) -> AsyncIterator[object]:
+    del way
+    raise AuthenticationFailed(f"{host}: refused")
+    yield
+
+
+@asynccontextmanager
+async def welcome(host: str, way: Way) -> AsyncIterator[object]:
+    del host, way
+    yield None
+
+
+class Scene:
+    """One of two hosts, with a ufw that an earlier run left with an unproved change."""
+
+    def __init__(self, *, proved: bool = False, armed: tuple[str, ...] = ()) -> None:
+        self.log: list[str] = []
+        self.said: list[str] = []
+        self.host = FakeHost("bzzz-1", number=1, log=self.log, answer=self._answer)
+        self.work = Work(
+            cluster=OpenCluster(cluster_id="d" * 32, issuers=None, secrets={}),
+            releases={},
+            say=lambda _host, text: self.said.append(text),
+            fresh=welcome if proved else refused,
+        )
+        self._armed = armed
+
+    def goal(self, **security: object) -> Goal:
+        answers = spec(3, security={"ssh": security})
+        facts = converged(answers)
+        rules = OwnRules(own={"ufw": (PROVED, UNPROVED)}, armed=self._armed)
+        facts["bzzz-1"] = msgspec.structs.replace(facts["bzzz-1"], firewall=UFW, own_rules=rules)
+        return goals(answers, facts)["bzzz-1"]
+
+    def open(self) -> None:
+        goal = self.goal()
+        changes = open_firewall.plan(goal)
+        asyncio.run(open_firewall.apply(self.host, goal, changes, self.work))
+
+    def _answer(self, what: str) -> bytes | None:
+        return LEFT.encode() if what == "read our rules again" else None
+
+
+def test_the_way_back_keeps_the_rules_that_were_proved_before_the_unproved_ones() -> None:
+    """Until then a second failure within a minute removed them all."""
+    scene = Scene(armed=("firewall-ufw",))
+    with pytest.raises(ChangeTakenBack):
+        scene.open()
+    back = scene.host.staged[1].decode()
+    assert "del join 8443 10.0.0.3" in back
+    assert "keep join 8443 10.0.0.2" in back
+    undone = scene.log.index("bzzz-1: take firewall-ufw back")
+    read = scene.log.index("bzzz-1: read our rules again")
+    assert undone < read < scene.log.index("bzzz-1: arm the way back of firewall-ufw")
+
+
+def test_nothing_is_read_twice_where_nothing_is_pending() -> None:
+    scene = Scene()
+    with pytest.raises(ChangeTakenBack):
+        scene.open()
+    assert "bzzz-1: read our rules again" not in scene.log
+
+
+def test_a_proof_that_did_not_take_place_is_said() -> None:
+    scene = Scene(proved=True)
+    scene.open()
+    assert any("NOT proved" in text for text in scene.said)
+
+
+def test_hardening_reads_the_old_drop_in_only_after_an_unproved_one_is_gone() -> None:
+    """Else the way back would be the very drop-in that locked the operator out."""
+    scene = Scene(proved=True)
+    goal = scene.goal(harden=True)
+    changes = harden_ssh.plan(goal)
+    asyncio.run(harden_ssh.apply(scene.host, goal, changes, scene.work))
+    assert scene.log.index("bzzz-1: take sshd back") < scene.log.index("bzzz-1: read the drop-in")
+
+
+def test_the_section_of_the_probe_runs_alone() -> None:
+    done = subprocess.run(
+        ["sh", "-c", openings_script()], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert "@@" not in done.stdout
+    assert done.stdout == "" or done.stdout.startswith("== tools\n")  # only root may look
+    assert done.returncode == (0 if done.stdout else 1)
