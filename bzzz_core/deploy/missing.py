@@ -2,6 +2,9 @@
 
 A line that was lost in an editor must not cost a voter. So whoever leaves out a host says what is
 meant: `--remove NAME` lets it leave and takes BZZZ off it, `--keep NAME` leaves it alone this time.
+
+Whatever was said of them, the cluster needs one of its members among the answers: where none was
+looked at, nobody knows that it exists, and setup would found a second one under its name.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Known, enrolled_voters
+from bzzz_core.deploy.membership import membership
 
 
 def missing_hosts(
@@ -41,3 +45,26 @@ def missing_hosts(
             f"put it back; or say --remove {name} (with --dead if it is gone for good), or"
             f" --keep {name} to leave it alone",
         )
+
+
+def second_cluster(
+    spec: ClusterSpec, facts: Mapping[str, HostFacts], known: Known
+) -> Iterator[Finding]:
+    """Return an error if a cluster would be founded beside one that was only not looked at.
+
+    A first installation that broke off has hosts in the profile too, and no member: it goes on, for
+    all its hosts were looked at.
+    """
+    mine = {host.name for host in spec.hosts}  # one that failed has a finding of its own
+    unseen = [name for name in known.hosts if name not in mine]
+    if spec.cluster.mode != "create" or not unseen or membership(facts) is not None:
+        return
+    yield Finding(
+        "error",
+        "founding",
+        "",
+        f"none of these hosts is a member of cluster {spec.cluster.name}, which has"
+        f" {', '.join(unseen)}: a second cluster would be founded under its name",
+        "keep a member in the answers until the new hosts have joined, and let it go afterwards; if"
+        f" nothing is left of {', '.join(unseen)}, choose another cluster.name",
+    )

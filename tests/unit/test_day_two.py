@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bzzz_core.deploy import day_two
+from bzzz_core.deploy import day_two, preflight
 from bzzz_core.deploy.day_two import Going, Surroundings, parse_replace
 from bzzz_core.deploy.missing import missing_hosts
 from bzzz_core.deploy.removals import Wish
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.errors import ConfigError
 from bzzz_tui.cli import main
-from tests.fakes.deploy_goals import KNOWN, converged, spec
+from tests.fakes.deploy_goals import KNOWN, converged, fresh, spec
 
 ANSWERS = "hosts: [{name: bzzz-1, address: 10.0.0.1}]\n"
 
@@ -36,6 +36,29 @@ def test_a_host_of_the_profile_that_the_answers_leave_out_is_asked_about() -> No
     assert names() == []
     assert names("bzzz-9", "bzzz-4") == ["bzzz-4", "bzzz-9"]
     assert names("bzzz-4", answered=("bzzz-4",)) == []
+
+
+def founding(facts: dict[str, Any], *former: str) -> list[str]:
+    """Return what preflight says of founding; the operator has said that all of `former` go."""
+    known = type(KNOWN)(cluster_id=KNOWN.cluster_id, hosts=former)
+    found = preflight.check(spec(3), facts, {}, known, answered=frozenset(former))
+    return [f.message for f in found if f.severity == "error" and f.check == "founding"]
+
+
+def test_replacing_every_host_does_not_found_a_second_cluster() -> None:
+    strangers = {f"bzzz-{n}": fresh(n) for n in range(1, 4)}
+    (said,) = founding(strangers, "old-1", "old-2", "old-3")
+    assert "old-1, old-2, old-3" in said
+
+
+def test_a_cluster_of_which_a_member_is_looked_at_takes_new_hosts() -> None:
+    facts = {**converged(spec(3)), "bzzz-3": fresh(3)}
+    assert founding(facts, "bzzz-1", "bzzz-2", "old-3") == []
+
+
+def test_a_first_installation_that_broke_off_goes_on() -> None:
+    """The profile has its hosts, all were looked at, and none is a member yet."""
+    assert founding({f"bzzz-{n}": fresh(n) for n in range(1, 4)}, "bzzz-1", "bzzz-2") == []
 
 
 @pytest.mark.parametrize(
