@@ -2,6 +2,10 @@
 
 Each removes what it is told by name and nothing else; saying it again is harmless, so that an
 uninstall that was interrupted is simply started anew. The note of what was there before goes last.
+
+Directories for data and logs are named by the host's configuration, which anybody may have pointed
+at a directory of others. So one in which anything belongs to somebody else is never removed with
+what is in it, whatever the note says: only what is BZZZ's goes.
 """
 
 from __future__ import annotations
@@ -86,6 +90,24 @@ esac
 [ -d "$1" ] || exit 0
 """
 _DIRECTORY: Final = _GUARD + 'rm -rf --one-file-system -- "$1"\n'
+_OWN: Final = (
+    _GUARD
+    + """
+uid=$(id -u bzzz 2>/dev/null) || uid=0
+gid=$(getent group bzzz | cut -d: -f3)
+gid=${gid:-0}
+foreign=$(find "$1" -xdev ! \\( \\( -uid 0 -o -uid "$uid" \\) \\( -gid 0 -o -gid "$gid" \\) \\) \\
+  -print -quit)
+if [ -z "$foreign" ]; then
+  rm -rf --one-file-system -- "$1"
+  exit 0
+fi
+[ "$uid" = 0 ] || find "$1" -xdev -mindepth 1 -depth -uid "$uid" \\( ! -type d -o -empty \\) -delete
+[ "$gid" = 0 ] || find "$1" -xdev -mindepth 1 -depth -gid "$gid" \\( ! -type d -o -empty \\) -delete
+chown root:root -- "$1"
+chmod 0755 -- "$1"
+"""
+)
 _SHARED: Final = (
     _GUARD
     + """
@@ -191,8 +213,10 @@ async def _one(host: RemoteHost, found: Survey, change: Change) -> None:
             await host.run(_ROOT, "keep" if was else "remove", what=what, timeout_s=STOP_S_MAX)
         case "config" | "data" | "logs" if was is not None:
             await host.run(_SHARED, target, *_shared(was), what=what, timeout_s=STOP_S_MAX)
-        case "config" | "data" | "logs":
+        case "config":
             await host.run(_DIRECTORY, target, what=what, timeout_s=STOP_S_MAX)
+        case "data" | "logs":
+            await host.run(_OWN, target, what=what, timeout_s=STOP_S_MAX)
         case _:
             return  # Units and what was noted were first, all at once.
 

@@ -20,7 +20,6 @@ from typing import Final, Self
 
 from bzzz_core.clock import SystemClock, utc_now
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.config.sources import parse_untrusted
 from bzzz_core.deploy import departure, undo
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
@@ -31,6 +30,7 @@ from bzzz_core.deploy.journal import Journal, Redactor, new_run_id
 from bzzz_core.deploy.lease import held
 from bzzz_core.deploy.lease_keeper import while_kept
 from bzzz_core.deploy.membership import Membership, membership
+from bzzz_core.deploy.paths_in_use import paths_in_use
 from bzzz_core.deploy.plan import sponsors_of
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.removals import Survey, Wish, removals
@@ -243,13 +243,9 @@ class Uninstall:
 
     def _places(self, name: str) -> tuple[str, str]:
         """Return the directories that the host's own configuration names, else the answers'."""
-        paths = self._spec.resources.paths
-        try:
-            document = parse_untrusted(self._facts[name].config_text or "")
-            there = document["resources"]["paths"]
-            return str(there["data"]), str(there["logs"])
-        except (ConfigError, KeyError, TypeError, ValueError):
-            return paths.data, paths.logs
+        in_use = paths_in_use(self._facts[name].config_text or "")
+        paths = in_use or self._spec.resources.paths
+        return paths.data, paths.logs
 
     async def _depart(self, name: str) -> None:
         begun_ms = self._clock.now_ms()

@@ -1,0 +1,135 @@
+"""The note of what was on a host before BZZZ, and what uninstalling does to directories by it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bzzz_core.deploy import undo
+from bzzz_core.deploy.facts.host import HostFacts, Kind, PathFact
+from bzzz_core.deploy.paths_in_use import paths_in_use
+from bzzz_core.deploy.phases import note_before
+from tests.fakes.deploy_goals import converged, goals, spec
+
+TAKEN = {"resources": {"paths": {"data": "/srv/shared"}}}
+OURS = 'case $* in "passwd bzzz") echo "bzzz:x:9:9:BZZZ agent:/:/x" ;; *) echo "bzzz:x:9:" ;; esac'
+THEIRS = 'case $* in "passwd bzzz") echo "bzzz:x:9:9:Bees:/:/x" ;; *) echo "bzzz:x:9:" ;; esac'
+STAT = 'case $2 in %U:%G) echo bzzz:bzzz ;; *) echo "750 bzzz bzzz" ;; esac'
+INSTALL = 'case $1 in -d) ;; *) while [ $# -gt 2 ]; do shift; done; cp "$1" "$2" ;; esac'
+
+
+@pytest.mark.parametrize("script", [note_before._NOTE, note_before._ADD, undo._OWN])
+def test_each_script_is_posix_sh(script: str) -> None:
+    subprocess.run(["sh", "-n"], input=script.encode(), check=True, timeout=10)
+
+
+def at_shared(fact: PathFact) -> HostFacts:
+    """Return an installed host with something at the directory that the answers name now."""
+    before = converged(spec(1))["bzzz-1"]
+    return msgspec.structs.replace(before, paths={**(before.paths or {}), "/srv/shared": fact})
+
+
+def test_what_a_node_s_file_leaves_out_is_the_default_and_not_what_the_answers_say() -> None:
+    in_use = paths_in_use(converged(spec(1))["bzzz-1"].config_text or "")
+    assert in_use is not None
+    assert (in_use.data, in_use.logs) == ("/var/lib/bzzz", "/var/log/bzzz")
+    in_use = paths_in_use(converged(spec(1, **TAKEN))["bzzz-1"].config_text or "")
+    assert in_use is not None
+    assert (in_use.data, in_use.logs) == ("/srv/shared", "/var/log/bzzz")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "resources: 1", "resources: {paths: {data: 1}}", "{"])
+def test_a_file_that_makes_no_sense_names_no_directories(text: str) -> None:
+    assert paths_in_use(text) is None
+
+
+def noted(facts: HostFacts) -> list[str]:
+    (goal,) = goals(spec(1, **TAKEN), {"bzzz-1": facts}).values()
+    return [change.target for change in note_before.plan(goal)]
+
+
+def test_a_directory_that_was_there_is_noted_before_it_becomes_the_one_for_data() -> None:
+    assert noted(at_shared(PathFact(Kind.DIRECTORY, "2775", "root", "staff"))) == ["/srv/shared"]
+
+
+def test_a_directory_that_setup_makes_is_not_noted() -> None:
+    assert noted(at_shared(PathFact(Kind.ABSENT))) == []
+    assert noted(at_shared(PathFact(Kind.DIRECTORY, "750", "bzzz", "bzzz"))) == []
+
+
+def test_a_directory_in_use_of_which_somebody_changed_the_mode_stays_ours() -> None:
+    facts = converged(spec(1))["bzzz-1"]
+    odd = {**(facts.paths or {}), "/var/lib/bzzz": PathFact(Kind.DIRECTORY, "755", "bzzz", "bzzz")}
+    (goal,) = goals(spec(1), {"bzzz-1": msgspec.structs.replace(facts, paths=odd)}).values()
+    assert note_before.plan(goal) == ()
+
+
+def test_noting_one_more_directory_keeps_what_was_noted(tmp_path: Path) -> None:
+    note, shared = tmp_path / "before", tmp_path / "shared"
+    note.write_text("was\tuser\tbzzz\n")
+    shared.mkdir()
+    for _ in range(2):
+        shell(tmp_path, note_before._ADD, note, shared, install=INSTALL, stat=STAT)
+    lines = note.read_text().splitlines()
+    assert lines == ["was\tuser\tbzzz", f"was\tdirectory\t{shared}\t750\tbzzz\tbzzz"]
+
+
+def test_what_an_uninstall_kept_is_not_taken_for_somebody_elses(tmp_path: Path) -> None:
+    assert note_with(tmp_path, getent=OURS) == ""
+
+
+def test_a_user_of_the_same_name_and_its_directory_are_noted(tmp_path: Path) -> None:
+    text = note_with(tmp_path, getent=THEIRS)
+    assert text.startswith("was\tuser\tbzzz\nwas\tgroup\tbzzz\nwas\tdirectory\t")
+
+
+def note_with(tmp_path: Path, *, getent: str) -> str:
+    note, data = tmp_path / "before", tmp_path / "data"
+    data.mkdir()
+    arguments = (note, ".bzzz-logs", data)
+    shell(tmp_path, note_before._NOTE, *arguments, getent=getent, stat=STAT, install=INSTALL)
+    return note.read_text()
+
+
+def test_a_directory_that_holds_nothing_of_others_is_removed(tmp_path: Path) -> None:
+    data = filled(tmp_path)
+    own(tmp_path, data, uid=os.getuid(), gid=os.getgid())
+    assert not data.exists()
+
+
+def test_a_directory_with_things_of_others_is_not_removed(tmp_path: Path) -> None:
+    data = filled(tmp_path)
+    if os.getuid() == 0:
+        os.chown(data / "kept", 54_321, 54_321)
+    own(tmp_path, data, uid=54_320, gid=54_320)
+    assert (data / "kept").read_text() == "somebody's"
+
+
+def filled(tmp_path: Path) -> Path:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "kept").write_text("somebody's")
+    return data
+
+
+def own(tmp_path: Path, data: Path, *, uid: int, gid: int) -> None:
+    shell(tmp_path, undo._OWN, data, id=f"echo {uid}", getent=f"echo bzzz:x:{gid}:", chown=":")
+
+
+def shell(tmp_path: Path, script: str, *arguments: object, **tools: str) -> None:
+    """Run a script with tools of ours before the system's."""
+    programs = tmp_path / "programs"
+    programs.mkdir(exist_ok=True)
+    for name, lines in tools.items():
+        (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (programs / name).chmod(0o700)
+    subprocess.run(
+        ["sh", "-c", script, "bzzz", *map(str, arguments)],
+        check=True,
+        timeout=20,
+        env={"PATH": f"{programs}:{os.environ['PATH']}"},
+    )
