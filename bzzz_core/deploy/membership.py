@@ -15,7 +15,7 @@ registry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +71,50 @@ def must_join(
         return True
     known = cluster.find(facts.enrolled[0].node_id)
     return known is None or not known.belongs
+
+
+def leavers(
+    chosen: Collection[str], facts: Mapping[str, HostFacts], cluster: Membership | None
+) -> dict[str, str]:
+    """Return host -> node id of the chosen that are members, if anybody else is one.
+
+    A host that lost its keys, or got others, is still trusted under its old id: the cluster knows
+    it by its name.
+    """
+    if cluster is None or all(one.name in chosen for one in cluster.members):
+        return {}
+    found = {}
+    for name in chosen:
+        if name not in facts:
+            continue
+        enrolled = facts[name].enrolled
+        own = cluster.find(enrolled[0].node_id) if enrolled else None
+        # A former node is what it is, whoever goes by its name by now.
+        member = own or cluster.named(name)
+        if member is not None and member.belongs:
+            found[name] = member.node_id
+    return found
+
+
+def doubt(facts: HostFacts, ours: str | None) -> str | None:
+    """Return why nothing may be taken off a host that is not known to be ours, or None.
+
+    Args:
+        facts: The host's.
+        ours: The cluster that is operated from here; None: none is.
+    """
+    if facts.cluster_id is None or (facts.cluster_id and facts.enrolled is None):
+        return (
+            "its configuration is there but cannot be read, so nobody knows whether it is a member"
+            " of a cluster, and of which; mend it, or let the others withdraw their trust without"
+            " asking it: --remove NAME --dead"
+        )
+    if facts.cluster_id and facts.cluster_id != ours:
+        return (
+            f"it belongs to another cluster ({facts.cluster_id}); uninstall it with the answers and"
+            " from the directory of that one"
+        )
+    return None
 
 
 def entries(nodes: tuple[Member, ...]) -> tuple[NodeEntry, ...]:

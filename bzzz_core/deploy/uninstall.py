@@ -29,7 +29,7 @@ from bzzz_core.deploy.goal import Sponsor, choose_python
 from bzzz_core.deploy.journal import Journal, Redactor, new_run_id
 from bzzz_core.deploy.lease import held
 from bzzz_core.deploy.lease_keeper import while_kept
-from bzzz_core.deploy.membership import Membership, membership
+from bzzz_core.deploy.membership import doubt, leavers, membership
 from bzzz_core.deploy.paths_in_use import paths_in_use
 from bzzz_core.deploy.plan import sponsors_of
 from bzzz_core.deploy.record import Record
@@ -183,7 +183,7 @@ class Uninstall:
                 self._record.emit(Step(host.name, "probe", Status.UNCHANGED, detail=detail))
 
         self._facts, _ = await probe_all(self._fleet, self._spec, done=done)
-        self._leaving = self._who_leaves(membership(self._facts))
+        self._leaving = leavers(self._names, self._facts, membership(self._facts))
         hosts: dict[str, tuple[Change, ...]] = {}
         for name in self._record.standing(self._names):
             try:
@@ -192,36 +192,20 @@ class Uninstall:
             except BzzzError as exc:
                 self._record.fail(name, "survey", 0, str(exc))
                 continue
-            leave = (_leave_change(name),) if name in self._leaving else ()
+            node = self._leaving.get(name)
+            leave = (_leave_change(name, node),) if node else ()
             hosts[name] = (*leave, *removals(self._surveys[name], self._wish))
         if not again:
             self._say_what_ends()
         return make_plan(cluster=self._spec.cluster.name, release="", operator=(), hosts=hosts)
 
-    def _who_leaves(self, cluster: Membership | None) -> dict[str, str]:
-        """Return those of the chosen that are members, if anybody else is one."""
-        if cluster is None or all(one.name in self._names for one in cluster.members):
-            return {}
-        mine = {
-            name: one.enrolled[0].node_id
-            for name, one in self._facts.items()
-            if name in self._names and one.enrolled
-        }
-        return {
-            name: node
-            for name, node in mine.items()
-            if (known := cluster.find(node)) is not None and known.belongs
-        }
-
     def _refuse_foreign(self, name: str) -> None:
-        facts, ours = self._facts[name], self._state.cluster_id()
+        facts = self._facts[name]
         if facts.uid != 0:
             raise PreconditionFailed(f"{name}: the login cannot become root")
-        if ours is not None and facts.cluster_id not in {"", None, ours}:
-            raise PreconditionFailed(
-                f"{name} belongs to another cluster ({facts.cluster_id}); uninstall it with the"
-                " answers and from the directory of that one"
-            )
+        why = doubt(facts, self._state.cluster_id())
+        if why is not None:
+            raise PreconditionFailed(f"{name}: {why}")
 
     def _say_what_ends(self) -> None:
         if self._leaving or not any(one.cluster_id for one in self._facts.values()):
@@ -296,12 +280,12 @@ class Uninstall:
         self._state.forget(frozenset(self._record.standing(self._names)))
 
 
-def _leave_change(name: str) -> Change:
+def _leave_change(name: str, node: str) -> Change:
     return Change(
         phase=LEAVE,
         action="remove",
         target="membership",
         before="member",
-        after="left, revoked",
+        after=f"left, {node} revoked",
         sentence=f"let {name} leave the cluster, and revoke its identity for ever",
     )

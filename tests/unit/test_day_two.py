@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from bzzz_core.deploy import day_two, preflight
 from bzzz_core.deploy.day_two import Going, Surroundings, parse_replace
+from bzzz_core.deploy.membership import doubt, leavers, membership
 from bzzz_core.deploy.missing import missing_hosts
 from bzzz_core.deploy.removals import Wish
 from bzzz_core.deploy.state import ClusterState
@@ -59,6 +61,46 @@ def test_a_cluster_of_which_a_member_is_looked_at_takes_new_hosts() -> None:
 def test_a_first_installation_that_broke_off_goes_on() -> None:
     """The profile has its hosts, all were looked at, and none is a member yet."""
     assert founding({f"bzzz-{n}": fresh(n) for n in range(1, 4)}, "bzzz-1", "bzzz-2") == []
+
+
+@pytest.mark.parametrize("enrolled", [None, ()])
+def test_a_host_that_lost_its_keys_is_revoked_by_the_name_that_the_others_know(
+    enrolled: tuple[()] | None,
+) -> None:
+    facts = converged(spec(3))
+    lost = msgspec.structs.replace(facts["bzzz-3"], cluster_id="", members=(), enrolled=enrolled)
+    found = leavers({"bzzz-3"}, {**facts, "bzzz-3": lost}, membership(facts))
+    (own,) = facts["bzzz-3"].enrolled or ()
+    assert found == {"bzzz-3": own.node_id}
+
+
+def test_a_former_node_does_not_take_the_one_that_has_its_name_by_now_with_it() -> None:
+    facts = converged(spec(3))
+    left = [
+        msgspec.structs.replace(one, state="left") if one.name == "bzzz-3" else one
+        for one in facts["bzzz-1"].members or ()
+    ]
+    successor = msgspec.structs.replace(left[0], name="bzzz-3", node_id="another")
+    first = msgspec.structs.replace(facts["bzzz-1"], members=(*left, successor), registry_version=7)
+    facts = {**facts, "bzzz-1": first}
+    assert leavers({"bzzz-3"}, facts, membership(facts)) == {}
+
+
+def test_where_every_member_goes_nobody_leaves() -> None:
+    facts = converged(spec(3))
+    assert leavers(set(facts), facts, membership(facts)) == {}
+
+
+def test_nothing_is_taken_off_a_host_that_is_not_known_to_be_ours() -> None:
+    ours = KNOWN.cluster_id
+    host = converged(spec(1))["bzzz-1"]
+    assert doubt(host, ours) is None
+    assert doubt(fresh(), ours) is None
+    assert doubt(fresh(), None) is None
+    assert "cannot be read" in (doubt(msgspec.structs.replace(host, cluster_id=None), ours) or "")
+    assert "cannot be read" in (doubt(msgspec.structs.replace(host, enrolled=None), ours) or "")
+    assert "another cluster" in (doubt(host, "e" * 32) or "")
+    assert "another cluster" in (doubt(host, None) or "")
 
 
 @pytest.mark.parametrize(
