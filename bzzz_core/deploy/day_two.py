@@ -18,9 +18,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TextIO
-
-import msgspec
+from typing import Protocol, TextIO
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.config.profile import ProfileHost
@@ -28,21 +26,23 @@ from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy.burial import Burial
 from bzzz_core.deploy.change import Plan
-from bzzz_core.deploy.events import Event, Sink, Summary
+from bzzz_core.deploy.events import Sink, Summary
 from bzzz_core.deploy.exits import EXIT_INTERRUPTED, EXIT_PREFLIGHT, EXIT_USAGE
 from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.headless import Mode, json_sink, text_sink
+from bzzz_core.deploy.interrupt import interruptible
 from bzzz_core.deploy.removals import Wish
+from bzzz_core.deploy.report import Report, complain
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.uninstall import Uninstall
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError, ConfigError
 
 Confirm = Callable[[str], bool]
-Run = Callable[[ClusterSpec, Sink, Confirm | None], Coroutine[None, None, int]]
-_PARTIAL: Final = 4
+Run = Callable[[ClusterSpec, Report, Confirm | None], Coroutine[None, None, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,20 +119,24 @@ def uninstall(
 ) -> int:
     """Uninstall hosts of the answers, all of them if none is named, and return the exit code."""
 
-    async def run(spec: ClusterSpec, sink: Sink, confirm: Confirm | None) -> int:
+    async def run(spec: ClusterSpec, report: Report, confirm: Confirm | None) -> int:
         chosen = hosts or frozenset(host.name for host in spec.hosts)
         async with Uninstall(
             spec,
             chosen=chosen,
             wish=wish,
-            sink=sink,
+            sink=report,
             base=around.base,
             open_session=around.open_session,
         ) as removal:
+            report.cleaned_by(removal.redact)
             plan = await removal.prepare()
             if mode != "apply" or not await _agreed(confirm, _question(plan, "Remove")):
-                return removal.finish().exit_code
-            return (await removal.apply(plan)).exit_code
+                removal.finish()
+                return report.end()
+            with interruptible(removal.steering, complain):
+                await removal.apply(plan)
+            return report.end()
 
     return _guarded(answers, mode, yes=yes, around=around, run=run)
 
@@ -140,9 +144,9 @@ def uninstall(
 def change(answers: Path, *, mode: Mode, yes: bool, going: Going, around: Surroundings) -> int:
     """Apply the answers to a cluster from which hosts go, and return the exit code."""
 
-    async def run(spec: ClusterSpec, sink: Sink, confirm: Confirm | None) -> int:
+    async def run(spec: ClusterSpec, report: Report, confirm: Confirm | None) -> int:
         going.check(spec)
-        return await _change(spec, mode, going, sink=sink, confirm=confirm, around=around)
+        return await _change(spec, mode, going, report=report, confirm=confirm, around=around)
 
     return _guarded(answers, mode, yes=yes, around=around, run=run)
 
@@ -152,39 +156,71 @@ async def _change(
     mode: Mode,
     going: Going,
     *,
-    sink: Sink,
+    report: Report,
     confirm: Confirm | None,
     around: Surroundings,
 ) -> int:
-    both = _Summaries(sink)
+    steering = Steering()
     wider = _with_former(spec, going.names, around.base)
     async with (
         Deployment(
             spec,
-            sink=both,
+            sink=report,
             base=around.base,
             open_session=around.open_session,
             wishes=replace(around.wishes, answered=going.names | going.keep),
+            steering=steering,
         ) as staying,
-        _leaver(wider, going, both, around) as leaver,
+        _leaver(wider, going, report, around, steering) as leaver,
     ):
+        report.cleaned_by(staying.redact)
+        report.cleaned_by(leaver.redact)
         prepared = await (staying.check() if mode == "check" else staying.prepare())
         if prepared.errors or prepared.plan is None:
-            return both.finish(EXIT_PREFLIGHT if prepared.errors else 0)
+            return report.end(EXIT_PREFLIGHT if prepared.errors else 0)
         removal = await leaver.prepare()
         count = prepared.plan.change_count + removal.change_count
         question = f"Make {count} changes, and let {', '.join(sorted(going.names)) or 'nobody'} go?"
         if mode != "apply" or not await _agreed(confirm, question):
-            return both.finish(0)
-        applied = await staying.apply(prepared.plan)
-        if applied.exit_code:
-            return both.finish(applied.exit_code)
-        await leaver.apply(removal)
-        return both.finish(None)
+            return report.end(0)
+        steps = ((staying, prepared.plan), (leaver, removal))
+        return await in_order(steps, steering, report)
+
+
+class Part(Protocol):
+    """One of the runs of which a command consists."""
+
+    async def apply(self, plan: Plan) -> Summary:
+        """Carry out a plan, and say how it went."""
+
+
+async def in_order(steps: tuple[tuple[Part, Plan], ...], steering: Steering, report: Report) -> int:
+    """Carry out plans one after the other, until one fails or the operator says stop.
+
+    Args:
+        steps: Who carries out what.
+        steering: The orders of all of them.
+        report: Has their summaries.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BzzzError: One could not do its work; the report has what those before it did.
+        KeyboardInterrupt: The operator cut it off.
+    """
+    with interruptible(steering, complain):
+        for part, plan in steps:
+            if steering.stopping:
+                return report.end(EXIT_INTERRUPTED)
+            done = await part.apply(plan)
+            if done.exit_code and part is not steps[-1][0]:
+                return report.end(done.exit_code)
+    return report.end()
 
 
 def _leaver(
-    spec: ClusterSpec, going: Going, sink: Sink, around: Surroundings
+    spec: ClusterSpec, going: Going, sink: Sink, around: Surroundings, steering: Steering
 ) -> Uninstall | Burial:
     if going.dead:
         stay = tuple(host for host in spec.hosts if host.name not in going.names)
@@ -194,6 +230,7 @@ def _leaver(
             sink=sink,
             base=around.base,
             open_session=around.open_session,
+            steering=steering,
         )
     return Uninstall(
         spec,
@@ -202,6 +239,7 @@ def _leaver(
         sink=sink,
         base=around.base,
         open_session=around.open_session,
+        steering=steering,
     )
 
 
@@ -226,38 +264,6 @@ def _host_spec(host: ProfileHost) -> HostSpec:
     return HostSpec(name=host.name, address=host.address, port=host.port, user=host.user)
 
 
-class _Summaries:
-    """A sink that keeps summaries back, so that there is one, at the end."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._kept: list[Summary] = []
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Summary):
-            self._kept.append(event)
-        else:
-            self._sink(event)
-
-    def finish(self, exit_code: int | None) -> int:
-        """Send the one summary and return its exit code; None: the worst there was."""
-        codes = [summary.exit_code for summary in self._kept]
-        if exit_code is None:
-            exit_code = 0 if not any(codes) else _PARTIAL
-        leader = next((one for one in self._kept if one.leader), None)
-        self._sink(
-            Summary(
-                hosts=tuple(host for one in self._kept for host in one.hosts),
-                exit_code=exit_code,
-                elapsed_ms=sum(one.elapsed_ms for one in self._kept),
-                operator_changes=sum(one.operator_changes for one in self._kept),
-                leader=leader.leader if leader else None,
-                term=leader.term if leader else 0,
-            )
-        )
-        return exit_code
-
-
 async def _agreed(confirm: Confirm | None, question: str) -> bool:
     return confirm is None or await asyncio.to_thread(confirm, question)
 
@@ -271,23 +277,13 @@ def _guarded(answers: Path, mode: Mode, *, yes: bool, around: Surroundings, run:
     out = around.output or sys.stdout
     sink = json_sink(out) if around.as_json else text_sink(out, SystemClock())
     if mode == "apply" and not yes and around.confirm is None:
-        _complain("this changes hosts; say --yes, or look first with --plan")
+        complain("this changes hosts; say --yes, or look first with --plan")
         return EXIT_USAGE
+    report = Report(sink, out=out, as_json=around.as_json)
     try:
         spec = load_answers(answers)
-        return asyncio.run(run(spec, sink, None if yes else around.confirm))
+        return asyncio.run(run(spec, report, None if yes else around.confirm))
     except BzzzError as exc:
-        if around.as_json:
-            failure = {"event": "error", "code": exc.code, "message": str(exc)}
-            out.write(msgspec.json.encode(failure).decode() + "\n")
-        _complain(str(exc))
-        sink(Summary(hosts=(), exit_code=exc.exit_code, elapsed_ms=0))
-        return exc.exit_code
+        return report.fail(exc)
     except KeyboardInterrupt:
-        _complain("interrupted; run the same command again to continue")
-        sink(Summary(hosts=(), exit_code=EXIT_INTERRUPTED, elapsed_ms=0))
-        return EXIT_INTERRUPTED
-
-
-def _complain(message: str) -> None:
-    sys.stderr.write(f"bzzz-tui setup: {message}\n")
+        return report.interrupted()

@@ -36,6 +36,7 @@ from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.removals import Survey, Wish, removals
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.steering import Steering
 from bzzz_core.errors import (
     BzzzError,
     CommandFailed,
@@ -63,6 +64,7 @@ class Uninstall:
         base: Path | None = None,
         clock: Clock | None = None,
         open_session: OpenSession = session,
+        steering: Steering | None = None,
     ) -> None:
         """Take the answers and who is meant; nothing happens yet.
 
@@ -74,6 +76,7 @@ class Uninstall:
             base: The operator's directory; None: the user's own.
             clock: For durations.
             open_session: How to connect.
+            steering: Takes orders while the run works.
 
         Raises:
             ConfigError: A name is none of the answers.
@@ -101,6 +104,8 @@ class Uninstall:
         self._leaving: dict[str, str] = {}
         """Host -> node id, of those whose cluster goes on without them."""
         self._facts: Mapping[str, HostFacts] = {}
+        self.steering = steering or Steering()
+        """Takes orders while the run works: between hosts that leave, and before any is cleared."""
 
     async def __aenter__(self) -> Self:
         """Return it."""
@@ -157,12 +162,20 @@ class Uninstall:
             self._record.journal = journal
             try:
                 for name in self._record.standing(self._leaving):
-                    await self._depart(name)
+                    if not self.steering.stopping:
+                        await self._depart(name)
+                if self.steering.stopping:
+                    self._record.stopped = True
+                    self._record.skip(self._names, PHASE, "stopped by the operator")
                 await asyncio.gather(
                     *(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
                 )
                 self._forget()
                 return self.finish()
+            except asyncio.CancelledError:
+                self._record.drop(self._names)
+                self.finish()
+                raise
             finally:
                 self._record.journal = None
 

@@ -1,0 +1,97 @@
+"""Runs by which hosts go, without connections: what they would find is given to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bzzz_core.deploy.burial import Burial
+from bzzz_core.deploy.change import Change, Plan, make_plan
+from bzzz_core.deploy.events import HostResult, Result, Sink, Summary
+from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.membership import Membership, membership
+from bzzz_core.deploy.removals import Wish
+from bzzz_core.deploy.steering import Steering, Stop
+from bzzz_core.deploy.uninstall import Uninstall
+from bzzz_core.errors import BzzzError
+from tests.fakes.deploy_goals import spec
+from tests.fakes.deploy_host import FakeHost
+
+NO_PLAN = make_plan(cluster="bzzz", release="", operator=(), hosts={})
+
+
+class FakePart:
+    """A part of a command that changes one host, or fails."""
+
+    def __init__(self, sink: Sink, name: str, *, error: BzzzError | None = None) -> None:
+        """Take where its summary goes, the host, and what is raised instead."""
+        self._sink, self._name, self._error = sink, name, error
+        self.begins: Callable[[], object] = lambda: None
+        """What happens when it begins."""
+        self.applied = False
+
+    async def apply(self, plan: Plan) -> Summary:
+        """Say that the host was changed."""
+        del plan
+        self.applied = True
+        self.begins()
+        for _ in range(20):
+            await asyncio.sleep(0)  # signals come in between rounds of the loop
+        if self._error is not None:
+            raise self._error
+        summary = Summary((HostResult(self._name, Result.CHANGED, 2),), 0, 1_000)
+        self._sink(summary)
+        return summary
+
+
+class FakeBurial(Burial):
+    """A burial with voters bzzz-1 and bzzz-2 at hand, of bzzz-3."""
+
+    def __init__(self, facts: dict[str, HostFacts], sink: Sink, base: Path) -> None:
+        """Take what the hosts know; a test may change it."""
+        super().__init__(spec(2), dead=frozenset({"bzzz-3"}), sink=sink, base=base)
+        self.facts = facts
+        self.commands: list[str] = []
+        self._hosts: Mapping[str, FakeHost] = {
+            name: FakeHost(name, number=number, log=self.commands)
+            for number, name in enumerate(("bzzz-1", "bzzz-2"), 1)
+        }
+
+    async def _look(self) -> tuple[Membership, dict[str, HostFacts]]:
+        cluster = membership(self.facts)
+        assert cluster is not None
+        return cluster, self.facts
+
+
+class FakeUninstall(Uninstall):
+    """An uninstall of two hosts that leave one after the other; a stop comes with the first."""
+
+    def __init__(self, sink: Sink, base: Path, *, stops: bool) -> None:
+        """Take whether the operator says stop while the first host leaves."""
+        names = frozenset({"bzzz-2", "bzzz-3"})
+        super().__init__(
+            spec(3), chosen=names, wish=Wish(), sink=sink, base=base, steering=Steering()
+        )
+        self._leaving = dict.fromkeys(sorted(names), "id")
+        self._stops = stops
+        self.done: list[str] = []
+
+    async def carry_out(self) -> Summary:
+        """Do what comes after the leases are held."""
+        return await self._changed(await self._look(again=True))
+
+    async def _look(self, *, again: bool) -> Plan:
+        del again
+        return make_plan(
+            cluster="bzzz", release="", operator=(), hosts=dict.fromkeys(self._leaving, ())
+        )
+
+    async def _depart(self, name: str) -> None:
+        self.done.append(f"{name} leaves")
+        if self._stops:
+            self.steering.take(Stop())
+
+    async def _clear(self, name: str, changes: tuple[Change, ...]) -> None:
+        del changes
+        self.done.append(f"{name} is cleared")

@@ -1,0 +1,141 @@
+"""Commands by which hosts go: what is told of them, how they stop, and who is revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bzzz_core.deploy.day_two import in_order
+from bzzz_core.deploy.events import HostResult, Result, Summary
+from bzzz_core.deploy.headless import json_sink
+from bzzz_core.deploy.report import Report
+from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.steering import Steering, Stop
+from bzzz_core.errors import HostLocked, PlanChanged, PreconditionFailed
+from tests.fakes.deploy_goals import converged, spec
+from tests.fakes.partings import NO_PLAN, FakeBurial, FakePart, FakeUninstall
+
+
+class Told:
+    """A report, and what it has printed."""
+
+    def __init__(self) -> None:
+        self._out = io.StringIO()
+        self.report = Report(json_sink(self._out), out=self._out, as_json=True)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._out.getvalue().splitlines()]
+
+
+def run(told: Told, *parts: FakePart, steering: Steering | None = None) -> int:
+    steps = tuple((part, NO_PLAN) for part in parts)
+    return asyncio.run(in_order(steps, steering or Steering(), told.report))
+
+
+def test_what_was_done_before_a_failure_is_in_the_summary_and_the_failure_quotes_no_secret() -> (
+    None
+):
+    told = Told()
+    told.report.cleaned_by(lambda text: text.replace("hush", "***"))
+    staying, leaving = (
+        FakePart(told.report, "a"),
+        FakePart(told.report, "b", error=HostLocked("b: hush")),
+    )
+    with pytest.raises(HostLocked) as caught:
+        run(told, staying, leaving)
+    assert told.report.fail(caught.value) == 4
+    error, summary = told.events
+    assert error["message"] == "b: ***"
+    assert (summary["exit_code"], [host["name"] for host in summary["hosts"]]) == (4, ["a"])
+
+
+def test_a_failure_before_anything_was_changed_has_its_own_exit_code() -> None:
+    told = Told()
+    assert told.report.fail(PlanChanged("look again")) == PlanChanged.exit_code
+    assert [event["event"] for event in told.events] == ["error", "summary"]
+
+
+def test_one_run_ends_a_command_with_its_own_exit_code() -> None:
+    told = Told()
+    told.report(Summary((HostResult("a", Result.FAILED, 0),), 5, 1))
+    assert told.report.end() == 5
+
+
+def test_the_first_interruption_lets_a_part_finish_and_begins_no_other() -> None:
+    told, steering = Told(), Steering()
+    staying, leaving = FakePart(told.report, "a"), FakePart(told.report, "b")
+    staying.begins = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    assert run(told, staying, leaving, steering=steering) == 130
+    assert steering.stopping
+    assert (staying.applied, leaving.applied) == (True, False)
+    (summary,) = told.events
+    assert (summary["exit_code"], summary["hosts"][0]["result"]) == (130, "changed")
+
+
+def test_a_stop_lets_no_further_host_leave_and_clears_none(tmp_path: Path) -> None:
+    told = Told()
+    removal = FakeUninstall(told.report, tmp_path, stops=True)
+    summary = asyncio.run(removal.carry_out())
+    assert removal.done == ["bzzz-2 leaves"]
+    assert summary.exit_code == 130
+
+
+def test_without_a_stop_all_leave_and_are_cleared(tmp_path: Path) -> None:
+    removal = FakeUninstall(Told().report, tmp_path, stops=False)
+    assert asyncio.run(removal.carry_out()).exit_code == 0
+    assert removal.done == [
+        *("bzzz-2 leaves", "bzzz-3 leaves"),
+        *("bzzz-2 is cleared", "bzzz-3 is cleared"),
+    ]
+
+
+def test_the_node_that_was_confirmed_is_revoked_and_the_journal_says_so(tmp_path: Path) -> None:
+    burial = FakeBurial(converged(spec(3)), Told().report, tmp_path)
+    plan = asyncio.run(burial.prepare())
+    (change,) = plan.hosts["bzzz-3"]
+    (dead,) = burial.facts["bzzz-3"].enrolled or ()
+    assert change.target == dead.node_id
+    assert asyncio.run(burial.apply(plan)).exit_code == 0
+    assert burial.commands == ["bzzz-1: revoke a node"]
+    (journal,) = ClusterState("bzzz", tmp_path).journal.glob("*.ndjson")
+    assert '"event":"burial"' in journal.read_text()
+
+
+def test_whoever_goes_by_a_dead_host_s_name_by_now_is_not_revoked(tmp_path: Path) -> None:
+    burial = FakeBurial(converged(spec(3)), Told().report, tmp_path)
+    plan = asyncio.run(burial.prepare())
+    members = tuple(
+        msgspec.structs.replace(one, node_id="newcomer") if one.name == "bzzz-3" else one
+        for one in burial.facts["bzzz-1"].members or ()
+    )
+    burial.facts["bzzz-1"] = msgspec.structs.replace(
+        burial.facts["bzzz-1"], members=members, registry_version=9
+    )
+    with pytest.raises(PlanChanged):
+        asyncio.run(burial.apply(plan))
+    assert burial.commands == []
+
+
+def test_nobody_is_revoked_while_another_setup_works_on_the_cluster(tmp_path: Path) -> None:
+    burial = FakeBurial(converged(spec(3)), Told().report, tmp_path)
+    plan = asyncio.run(burial.prepare())
+    with ClusterState("bzzz", tmp_path).locked(), pytest.raises(PreconditionFailed):
+        asyncio.run(burial.apply(plan))
+    assert burial.commands == []
+
+
+def test_a_stop_buries_nobody_more(tmp_path: Path) -> None:
+    burial = FakeBurial(converged(spec(3)), Told().report, tmp_path)
+    plan = asyncio.run(burial.prepare())
+    burial._steering.take(Stop())
+    assert asyncio.run(burial.apply(plan)).exit_code == 130
+    assert burial.commands == []
