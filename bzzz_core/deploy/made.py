@@ -20,25 +20,46 @@ from bzzz_core.deploy import layout
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.errors import CommandFailed
 
-_NOTE: Final = """
+_LOCK: Final = """
+while :; do
+  exec 9>>"$1"
+  flock -w 10 9
+  if [ "$1" -ef /dev/fd/9 ]; then break; fi
+done
+"""
+"""Opens and locks the record; again if it was replaced by another meanwhile."""
+_NOTE: Final = (
+    """
 set -eu
 umask 077
 [ ! -L "$1" ] || { echo "$1 is a symbolic link" >&2; exit 66; }
 mkdir -p -- "${1%/*}"
-exec 9>>"$1"
-flock -w 10 9
+"""
+    + _LOCK
+    + """
 grep -qxF -e "$2" -- "$1" || printf '%s\\n' "$2" >&9
 sync "$1"
 """
-_FORGET: Final = """
+)
+_FORGET: Final = (
+    """
 set -eu
 umask 077
+[ ! -L "$1" ] || { echo "$1 is a symbolic link" >&2; exit 66; }
 [ -f "$1" ] || exit 0
-exec 9>>"$1"
-flock -w 10 9
-kept=$(grep -vxF -e "$2" -- "$1" || :)
-if [ -n "$kept" ]; then printf '%s\\n' "$kept" >"$1"; sync "$1"; else rm -f -- "$1"; fi
 """
+    + _LOCK
+    + """
+part=$(mktemp "${1%/*}/.bzzz-XXXXXXXXXX")
+trap 'rm -f -- "$part"' EXIT
+grep -vxF -e "$2" -- "$1" >"$part" || [ $? -eq 1 ]
+if [ ! -s "$part" ]; then rm -f -- "$1"; exit; fi
+sync "$part"
+mv -fT -- "$part" "$1"
+trap - EXIT
+sync "${1%/*}"
+"""
+)
 _READ: Final = '[ -f "$1" ] && cat -- "$1"; :'
 
 

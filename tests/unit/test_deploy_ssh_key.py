@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +17,12 @@ import pytest
 from bzzz_core.deploy.facts.logins import LoginKeys, read_login
 from bzzz_core.deploy.phases import distribute_key, harden_ssh
 from bzzz_core.deploy.ssh import own_key
-from bzzz_core.errors import ConfigError
+from bzzz_core.deploy.state import OpenCluster
+from bzzz_core.deploy.way import Way
+from bzzz_core.deploy.work import Work
+from bzzz_core.errors import AuthenticationFailed, ConfigError, LinkLost
 from tests.fakes.deploy_goals import KNOWN, converged, fresh, goals, spec
+from tests.fakes.deploy_host import FakeHost
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGu1u1u1u1u1u1u1u1u1u1u1u1u1u1u1u1u1u1u1u1u1"
 LOGIN = LoginKeys(
@@ -102,3 +109,93 @@ def test_a_line_is_appended_once_and_taken_away_again(tmp_path: Path) -> None:
     file.parent.rmdir()
     assert run(distribute_key._ADD) == f"{KEY} bzzz-setup@one\n"
     assert run(distribute_key._TAKE) == ""
+
+
+def rooted(tmp_path: Path, script: str, file: Path, *, path: str = "") -> int:
+    """Run one of the scripts on a file outside of the user's home, as root does there."""
+    words = ("somebody", str(tmp_path / "home"), str(file), KEY, "bzzz-setup@one")
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}" if path else os.defpath}
+    command = ["sh", "-c", script, "bzzz", *words]
+    return subprocess.run(
+        command, check=False, capture_output=True, timeout=20, env=environment
+    ).returncode
+
+
+def test_outside_the_home_what_sshd_reads_as_the_user_stays_readable(tmp_path: Path) -> None:
+    """With mode 600 for root alone all keys of the user would stop working at once."""
+    there = tmp_path / "keys" / "somebody"
+    there.parent.mkdir(mode=0o755)
+    there.write_text("ssh-rsa AAAA theirs\n")
+    there.chmod(0o644)
+    assert rooted(tmp_path, distribute_key._ADD, there) == 0
+    assert there.read_text().endswith(f"{KEY} bzzz-setup@one\n")
+    assert there.stat().st_mode & 0o777 == 0o644
+    fresh_file = tmp_path / "new" / "somebody"
+    assert rooted(tmp_path, distribute_key._ADD, fresh_file) == 0
+    modes = (fresh_file.stat().st_mode & 0o777, fresh_file.parent.stat().st_mode & 0o777)
+    assert modes == (0o644, 0o755)
+    assert rooted(tmp_path, distribute_key._TAKE, there) == 0
+    assert there.read_text() == "ssh-rsa AAAA theirs\n"
+    assert there.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_removal_that_dies_half_way_loses_no_key(tmp_path: Path) -> None:
+    """A full disk or a crash between emptying and writing used to leave nobody a key."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "sync").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "sync").chmod(0o700)
+    file = tmp_path / "keys"
+    whole = f"ssh-rsa AAAA theirs\n{KEY} bzzz-setup@one\n"
+    file.write_text(whole)
+    assert rooted(tmp_path, distribute_key._TAKE, file, path=str(programs)) != 0
+    assert file.read_text() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "keys"]
+
+
+def test_a_link_to_the_list_of_keys_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "keys"
+    real.write_text(f"ssh-rsa AAAA theirs\n{KEY} bzzz-setup@one\n")
+    link.symlink_to(real)
+    assert rooted(tmp_path, distribute_key._TAKE, link) == 0
+    assert link.is_symlink()
+    assert real.read_text() == "ssh-rsa AAAA theirs\n"
+
+
+class Logins:
+    """Opens fresh connections, or is refused."""
+
+    def __init__(self, failure: Exception) -> None:
+        self._failure = failure
+
+    @asynccontextmanager
+    async def __call__(self, host: str, way: Way) -> AsyncIterator[object]:
+        del host, way
+        raise self._failure
+        yield
+
+
+@pytest.mark.parametrize(
+    ("failure", "held", "taken"),
+    [
+        (AuthenticationFailed("refused"), (), True),
+        (AuthenticationFailed("refused"), (KEY,), False),
+        (LinkLost("away"), (), False),
+    ],
+)
+def test_a_key_that_does_not_open_the_door_is_taken_away_again(
+    failure: Exception, held: tuple[str, ...], *, taken: bool
+) -> None:
+    answers = spec(1, security={"ssh": {"install_key": "generate"}})
+    facts = msgspec.structs.replace(fresh(1), login=msgspec.structs.replace(LOGIN, keys=held))
+    goal = goals(answers, {"bzzz-1": facts}, replace(KNOWN, ssh_key=KEY))["bzzz-1"]
+    log: list[str] = []
+    work = Work(
+        cluster=OpenCluster(cluster_id="d" * 32, issuers=None, secrets={}),
+        releases={},
+        say=lambda _host, _text: None,
+        fresh=Logins(failure),
+    )
+    with pytest.raises(type(failure)):
+        asyncio.run(distribute_key.verify(FakeHost("bzzz-1", number=1, log=log), goal, work))
+    assert (f"bzzz-1: remove the key from {LOGIN.file}" in log) is taken

@@ -3,7 +3,8 @@
 A key that is there, with whatever options and comment, is left as it is: type and number decide. A
 new line is appended to the first file that sshd reads for this user, under a lock and after a line
 break if the last line has none. In the user's home the user writes it, so that nobody is led by a
-link to write elsewhere as root.
+link to write elsewhere as root. A line is taken away by a new file that replaces the old one whole,
+with its owner and mode: half a list of keys locks people out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.way import Way
 from bzzz_core.deploy.work import Work
+from bzzz_core.errors import AuthenticationFailed
 
 TITLE: Final = "Install the SSH key"
 LATER: Final = "a key that is made at the first apply"
@@ -24,44 +26,73 @@ set -eu
 user=$1 home=$2 file=$3
 shift 3
 case $file in
-  "$home"/*) runuser -u "$user" -- sh -c "$body" bzzz "$file" "$@" ;;
-  *) sh -c "$body" bzzz "$file" "$@" ;;
+  "$home"/*) runuser -u "$user" -- sh -c "$body" bzzz private "$file" "$@" ;;
+  *) sh -c "$body" bzzz shared "$file" "$@" ;;
 esac
+if command -v restorecon >/dev/null; then restorecon -F "${file%/*}" "$file" 2>/dev/null || :; fi
 """
+"""Runs `$body` with whose the file is: private to the user, or root's for sshd to read as the user.
+
+Outside the home sshd reads as the user what root owns, so there modes are made to be read by all,
+and those that are there stay.
+"""
+_LOCKED: Final = """
+locked() {
+  while :; do
+    exec 9>>"$1"
+    flock -w 10 9
+    if [ "$1" -ef /dev/fd/9 ]; then return; fi
+  done
+}
+"""
+"""Opens and locks a file; again if it was replaced by another meanwhile. Stands in quotes."""
 _ADD: Final = (
     """
 body='
 set -eu
 umask 077
-file=$1 key=$2 comment=$3
+whose=$1 file=$2 key=$3 comment=$4
 directory=${file%/*}
-[ -d "$directory" ] || mkdir -m 700 -- "$directory"
-exec 9>>"$file"
-flock -w 10 9
+if [ "$whose" = shared ]; then umask 022; fi
+[ -d "$directory" ] || mkdir -- "$directory"
+"""
+    + _LOCKED
+    + """
+locked "$file"
 if grep -v "^[[:space:]]*#" "$file" | sed -e "s/\\\\\\\\\\"//g" -e "s/\\"[^\\"]*\\"//g" |
   tr -s "\\t " " " | grep -qF -- "$key"; then exit 0; fi
 if [ -s "$file" ] && [ -n "$(tail -c 1 "$file")" ]; then echo >&9; fi
 printf "%s %s\\n" "$key" "$comment" >&9
-case $directory in */.ssh) chmod 700 "$directory" ;; esac
-chmod 600 "$file"
+if [ "$whose" = private ]; then
+  case $directory in */.ssh) chmod 700 "$directory" ;; esac
+  chmod 600 "$file"
+fi
 sync "$file"
 '
 """
     + _AS_WHO
-    + """
-if command -v restorecon >/dev/null; then restorecon -F "${file%/*}" "$file" || :; fi
-"""
 )
 _TAKE: Final = (
     """
 body='
 set -eu
 umask 077
-[ -f "$1" ] || exit 0
-exec 9>>"$1"
-flock -w 10 9
-kept=$(grep -vxF -- "$2 $3" "$1" || :)
-if [ -n "$kept" ]; then printf "%s\\n" "$kept" >"$1"; else rm -f -- "$1"; fi
+[ -f "$2" ] || exit 0
+file=$(readlink -f -- "$2")
+"""
+    + _LOCKED
+    + """
+locked "$file"
+grep -qxF -- "$3 $4" "$file" || { [ $? -ne 1 ] || exit 0; exit 1; }
+part=$(mktemp "${file%/*}/.bzzz-XXXXXXXXXX")
+trap "rm -f -- \\"\\$part\\"" EXIT
+cp -p -- "$file" "$part"
+grep -vxF -- "$3 $4" "$file" >"$part" || [ $? -eq 1 ]
+if [ ! -s "$part" ]; then rm -f -- "$2"; exit; fi
+sync "$part"
+mv -fT -- "$part" "$file"
+trap - EXIT
+sync "${file%/*}"
 '
 """
     + _AS_WHO
@@ -93,26 +124,30 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Append the line."""
     del changes, work
-    key, login = goal.known.ssh_key, goal.facts.login
-    assert key is not None, "it was made when the cluster was opened"
-    assert login is not None, "preflight has checked"
-    entry = made.Made(
-        "distribute_key",
-        login.user,
-        (login.home, login.file, key, comment(goal)),
-    )
+    entry = _entry(goal)
     await made.note(host, entry)
-    await host.run(
-        _ADD,
-        *(login.user, login.home, login.file, key, comment(goal)),
-        what=f"install the key in {login.file}",
-    )
+    await host.run(_ADD, entry.target, *entry.words, what=f"install the key in {entry.words[1]}")
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
-    """Log in anew with nothing but that key."""
-    del goal
-    await work.prove_login(host.name, Way.INSTALLED)
+    """Log in anew with nothing but that key; one that is refused goes again, if we brought it."""
+    try:
+        await work.prove_login(host.name, Way.INSTALLED)
+    except AuthenticationFailed:
+        entry = _entry(goal)
+        login = goal.facts.login
+        if login is not None and entry.words[2] not in login.keys:
+            await remove(host, entry)
+            await made.forget(host, entry)
+        raise
+
+
+def _entry(goal: Goal) -> made.Made:
+    """Return our line, and where it belongs."""
+    key, login = goal.known.ssh_key, goal.facts.login
+    assert key is not None, "it was made when the cluster was opened"
+    assert login is not None, "preflight has checked"
+    return made.Made("distribute_key", login.user, (login.home, login.file, key, comment(goal)))
 
 
 def comment(goal: Goal) -> str:
