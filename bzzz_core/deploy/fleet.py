@@ -133,7 +133,7 @@ class Fleet:
         self.hosts[host.name] = await stack.enter_async_context(opened)
         self._stacks[host.name] = stack
         if present is not None:
-            self.hosts[host.name].take_over(present.stage_directory)
+            await self.hosts[host.name].take_over(present.stage_directory)
         return self.hosts[host.name]
 
     def steady(

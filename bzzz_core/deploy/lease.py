@@ -16,9 +16,9 @@ A failed login or a lost link is never reported as a lease that somebody holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -137,6 +137,14 @@ class Holding(msgspec.Struct, frozen=True):
         return "; ".join(parts) or "nobody"
 
 
+class Leasable(Runs, Protocol):
+    """A host that asks whether it is still ours before it does anything on a new connection."""
+
+    def guard(self, check: Callable[[Runs], Awaitable[None]] | None) -> None:
+        """Take what to ask over the connection itself; None: nothing more."""
+        ...
+
+
 class Lease:
     """The lease of one host."""
 
@@ -168,7 +176,15 @@ class Lease:
             LeaseLost: Another run has it.
         """
         self._owner = msgspec.structs.replace(self._owner, step=step, heartbeat=at)
-        holding = await self._ask("beat")
+        await self.beat_over(self._host)
+
+    async def beat_over(self, host: Runs) -> None:
+        """Keep it, by a connection that was just opened: `Leasable.guard`.
+
+        Raises:
+            LeaseLost: Another run has it.
+        """
+        holding = await ask(host, "beat", self._owner)
         if holding.state != "taken":
             raise LeaseLost(f"{self._host.name}: taken away by another run: {holding.words}")
 
@@ -218,7 +234,7 @@ def decode(host: str, output: bytes) -> Holding:
 
 @asynccontextmanager
 async def held(
-    hosts: Mapping[str, Runs], owner: Owner, clock: Clock
+    hosts: Mapping[str, Leasable], owner: Owner, clock: Clock
 ) -> AsyncIterator[dict[str, Lease]]:
     """Hold the leases of all these hosts, and give them back at the end.
 
@@ -247,8 +263,12 @@ async def held(
             raise HostLocked("; ".join(str(one) for one in locked) + "; nothing was changed")
         if failures:
             raise failures[0]
+        for name, lease in leases.items():
+            hosts[name].guard(lease.beat_over)
         yield leases
     finally:
+        for host in hosts.values():
+            host.guard(None)
         await asyncio.gather(*(_let_go(lease) for lease in leases.values()))
 
 

@@ -6,7 +6,9 @@
 
 Rules: a refused login, a changed host key and a refused sudo password end the host's run at once; a
 host that is away is asked again for `RECONNECT_S_MAX`, at growing intervals with jitter. A command
-that runs for long says so every few seconds, with the age of its last output.
+that runs for long says so every few seconds, with the age of its last output. While the host is
+leased, nothing is done there unless the lease was seen to be ours on this very connection, a short
+time ago: another run may have taken the host while we could not reach it.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
+from bzzz_core.deploy.lease import Leasable
 from bzzz_core.deploy.remote import Completed, Progress, Runs
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.transient import Job, run_job
-from bzzz_core.errors import BzzzError, HostUnreachable, LinkLost
+from bzzz_core.errors import BzzzError, HostUnreachable, LeaseLost, LinkLost
 from bzzz_core.ports import Clock
 
 RECONNECT_S_MAX: Final = 150
 PAUSES_MS: Final = (300, 1_000, 2_000, 4_000, 8_000)
 TELL_MS: Final = 5_000
 UPLOAD_TRIES_MAX: Final = 8
+VOUCHED_MS_MAX: Final = 30_000
+"""How old the last look at the lease may be; much less than what makes a lease stale."""
 Connect = Callable[[], Awaitable[SshHost]]
 """Returns the open session of a host, opening another if it is gone."""
 
@@ -78,6 +83,9 @@ class SteadyHost:
         self._opening = asyncio.Lock()
         self._barred: BzzzError | None = None
         self._given_up = False
+        self._guard: Callable[[Runs], Awaitable[None]] | None = None
+        self._vouched: tuple[SshHost, int] | None = None
+        """The session on which the lease was last seen to be ours, and when."""
 
     @property
     def name(self) -> str:
@@ -85,9 +93,14 @@ class SteadyHost:
         return self._name
 
     @property
-    def quiet(self) -> Runs:
+    def quiet(self) -> Leasable:
         """Return the same host for commands of which nobody is told (`RemoteHost.quiet`)."""
         return _Quiet(self)
+
+    def guard(self, check: Callable[[Runs], Awaitable[None]] | None) -> None:
+        """Take what has to succeed on a new session before it is used; `Leasable.guard`."""
+        self._guard = check
+        self._vouched = None
 
     def bar(self, reason: BzzzError) -> None:
         """Let nothing further be done there; every attempt is this failure."""
@@ -99,6 +112,7 @@ class SteadyHost:
         Raises:
             HostUnreachable: It did not come back in time.
             DeployError: Key, login or sudo are refused: nothing is tried twice.
+            LeaseLost: Another run has taken the host meanwhile; it is barred from now on.
         """
         if self._barred is not None:
             raise self._barred
@@ -110,6 +124,7 @@ class SteadyHost:
             while True:
                 try:
                     host = await self._connect()
+                    await self._vouch(host)
                 except HostUnreachable as exc:
                     if self._clock.now_ms() >= deadline_ms:
                         self._given_up = True
@@ -121,6 +136,21 @@ class SteadyHost:
                 else:
                     self._given_up = False
                     return host
+
+    async def _vouch(self, host: SshHost) -> None:
+        """See to it that the lease is still ours."""
+        if self._guard is None:
+            return
+        if self._vouched is not None:
+            vouched, at_ms = self._vouched
+            if vouched is host and self._clock.now_ms() - at_ms <= VOUCHED_MS_MAX:
+                return
+        try:
+            await self._guard(host)
+        except LeaseLost as exc:
+            self.bar(exc)
+            raise
+        self._vouched = host, self._clock.now_ms()
 
     async def run(
         self,
@@ -230,6 +260,9 @@ class _Quiet:
     @property
     def name(self) -> str:
         return self._host.name
+
+    def guard(self, check: Callable[[Runs], Awaitable[None]] | None) -> None:
+        self._host.guard(check)
 
     async def run(
         self, script: str, *arguments: str, what: str, timeout_s: int = 60, check: bool = True

@@ -56,7 +56,7 @@ class Link:
         self.host = await self._stack.enter_async_context(opened)
         self.opened += 1
         if old is not None:
-            self.host.take_over(old.stage_directory)
+            await self.host.take_over(old.stage_directory)
         return self.host
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from bzzz_core.deploy import lease
 from bzzz_core.deploy.lease import STALE_S, Lease, Owner, decode, held
-from bzzz_core.deploy.remote import Completed
+from bzzz_core.deploy.remote import Completed, Runs
 from bzzz_core.errors import CommandFailed, HostLocked, HostUnreachable, LeaseLost
 
 
@@ -25,6 +26,11 @@ class ShellHost:
         self.uptime_s = 1_000
         self.units: list[str] = []
         self.away = False
+        self.check: Callable[[Runs], Awaitable[None]] | None = None
+
+    def guard(self, check: Callable[[Runs], Awaitable[None]] | None) -> None:
+        """Keep what would be asked on a new connection."""
+        self.check = check
 
     @property
     def name(self) -> str:
@@ -192,6 +198,23 @@ def test_one_foreign_lease_refuses_the_run_and_gives_back_the_others(tmp_path: P
     with pytest.raises(HostLocked, match="nothing was changed"):
         asyncio.run(run())
     take(mine, "three")
+
+
+def test_a_host_that_is_held_asks_on_each_new_connection_whether_it_still_is(
+    host: ShellHost, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with held({"a": host}, owner("one"), QuickClock()):
+            assert host.check is not None
+            await host.check(host)
+            host.uptime_s += STALE_S
+            await Lease(host, owner("two")).take(QuickClock())
+            with pytest.raises(LeaseLost, match="run two"):
+                await host.check(host)
+        assert host.check is None, "it would take anew what was given back"
+
+    asyncio.run(run())
+    assert '"run":"two"' in (tmp_path / "bzzz-install.lock" / "owner").read_text()
 
 
 def test_a_lost_link_is_never_called_a_lock(host: ShellHost) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+from pathlib import Path
 from typing import cast
 
 import pytest
+from asyncssh import SSHClientConnection
 
 from bzzz_core.deploy.phases.join_cluster import make_token
-from bzzz_core.deploy.remote import Completed
+from bzzz_core.deploy.remote import Completed, Runs
+from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.state import OpenCluster
-from bzzz_core.deploy.steady import RECONNECT_S_MAX, SteadyHost
+from bzzz_core.deploy.steady import RECONNECT_S_MAX, VOUCHED_MS_MAX, SteadyHost
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import (
     AuthenticationFailed,
@@ -44,9 +48,11 @@ class Session:
     def __init__(self, *, loses: bool = False, says: bytes = b"on\n") -> None:
         self._loses = loses
         self._says = says
+        self.ran = 0
 
     async def run(self, script: str, *arguments: str, **options: object) -> Completed:
         del script, arguments, options
+        self.ran += 1
         if self._loses:
             raise LinkLost("a: connection lost")
         return Completed(0, self._says, b"")
@@ -182,3 +188,91 @@ def test_a_join_token_is_told_to_nobody_who_writes_logs() -> None:
     made = asyncio.run(make_token(newcomer, work))
     assert made.reveal() == word
     assert (notes.ends, notes.running) == ([], [])
+
+
+def test_after_the_link_was_lost_nothing_is_done_on_a_host_that_another_run_has_taken() -> None:
+    """A link may be away for longer than a lease lasts."""
+    first, second = Session(loses=True), Session()
+    door, clock = Door(first, second), SleepClock()
+    host = SteadyHost(
+        "a", connect=door.connect, run_id="r", clock=clock, jitter=lambda: 0.5, witness=Notes()
+    )
+    asked: list[object] = []
+
+    async def ours(session: Runs) -> None:
+        asked.append(session)
+        if session is second:
+            raise LeaseLost("a: taken away")
+
+    async def go() -> None:
+        host.guard(ours)
+        with pytest.raises(LinkLost):
+            await host.run("true", what="ask")
+        for _ in range(2):
+            with pytest.raises(LeaseLost):
+                await host.run("true", what="change something")
+
+    asyncio.run(go())
+    assert asked == [first, second], "and nobody connects again to find out"
+    assert second.ran == 0
+
+
+def test_that_a_lease_is_ours_is_believed_for_a_short_time_only() -> None:
+    session, clock = Session(), SleepClock()
+    host = SteadyHost(
+        "a",
+        connect=Door(session).connect,
+        run_id="r",
+        clock=clock,
+        jitter=lambda: 0.5,
+        witness=Notes(),
+    )
+    asked: list[int] = []
+
+    async def ours(_session: Runs) -> None:
+        asked.append(clock.at_ms)
+
+    async def go() -> None:
+        host.guard(ours)
+        for _ in range(3):
+            await host.session()
+        clock.at_ms += VOUCHED_MS_MAX + 1
+        await host.session()
+        host.guard(None)
+        clock.at_ms += VOUCHED_MS_MAX + 1
+        await host.session()
+
+    asyncio.run(go())
+    assert asked == [0, VOUCHED_MS_MAX + 1]
+
+
+class ShellSession(SshHost):
+    """A session whose commands a shell of this machine runs."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Login", None), cast("SSHClientConnection", None))
+
+    async def run(self, script: str, *arguments: str, **options: object) -> Completed:
+        del options
+        done = await asyncio.to_thread(
+            subprocess.run, ["sh", "-c", script, "bzzz", *arguments], check=False, timeout=20
+        )
+        return Completed(done.returncode, b"", b"")
+
+
+def test_a_staging_directory_is_used_again_only_if_it_is_still_ours(tmp_path: Path) -> None:
+    """In a place where everybody may write, a name says nothing."""
+    kept = tmp_path / "bzzz-stage-1"
+    kept.mkdir(mode=0o700)
+
+    def taken(path: Path) -> str | None:
+        session = ShellSession()
+        asyncio.run(session.take_over(str(path)))
+        return session.stage_directory
+
+    assert taken(kept) == str(kept)
+    assert taken(tmp_path / "gone") is None
+    (tmp_path / "link").symlink_to(kept)
+    assert taken(tmp_path / "link") is None
+    kept.chmod(0o777)
+    assert taken(kept) is None

@@ -55,6 +55,9 @@ find /var/tmp -maxdepth 1 -type d -name "bzzz-stage-*" -user "$(id -u)" -mmin +3
 umask 077
 mktemp -d /var/tmp/bzzz-stage-XXXXXXXXXX
 """
+_STILL_OURS: Final = """
+[ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c "%u %a" -- "$1")" = "$(id -u) 700" ]
+"""
 
 
 @asynccontextmanager
@@ -215,9 +218,19 @@ class SshHost:
         """Return where staged files are on the host, if there are any."""
         return self._stage
 
-    def take_over(self, stage_directory: str | None) -> None:
-        """Go on with the files of a session with this host that was lost."""
-        self._stage = self._stage or stage_directory
+    async def take_over(self, stage_directory: str | None) -> None:
+        """Go on with the files of a session with this host that was lost, if they are still there.
+
+        In /var/tmp anybody may make a directory of that name once ours is gone, and root reads by
+        name what lies in it.
+        """
+        if stage_directory is None or self._stage is not None:
+            return
+        done = await self.run(
+            _STILL_OURS, stage_directory, what="look for staged files", root=False, check=False
+        )
+        if done.status == 0:
+            self._stage = stage_directory
 
     async def sweep(self) -> None:
         """Remove the staged files. A host that is gone keeps them until the next session."""
