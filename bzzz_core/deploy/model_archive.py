@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from bzzz_core.config.sections import ModelServersAnswers
+from bzzz_core.deploy.archive_paths import inside, through_link
 from bzzz_core.errors import PreconditionFailed
 from bzzz_core.integrations.http import download
 
@@ -114,11 +115,13 @@ def look_through(path: Path, program: str) -> tuple[str, int]:
     """Return where the program is in a gzipped tar, and how large all of it is unpacked.
 
     Raises:
-        PreconditionFailed: Something in it would leave its directory, is a device, or there is too
-            much; or the program is not in it.
+        PreconditionFailed: Something in it would leave its directory, leads through a link, is a
+            device, or there is too much; or the program is not in it as a file.
         tarfile.TarError: It is no tar.
     """
-    names: set[str] = set()
+    files: set[str] = set()
+    links: set[str] = set()
+    ways: list[tuple[str, str]] = []
     total = 0
     with tarfile.open(path, "r:gz") as tar:
         for count, member in enumerate(tar):
@@ -128,34 +131,46 @@ def look_through(path: Path, program: str) -> tuple[str, int]:
             fault = _fault(member)
             if fault:
                 raise PreconditionFailed(f"{path}: {member.name!r} {fault}; nothing was installed")
-            names.add(str(PurePosixPath(member.name)))
+            name = str(PurePosixPath(member.name))
+            ways += [(name, way) for way in _ways(member)]
+            if member.issym():
+                links.add(name)
+            elif member.isfile() and not member.islnk():
+                files.add(name)
+    detour = next((name for name, way in ways if through_link(way, links)), None)
+    if detour is not None:
+        raise PreconditionFailed(
+            f"{path}: {detour!r} leads through a link of the archive; nothing was installed"
+        )
     for entry in (f"bin/{program}", program, "bin/ollama", "ollama"):
-        if entry in names:
+        if entry in files and entry not in links:
             return entry, total
     raise PreconditionFailed(f"{path}: neither bin/{program} nor {program} is in it")
 
 
 def _fault(member: tarfile.TarInfo) -> str:
-    if not _inside(member.name):
+    if not inside(member.name) or ".." in PurePosixPath(member.name).parts:
         return "would be written outside of its directory"
     if member.issym():
-        parent = PurePosixPath(member.name).parent
-        return "" if _inside(str(parent / member.linkname)) else "is a link to the outside"
+        return "" if inside(_leads(member)) else "is a link to the outside"
     if member.islnk():
-        return "" if _inside(member.linkname) else "is a link to the outside"
+        return "" if inside(member.linkname) else "is a link to the outside"
     return "" if member.isfile() or member.isdir() else "is neither file, directory nor link"
 
 
-def _inside(name: str) -> bool:
-    """Return whether a path stays in the directory that it begins in."""
-    depth = 0
-    if name.startswith("/") or "\0" in name or "\n" in name:
-        return False
-    for part in PurePosixPath(name).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return False
-    return True
+def _ways(member: tarfile.TarInfo) -> list[str]:
+    """Return the paths by which something is written."""
+    if member.issym():
+        return [member.name, _leads(member)]
+    # A second name of a link would be a link that nobody has judged.
+    return [member.name, f"{member.linkname}/itself"] if member.islnk() else [member.name]
+
+
+def _leads(member: tarfile.TarInfo) -> str:
+    """Return where a symbolic link leads, from the archive's own directory."""
+    if member.linkname.startswith("/"):
+        return member.linkname
+    return f"{PurePosixPath(member.name).parent}/{member.linkname}"
 
 
 def _packed(source: Path, program: str, target: Path) -> Path:

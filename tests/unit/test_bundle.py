@@ -244,6 +244,22 @@ def test_a_runtime_that_leads_out_or_is_another_one_is_refused(tmp_path: Path) -
         runtime.fetch(str(source), "0" * 64, tmp_path / "two")
 
 
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"a/b/c/l1": "../../..", "lib/x": "../a/b/c/l1/../victim"},
+        {"share/x": "../../beside"},
+        {"lib/l": "python3.11", "lib/l/x": "os.py"},
+    ],
+)
+def test_a_runtime_whose_links_lead_out_together_is_refused(
+    tmp_path: Path, links: dict[str, str]
+) -> None:
+    source = python_archive(tmp_path, **links)
+    with pytest.raises(ReleaseError, match="leads out of it, or past a link"):
+        runtime.convert(source, "0" * 64, tmp_path / "one")
+
+
 def test_the_bill_names_every_package_of_a_node() -> None:
     lock = release.agent_lock()
     document = msgspec.json.decode(bill(lock, "0.1.0"))

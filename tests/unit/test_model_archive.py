@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import os
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from bzzz_core.config.sections import ModelServersAnswers
 from bzzz_core.deploy.model_archive import ProgramArchive, prepare, provide
+from bzzz_core.deploy.phases import install_model_program
 from bzzz_core.errors import PreconditionFailed, TransportError
 from bzzz_core.integrations.http import download
 from bzzz_tui.recording.zstd import ZstdCompressor
@@ -98,6 +101,72 @@ def test_what_would_leave_its_directory_is_refused(
     sha256 = packed(path, ("bin/ollama", ELF), (name, content))
     with pytest.raises(PreconditionFailed, match=words):
         look(path, sha256)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        # Each of the two stays inside by its looks, and the second leads to a neighbour.
+        (
+            ("a/b/c/d/e/l1", (tarfile.SYMTYPE, "../../../../..")),
+            ("bin/x", (tarfile.SYMTYPE, "../a/b/c/d/e/l1/../victim")),
+        ),
+        (("l/x", b"a file"), ("l", (tarfile.SYMTYPE, "bin"))),
+        (("l", (tarfile.SYMTYPE, "bin")), ("h", (tarfile.LNKTYPE, "l"))),
+        (("l", (tarfile.SYMTYPE, "bin")), ("h", (tarfile.LNKTYPE, "l/ollama"))),
+        (("a/../b", b"x"),),
+    ],
+)
+def test_no_way_in_an_archive_goes_through_a_link(
+    tmp_path: Path, members: tuple[tuple[str, Any], ...]
+) -> None:
+    path = tmp_path / "a.tgz"
+    sha256 = packed(path, ("bin/ollama", ELF), *members)
+    with pytest.raises(PreconditionFailed, match=r"through a link|outside of its"):
+        look(path, sha256)
+
+
+def test_a_program_that_is_a_link_is_none(tmp_path: Path) -> None:
+    """Root makes it executable by its name."""
+    path = tmp_path / "a.tgz"
+    sha256 = packed(path, ("lib/x", ELF), ("bin/ollama", (tarfile.SYMTYPE, "../lib/x")))
+    with pytest.raises(PreconditionFailed, match="neither"):
+        look(path, sha256)
+
+
+def test_a_library_may_have_links_to_links(tmp_path: Path) -> None:
+    path = tmp_path / "a.tgz"
+    sha256 = packed(
+        path,
+        ("bin/ollama", ELF),
+        ("lib/c.so.1.2", b"x"),
+        ("lib/c.so.1", (tarfile.SYMTYPE, "c.so.1.2")),
+        ("lib/c.so", (tarfile.SYMTYPE, "./c.so.1")),
+    )
+    assert look(path, sha256).entry == "bin/ollama"
+
+
+def test_a_host_makes_only_a_file_executable(tmp_path: Path) -> None:
+    """Whatever this machine believed of the archive."""
+    victim = tmp_path / "victim"
+    victim.write_text("private")
+    victim.chmod(0o600)
+    path = tmp_path / "a.tgz"
+    sha256 = packed(path, ("bin/ollama", (tarfile.SYMTYPE, str(victim))))
+    (tmp_path / "bin").mkdir()
+    install = tmp_path / "bin" / "install"
+    install.write_text('#!/bin/sh\nfor last; do :; done\nmkdir -p "$last"\n')
+    install.chmod(0o700)
+    words = (str(path), sha256, str(tmp_path / "base"), "1", "ollama", "bin/ollama", "1", "me", "1")
+    done = subprocess.run(
+        ["sh", "-c", install_model_program._UNPACK, "bzzz", *words],
+        check=False,
+        capture_output=True,
+        timeout=20,
+        env={**os.environ, "PATH": f"{install.parent}:{os.environ['PATH']}"},
+    )
+    assert (done.returncode, done.stderr) == (65, b"bin/ollama is no file\n")
+    assert victim.stat().st_mode & 0o777 == 0o600
 
 
 def test_another_file_than_the_one_named_is_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.error import URLError
 
+from bzzz_core.deploy.archive_paths import inside, through_link
 from bzzz_core.errors import ReleaseError
 
 _DOWNLOAD_S: Final = 60
@@ -76,6 +77,7 @@ def convert(source: Path, source_sha256: str, target: Path) -> BuiltRuntime:
         with tarfile.open(source) as tar:
             members = _safe_members(tar)
             root, minor = _find_python(members)
+            _check_links(members, root)
             arch = _machine(tar, members[f"{root}bin/python{minor}"])
             version = _version(tar, members, root, minor)
             _repack(tar, members, root, minor, target)
@@ -137,6 +139,18 @@ def _find_python(members: dict[str, tarfile.TarInfo]) -> tuple[str, str]:
             if f"{root}lib/python{found['minor']}/os.py" in members:
                 return root, found["minor"]
     raise ReleaseError("runtime: no bin/python3.N with lib/python3.N/os.py beside it")
+
+
+def _check_links(members: dict[str, tarfile.TarInfo], root: str) -> None:
+    """Refuse what leads out of the directory that will be the runtime, by whatever links."""
+    links = {name[len(root) :] for name, member in members.items() if member.issym()}
+    for name, member in members.items():
+        if not name.startswith(root):
+            continue
+        short = name[len(root) :]
+        way = f"{posixpath.dirname(short)}/{member.linkname}".lstrip("/") if member.issym() else ""
+        if through_link(short, links) or not inside(way) or through_link(way, links):
+            raise ReleaseError(f"runtime: {name[:80]!r} leads out of it, or past a link")
 
 
 def _machine(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:

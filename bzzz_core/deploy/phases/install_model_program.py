@@ -50,6 +50,7 @@ rm -rf -- "$part"
 mkdir -m 0755 -- "$part"
 tar -xzf "$archive" -C "$part" --no-same-owner --no-same-permissions
 mkdir -p -m 0755 -- "$part/run"
+[ -f "$part/$entry" ] && [ ! -L "$part/$entry" ] || { echo "$entry is no file" >&2; exit 65; }
 chmod 0755 "$part/$entry"
 [ "$entry" = "run/$program" ] || ln -sfn "../$entry" "$part/run/$program"
 said=$(cd / && runuser -u "$user" -- env HOME=/nonexistent timeout 30 "$part/run/$program" \\
