@@ -36,6 +36,7 @@ from bzzz_core.deploy.ssh.connect import Login, Pace, opened
 from bzzz_core.deploy.ssh.files import CommandFiles, Files, SftpFiles
 from bzzz_core.deploy.ssh.greeting import GREET, Greeting, skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.staging import MAKE_STAGE, STILL_OURS
 from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable, LinkLost
 
 STDOUT_BYTES_MAX: Final = 4_000_000
@@ -48,16 +49,6 @@ _FEED_S_MAX: Final = 120
 CHANNEL_TRIES_MAX: Final = 4
 LOOPBACK: Final = "127.0.0.1"
 _TIMED_OUT: Final = (124, 137)
-
-_MAKE_STAGE: Final = """
-find /var/tmp -maxdepth 1 -type d -name "bzzz-stage-*" -user "$(id -u)" -mmin +30 \
-  -exec rm -rf -- {} + 2>/dev/null
-umask 077
-mktemp -d /var/tmp/bzzz-stage-XXXXXXXXXX
-"""
-_STILL_OURS: Final = """
-[ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c "%u %a" -- "$1")" = "$(id -u) 700" ]
-"""
 
 
 @asynccontextmanager
@@ -219,18 +210,12 @@ class SshHost:
         return self._stage
 
     async def take_over(self, stage_directory: str | None) -> None:
-        """Go on with the files of a session with this host that was lost, if they are still there.
-
-        In /var/tmp anybody may make a directory of that name once ours is gone, and root reads by
-        name what lies in it.
-        """
+        """Go on with the files of a session with this host that was lost, if they are ours."""
         if stage_directory is None or self._stage is not None:
             return
-        done = await self.run(
-            _STILL_OURS, stage_directory, what="look for staged files", root=False, check=False
-        )
-        if done.status == 0:
-            self._stage = stage_directory
+        what = "look for staged files"
+        done = await self.run(STILL_OURS, stage_directory, what=what, root=False, check=False)
+        self._stage = stage_directory if done.status == 0 else None
 
     async def sweep(self) -> None:
         """Remove the staged files. A host that is gone keeps them until the next session."""
@@ -352,7 +337,7 @@ class SshHost:
 
     async def _stage_directory(self) -> str:
         if self._stage is None:
-            done = await self.run(_MAKE_STAGE, what="make a private directory", root=False)
+            done = await self.run(MAKE_STAGE, what="make a private directory", root=False)
             self._stage = done.text.splitlines()[-1]
         return self._stage
 
