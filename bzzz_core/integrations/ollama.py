@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -27,6 +28,7 @@ CHECKING_S_MAX: Final = 1_800
 """How long a server may be silent while it compares checksums: 400 GB at 250 MB/s."""
 _CHECKING: Final = ("verifying", "writing manifest", "removing any unused")
 WORDS_MAX: Final = 300
+REFUSAL_BYTES_MAX: Final = 64_000
 _Name = Annotated[str, msgspec.Meta(max_length=500)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
 
@@ -173,9 +175,15 @@ class Ollama:
             TransportError: The connection ended, or the server ended the answer too early.
         """
         watch = _Watch(model, clock=self._clock, stall_s=stall_s)
-        async with self._service.lines("POST", "/api/pull", {"model": model}) as answer:
+        async with AsyncExitStack() as stack:
+            request = self._service.lines("POST", "/api/pull", {"model": model})
+            try:
+                async with asyncio.timeout(stall_s):
+                    answer = await stack.enter_async_context(request)
+            except TimeoutError as exc:
+                raise RequestTimeout(f"{model}: no answer for {stall_s} s") from exc
             if answer.status != HTTPStatus.OK:
-                said = b"".join([line async for line in answer.lines])
+                said = await _beginning(answer.lines, stall_s)
                 raise ModelServerError(f"{model}: {_words(said) or answer.status}")
             lines = aiter(answer.lines)
             while (line := await watch.next_line(lines)) is not None:
@@ -258,6 +266,18 @@ def same_model(first: str, second: str) -> bool:
 def full_name(name: str) -> str:
     """Return a model's name with its tag."""
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+async def _beginning(lines: AsyncIterator[bytes], limit_s: int) -> bytes:
+    """Return what an answer says until it ends, says too much, or takes too long."""
+    said = bytearray()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            async for line in lines:
+                said += line
+                if len(said) > REFUSAL_BYTES_MAX:
+                    break
+    return bytes(said)
 
 
 def _words(content: bytes) -> str:

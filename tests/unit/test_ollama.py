@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.errors import ModelServerError, RequestTimeout, TransportError
-from bzzz_core.integrations.ollama import Ollama, PullProgress, same_model
+from bzzz_core.integrations.ollama import REFUSAL_BYTES_MAX, Ollama, PullProgress, same_model
 from tests.fakes.ollama_program import VERSION, Server, Store, layers_of
 
 
@@ -159,3 +160,51 @@ def test_somebody_else_on_the_port_is_no_ollama(server: Server) -> None:
 )
 def test_no_tag_means_the_latest(first: str, second: str, same: bool) -> None:  # noqa: FBT001
     assert same_model(first, second) is same
+
+
+class Unwilling(httpx.AsyncBaseTransport):
+    """A server that never answers, or refuses with more words than anybody wants."""
+
+    def __init__(self, *, status: int = 0, words: int | None = None) -> None:
+        """Take its status, if it answers, and how many lines it says; None: no end of them."""
+        self._status = status
+        self._words = words
+        self.said = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        del request
+        if not self._status:
+            await asyncio.Event().wait()
+        return httpx.Response(self._status, content=self._lines())
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        while self._words is None or self.said < self._words:
+            self.said += 1
+            await asyncio.sleep(0)
+            yield b"x" * 1_000 + b"\n"
+        await asyncio.Event().wait()
+
+
+def refused(transport: Unwilling, stall_s: int) -> None:
+    async def run() -> None:
+        async with (
+            asyncio.timeout(5),
+            Ollama("http://a", clock=SystemClock(), transport=transport) as ollama,
+        ):
+            await ollama.pull("tiny", stall_s=stall_s, progress=lambda _told: None)
+
+    asyncio.run(run())
+
+
+def test_a_pull_that_is_never_answered_is_given_up() -> None:
+    with pytest.raises(RequestTimeout, match="tiny: no answer for 0 s"):
+        refused(Unwilling(), 0)
+
+
+def test_a_refusal_is_read_for_so_long_and_so_far_only() -> None:
+    with pytest.raises(ModelServerError, match="tiny: 500"):
+        refused(Unwilling(status=500, words=0), 0)
+    endless = Unwilling(status=500)
+    with pytest.raises(ModelServerError, match="tiny: 500"):
+        refused(endless, 60)
+    assert endless.said * 1_000 < 2 * REFUSAL_BYTES_MAX
