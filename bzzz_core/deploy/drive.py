@@ -39,6 +39,7 @@ from bzzz_core.ports import Clock
 Regoal = Callable[[Mapping[str, HostFacts]], dict[str, Goal]]
 LOSSES_MAX: Final = 4
 """How often one step may lose its link."""
+_GATE: Final = frozenset(phase.name for phase in phases.ACTIVATE)
 _CLUSTER: Final = ""
 """The name under which the cluster as a whole stands in events."""
 
@@ -283,8 +284,11 @@ class Drive:
         try:
             await action
         except BzzzError as exc:
+            if isinstance(exc, CommandFailed) and phase in _GATE:
+                self._work.condemned.add(name)
             self._record.fail(name, phase, self._clock.now_ms() - begun_ms, str(exc))
             return False
+        self._work.condemned.discard(name)
         return True
 
 

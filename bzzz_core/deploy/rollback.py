@@ -1,7 +1,7 @@
 """The way back: a host that is not ready with a new release gets the one that ran before.
 
 The release that failed is marked on that host (`/opt/bzzz/install/refused`), with the reason, and
-is not installed there again unless it is forced. Configuration, certificates and units come back
+is not installed there again unless it is forced; a link that was lost is no reason. Configuration, certificates and units come back
 from the snapshot of `keep_config`. Hosts that were switched but not reached when another one failed
 go back too, without a mark; hosts that passed the gate stay where they are.
 
@@ -103,11 +103,13 @@ async def undo(
         begun_ms = clock.now_ms()
         before, failure = ways[name], record.failures.get(name)
         try:
-            await return_to(hosts[name], goals[name], before, failure=failure)
+            mark = failure if name in work.condemned else None
+            await return_to(hosts[name], goals[name], before, failure=mark)
         except BzzzError as exc:
             record.not_returned(name, PHASE, clock.now_ms() - begun_ms, str(exc))
             continue
-        words = sentence(goals[name].release.version, before, failure)
+        judged = name in work.condemned
+        words = sentence(goals[name].release.version, before, failure, judged=judged)
         record.rolled_back(name, PHASE, clock.now_ms() - begun_ms, words)
 
 
@@ -136,7 +138,8 @@ async def return_to(
         host: The host.
         goal: What it should have become.
         before: The release that ran before.
-        failure: Why it failed, for the mark; None: it did not, another host did.
+        failure: Why the release failed there, for the mark; None: it did not, another host did, or
+            nobody could see it.
         how: After a failure all is put back; by command what is newer and still fits is kept.
 
     Raises:
@@ -157,8 +160,10 @@ async def return_to(
     await wait_ready.pass_gate(host, goal, version=before, limit_ms_min=RETURN_MS)
 
 
-def sentence(release: str, before: str, failure: str | None) -> str:
-    """Return what happened to one host, for people."""
+def sentence(release: str, before: str, failure: str | None, *, judged: bool) -> str:
+    """Return what happened to one host, for people; `judged`: the release itself failed there."""
     if failure is None:
         return f"back on {before}: {release} failed on another host"
+    if not judged:
+        return f"rolled back: {release} was not seen to be ready ({failure}); back on {before}"
     return f"rolled back: {release} was not ready ({failure}); back on {before}"

@@ -51,6 +51,9 @@ class Work:
     started: set[str] = field(default_factory=set)
     """Hosts whose agent this run has started: they must be of the new release from now on.
     Written by phases."""
+    condemned: set[str] = field(default_factory=set)
+    """Hosts that answered and on which the release itself did not come through: a link that was
+    lost says nothing about it. Written by the drive."""
     allow_downgrade: bool = False
     """The operator asked for a bundle that is older than what runs."""
     joined: dict[str, Callable[[HostFacts], HostFacts]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from bzzz_core.api.documents import ClusterRef, FabricStatus, MemberStatus
 from bzzz_core.api.documents import Status as StatusDocument
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy import sparing
-from bzzz_core.deploy.drive import Drive
+from bzzz_core.deploy.drive import LOSSES_MAX, Drive
 from bzzz_core.deploy.events import Event, Finding, Result, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.journal import Journal, Redactor
@@ -302,6 +302,19 @@ def test_a_host_that_does_not_get_ready_gets_its_release_back() -> None:
     assert ("bzzz-2", "roll_back") in scene.steps(Status.ROLLED_BACK)
     assert Result.CHANGED not in {host.result for host in summary.hosts}
     assert "start bzzz-fabric.service" not in scene.commands("bzzz-3")
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_lost_link_is_no_judgement_of_a_release(*, lost: bool) -> None:
+    scene = Scene(_outdated())
+    if lost:
+        scene.hosts["bzzz-2"].losing = {"wait for bzzz-agent": LOSSES_MAX}
+    else:
+        scene.hosts["bzzz-2"].failing = "wait for bzzz-agent"
+        scene.hosts["bzzz-2"].mended_by = "go back"
+    _, summary = scene.run()
+    assert summary.hosts[1].result is Result.ROLLED_BACK
+    assert ("was not seen to be ready" in summary.hosts[1].detail) is lost
 
 
 def test_edges_may_fail_as_often_as_was_said_and_voters_never() -> None:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import cast
 
 import msgspec
+import pytest
 
 from bzzz_core.deploy import back, rollback
 from bzzz_core.deploy.events import Event, Step, Summary
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.record import Record
+from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.work import Work
 from tests.fakes.deploy_goals import RELEASE, converged, goals, spec
@@ -80,6 +82,7 @@ def test_who_failed_goes_back_first_and_who_came_through_stays() -> None:
     wreck = Wreck()
     wreck.switched(*NAMES)
     wreck.record.fail("bzzz-2", "wait_ready", 5, "it crashes")
+    wreck.work.condemned.add("bzzz-2")
     wreck.record.skip(["bzzz-1"], "start_agent", "bzzz-2 did not come back")
     summary = wreck.undo()
     asked = [line for line in wreck.log if "go back" in line]
@@ -95,6 +98,45 @@ def test_who_failed_goes_back_first_and_who_came_through_stays() -> None:
         "unchanged",
     ]
     assert summary.exit_code == 6
+
+
+class Marking(FakeHost):
+    """A host that remembers what it was told to mark."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        """Take what a `FakeHost` takes."""
+        super().__init__(name, number=1, log=log)
+        self.marks: list[str] = []
+
+    async def run(
+        self,
+        script: str,
+        *arguments: str,
+        what: str,
+        root: bool = True,
+        timeout_s: int = 60,
+        check: bool = True,
+    ) -> Completed:
+        """Keep the release that is to be marked as bad."""
+        if script == rollback._RETURN:
+            self.marks.append(arguments[2])
+        return await super().run(
+            script, *arguments, what=what, root=root, timeout_s=timeout_s, check=check
+        )
+
+
+@pytest.mark.parametrize("condemned", [True, False])
+def test_a_release_is_marked_only_where_it_was_seen_to_fail(*, condemned: bool) -> None:
+    """Not because of a link that was lost while everybody waited."""
+    wreck = Wreck()
+    wreck.switched("bzzz-1")
+    host = wreck.hosts["bzzz-1"] = Marking("bzzz-1", wreck.log)
+    wreck.record.fail("bzzz-1", "wait_ready", 5, "connection lost")
+    if condemned:
+        wreck.work.condemned.add("bzzz-1")
+    summary = wreck.undo()
+    assert host.marks == [RELEASE.version if condemned else ""]
+    assert ("was not seen to be ready" in summary.hosts[0].detail) is not condemned
 
 
 def test_who_was_not_touched_is_left_alone() -> None:
