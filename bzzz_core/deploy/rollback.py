@@ -1,9 +1,10 @@
 """The way back: a host that is not ready with a new release gets the one that ran before.
 
 The release that failed is marked on that host (`/opt/bzzz/install/refused`), with the reason, and
-is not installed there again unless it is forced; a link that was lost is no reason. Configuration, certificates and units come back
-from the snapshot of `keep_config`. Hosts that were switched but not reached when another one failed
-go back too, without a mark; hosts that passed the gate stay where they are.
+is not installed there again unless it is forced; a link that was lost is no reason. Configuration,
+certificates and units come back from the snapshot of `keep_config`. Hosts that were switched but
+not reached when another one failed go back too, without a mark; hosts that passed the gate stay
+where they are.
 
 Data is not taken back: a release reads what the one after it wrote (ADR 0038).
 """
