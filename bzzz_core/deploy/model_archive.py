@@ -13,7 +13,9 @@ import hashlib
 import io
 import sys
 import tarfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -57,13 +59,19 @@ async def provide(
 
     Raises:
         PreconditionFailed: It is not there, another one, or no such archive.
-        TransportError: It could not be fetched.
+        TransportError: It could not be fetched, or not be kept here.
     """
     assert servers.source is not None, "asked only with a source"
     assert servers.sha256 is not None, "a source has a checksum"
     source = _place(servers.source, servers.sha256, directory)
     if servers.source.startswith(_WEB) and not source.exists():
-        await download(servers.source, source, timeout_s=DOWNLOAD_S_MAX, progress=progress)
+        await download(
+            servers.source,
+            source,
+            timeout_s=DOWNLOAD_S_MAX,
+            bytes_max=UNPACKED_BYTES_MAX,
+            progress=progress,
+        )
     return await asyncio.to_thread(prepare, source, servers.sha256, servers.program, directory)
 
 
@@ -71,7 +79,10 @@ def _place(source: str, sha256: str, directory: Path) -> Path:
     """Return where a source is on this machine, or will be once it is fetched."""
     if not source.startswith(_WEB):
         return Path(source).expanduser()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise PreconditionFailed(f"downloads cannot be kept: {directory}: {exc.strerror}") from exc
     return directory / sha256
 
 
@@ -90,7 +101,8 @@ def prepare(source: Path, sha256: str, program: str, directory: Path) -> Program
         raise PreconditionFailed(f"ai.servers.source {source}: {exc.strerror}") from exc
     if found != sha256:
         if source.parent == directory:
-            source.unlink()  # Fetched: perhaps it comes whole the next time.
+            with suppress(OSError):
+                source.unlink()  # Fetched: perhaps it comes whole the next time.
         raise PreconditionFailed(
             f"ai.servers.source {source} has the SHA-256 {found}, not ai.servers.sha256"
         )
@@ -104,10 +116,10 @@ def prepare(source: Path, sha256: str, program: str, directory: Path) -> Program
         else:
             raise PreconditionFailed(f"{source} is no .tgz, .tar.gz, .tar.zst and no program")
         entry, unpacked = look_through(packed, program)
-    except (tarfile.TarError, EOFError, OSError) as exc:
+        with packed.open("rb") as file:
+            uploaded = hashlib.file_digest(file, "sha256").hexdigest()
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as exc:
         raise PreconditionFailed(f"{source} cannot be read as an archive: {exc}") from exc
-    with packed.open("rb") as file:
-        uploaded = hashlib.file_digest(file, "sha256").hexdigest()
     return ProgramArchive(path=packed, sha256=uploaded, entry=entry, unpacked_bytes=unpacked)
 
 
@@ -176,8 +188,8 @@ def _leads(member: tarfile.TarInfo) -> str:
 def _packed(source: Path, program: str, target: Path) -> Path:
     """Return an archive with a single program in it."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
     with (
+        _whole(target) as part,
         part.open("wb") as file,
         gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
@@ -186,27 +198,42 @@ def _packed(source: Path, program: str, target: Path) -> Path:
         content = source.read_bytes()
         member.size, member.mode = len(content), 0o755
         tar.addfile(member, io.BytesIO(content))
-    return part.replace(target)
+    return target
 
 
 def _from_zstd(source: Path, target: Path) -> Path:
     """Return the same archive, packed as hosts can unpack it."""
     if sys.version_info >= (3, 14):
-        from compression.zstd import ZstdFile  # noqa: PLC0415
+        from compression.zstd import ZstdError, ZstdFile  # noqa: PLC0415
     else:  # Only the operator's machine has it, and only this needs it.
-        from backports.zstd import ZstdFile  # noqa: PLC0415
+        from backports.zstd import ZstdError, ZstdFile  # noqa: PLC0415
 
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
     total = 0
-    with (
-        ZstdFile(source, "rb") as plain,
-        part.open("wb") as file,
-        gzip.GzipFile("", "wb", 1, file, mtime=0) as packed,
-    ):
-        while block := plain.read(1 << 20):
-            total += len(block)
-            if total > UNPACKED_BYTES_MAX:
-                raise PreconditionFailed(f"{source}: too much in one archive")
-            packed.write(block)
-    return part.replace(target)
+    try:
+        with (
+            ZstdFile(source, "rb") as plain,
+            _whole(target) as part,
+            part.open("wb") as file,
+            gzip.GzipFile("", "wb", 1, file, mtime=0) as packed,
+        ):
+            while block := plain.read(1 << 20):
+                total += len(block)
+                if total > UNPACKED_BYTES_MAX:
+                    raise PreconditionFailed(f"{source}: too much in one archive")
+                packed.write(block)
+    except ZstdError as exc:
+        raise PreconditionFailed(f"{source} cannot be read as an archive: {exc}") from exc
+    return target
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Yield a file beside `target` that takes its place, or goes if it does not get whole."""
+    part = target.with_suffix(".part")
+    try:
+        yield part
+        part.replace(target)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -207,35 +207,54 @@ async def download(
     target: Path,
     *,
     timeout_s: float,
+    bytes_max: int,
     progress: Callable[[int, int], None],
     transport: Transport | None = None,
 ) -> None:
-    """Fetch a file; it appears under its name only when it is whole.
+    """Fetch a file; it appears under its name only when it is whole, and else nothing stays.
 
     Redirects are followed: no credential is sent. Whether it is the right file its checksum says.
 
     Raises:
         RequestTimeout: It took longer than `timeout_s`, or nothing came for a minute.
-        TransportError: No connection, or another status than 200.
+        TransportError: No connection, another status than 200, more than `bytes_max`, or it cannot
+            be written here.
     """
+    with _landing(url, target) as part:
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                httpx.AsyncClient(timeout=60, follow_redirects=True, transport=transport) as client,
+                client.stream("GET", url) as response,
+            ):
+                if response.status_code != HTTPStatus.OK:
+                    raise TransportError(f"{url}: answered {response.status_code}")
+                said = response.headers.get("content-length", "")
+                # Only shown: a server may say anything here.
+                total = int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0  # noqa: PLR2004
+                come = 0
+                with part.open("wb") as file:
+                    async for block in response.aiter_bytes(1 << 20):
+                        come += len(block)
+                        if come > bytes_max:
+                            raise TransportError(f"{url}: more than {bytes_max} bytes")
+                        file.write(block)
+                        progress(come, total)
+        except (TimeoutError, httpx.TimeoutException) as exc:
+            raise RequestTimeout(f"{url}: not fetched within {timeout_s:g} s") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise TransportError(f"{url}: {str(exc) or type(exc).__name__}") from exc
+
+
+@contextmanager
+def _landing(url: str, target: Path) -> Iterator[Path]:
+    """Yield a file beside `target` that takes its place, or goes if it does not get whole."""
     part = target.with_name(f"{target.name}.part")
     try:
-        async with (
-            asyncio.timeout(timeout_s),
-            httpx.AsyncClient(timeout=60, follow_redirects=True, transport=transport) as client,
-            client.stream("GET", url) as response,
-        ):
-            if response.status_code != HTTPStatus.OK:
-                raise TransportError(f"{url}: answered {response.status_code}")
-            total = int(response.headers.get("content-length", 0))
-            come = 0
-            with part.open("wb") as file:
-                async for block in response.aiter_bytes(1 << 20):
-                    come += len(block)
-                    file.write(block)
-                    progress(come, total)
-    except (TimeoutError, httpx.TimeoutException) as exc:
-        raise RequestTimeout(f"{url}: not fetched within {timeout_s:g} s") from exc
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        raise TransportError(f"{url}: {str(exc) or type(exc).__name__}") from exc
-    part.replace(target)
+        yield part
+        part.replace(target)
+    except OSError as exc:
+        raise TransportError(f"{url}: {target}: {exc.strerror or exc}") from exc
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

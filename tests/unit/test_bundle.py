@@ -260,6 +260,14 @@ def test_a_runtime_whose_links_lead_out_together_is_refused(
         runtime.convert(source, "0" * 64, tmp_path / "one")
 
 
+def test_a_runtime_that_does_not_end_is_not_fetched(tmp_path: Path) -> None:
+    """A device gives bytes for ever, as a server can."""
+    with pytest.raises(ReleaseError, match="more than 500000000 bytes"):
+        runtime.fetch("/dev/zero", "0" * 64, Path("/dev/null"))
+    with pytest.raises(ReleaseError):
+        runtime.fetch("https://[", "0" * 64, tmp_path / "one")
+
+
 def test_the_bill_names_every_package_of_a_node() -> None:
     lock = release.agent_lock()
     document = msgspec.json.decode(bill(lock, "0.1.0"))

@@ -199,13 +199,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         asyncio.run(provide(servers, tmp_path, lambda _done, _total: None))
 
 
-def fetch(target: Path, answer: httpx.Response) -> None:
+def fetch(target: Path, answer: httpx.Response, bytes_max: int = 1_000) -> None:
     transport = httpx.MockTransport(lambda _request: answer)
     asyncio.run(
         download(
             "https://example.org/a.tgz",
             target,
             timeout_s=5,
+            bytes_max=bytes_max,
             progress=lambda _done, _total: None,
             transport=transport,
         )
@@ -218,3 +219,39 @@ def test_a_download_appears_under_its_name_when_it_is_whole(tmp_path: Path) -> N
     with pytest.raises(TransportError, match="answered 404"):
         fetch(tmp_path / "b", httpx.Response(404))
     assert not (tmp_path / "b").exists()
+
+
+def test_a_download_that_cannot_be_written_or_has_no_end_is_a_failure_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """Not the end of the whole run: the other hosts need no such file."""
+    with pytest.raises(TransportError, match="No such file or directory"):
+        fetch(tmp_path / "gone" / "a", httpx.Response(200, content=b"whole"))
+    with pytest.raises(TransportError, match="more than 1000 bytes"):
+        fetch(tmp_path / "b", httpx.Response(200, content=b"x" * 1_001))
+    assert list(tmp_path.iterdir()) == [], "half a file may fill the disk"
+
+
+@pytest.mark.parametrize("length", ["much", "-1", "9" * 5_000])
+def test_what_a_server_says_of_the_length_is_only_shown(tmp_path: Path, length: str) -> None:
+    answer = httpx.Response(200, content=b"whole")
+    answer.headers["content-length"] = length
+    fetch(tmp_path / "a", answer)
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_place_for_downloads_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    servers = ModelServersAnswers(
+        program="ollama", source="https://example.org/a.tgz", sha256="0" * 64, version="1"
+    )
+    with pytest.raises(PreconditionFailed, match="downloads cannot be kept"):
+        asyncio.run(provide(servers, tmp_path / "file" / "kept", lambda _done, _total: None))
+
+
+def test_a_damaged_zstd_leaves_nothing_half_packed(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + b"\xff" * 40)
+    with pytest.raises(PreconditionFailed, match="cannot be read as an archive"):
+        look(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert list((tmp_path / "kept").iterdir()) == []

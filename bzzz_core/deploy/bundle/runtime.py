@@ -15,11 +15,11 @@ import gzip
 import hashlib
 import posixpath
 import re
-import shutil
 import tarfile
 import tempfile
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import URLError
@@ -60,7 +60,7 @@ def fetch(source: str, sha256: str, target: Path) -> None:
         else:
             with Path(source).expanduser().open("rb") as file:
                 _copy(file, target)
-    except (OSError, URLError) as exc:
+    except (OSError, URLError, HTTPException, ValueError) as exc:
         raise ReleaseError(f"runtime {source}: {exc}") from exc
     found = hashlib.sha256(target.read_bytes()).hexdigest()
     if found != sha256.lower():
@@ -108,8 +108,13 @@ def build(source: str, sha256: str, target: Path) -> BuiltRuntime:
 
 
 def _copy(source: Any, target: Path) -> None:
+    come = 0
     with target.open("wb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
+        while block := source.read(1 << 20):
+            come += len(block)
+            if come > _BYTES_MAX:
+                raise ReleaseError(f"runtime: more than {_BYTES_MAX} bytes; not used")
+            file.write(block)
 
 
 def _safe_members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
