@@ -142,7 +142,8 @@ def test_over_ssh_the_mouse_is_left_alone(tmp_path: Path) -> None:
 def test_the_wizard_opens_on_a_real_terminal(tmp_path: Path) -> None:
     terminal = PtyTerminal("setup", XDG_CONFIG_HOME=str(tmp_path), **TRUECOLOR)
     try:
-        terminal.until(b"System Detection")
+        terminal.until(b"All questions")
+        terminal.press(b"2\r")
         terminal.until(b"nothing is changed until step 6")
         terminal.press(b"10.0.0.1\r")
         terminal.until(b"bzzz-1")
