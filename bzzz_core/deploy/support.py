@@ -29,7 +29,13 @@ FILES_MAX: Final = 400
 STARS: Final = "***"
 SHORTEST: Final = 6
 """A shorter secret is not replaced: it would cut words apart and tell by that what it is."""
-_COLLECTED: Final = ("journal/*.ndjson", "journal/*.log", "journal/*/*.log", "validation.txt")
+_COLLECTED: Final = (
+    "journal/*.ndjson",
+    "journal/*.log",
+    "journal/*/*.log",
+    "runs/*/engine.log",
+    "validation.txt",
+)
 _SHAPES: Final = (
     re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END[^-]*-----|\Z)", re.DOTALL),
     re.compile(r"(?<=://)[^/\s:@]{1,200}:[^/\s@]{1,200}(?=@)"),

@@ -326,6 +326,8 @@ class ServicesStep(StepView):
         finally:
             run.stage = Stage.DONE
             run.ended_ms = self.context.clock.now_ms()
+            if follows is not None and run.summary is not None:  # it began before we looked
+                run.begun_ms = run.ended_ms - run.summary.elapsed_ms
             self._refresh_all()
         if run.succeeded and self.is_mounted and self.display:
             self.query_one(f"#next-{self.spec.key}", PushButton).focus()

@@ -217,5 +217,6 @@ def test_a_run_at_work_is_offered_first_and_shown_as_it_is(
         assert engine.followed == [live.id]
         engine.hold.set()
         await settle(pilot, lambda: again.context.run.succeeded)
+        await see(pilot, "done in 31s")
 
     drive(app, body)
