@@ -80,7 +80,7 @@ def write(wanted: Wanted, *, say: Callable[[str], None]) -> int:
     Raises:
         ConfigError: A flag says something that cannot be, or the file exists.
     """
-    from screens.setup.draft import FIELDS, Draft, HostDraft, parse_hosts  # noqa: PLC0415
+    from screens.setup.draft import FIELDS, Draft, host_of, parse_hosts  # noqa: PLC0415
 
     hosts = parse_hosts(" ".join(wanted.new_hosts), ())
     if wanted.inventory is not None:
@@ -88,7 +88,7 @@ def write(wanted: Wanted, *, say: Callable[[str], None]) -> int:
         from bzzz_core.deploy import inventory  # noqa: PLC0415
 
         listed = inventory.read(read_text(wanted.inventory), what=str(wanted.inventory))
-        hosts += [HostDraft(one.name, one.address, one.port, one.user) for one in listed]
+        hosts += [host_of(one) for one in listed]
     draft = Draft(hosts=hosts)
     for pair in wanted.pairs:
         key, found, value = pair.partition("=")

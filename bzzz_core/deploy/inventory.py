@@ -21,6 +21,7 @@ DEPTH_MAX: Final = 16
 _RANGE: Final = re.compile(r"\[(\d+):(\d+)\]")
 _SECTION: Final = re.compile(r"\[([^\]:]+)(?::(vars|children))?\]")
 _KEY: Final = re.compile(r"[A-Za-z0-9_.-]+:(\s|$)")
+_WORDS: Final = ("name", "address", "port", "user", "host_key_sha256")
 _NAME: Final = re.compile(r"[^a-z0-9-]+")
 
 
@@ -32,6 +33,9 @@ class Listed:
     address: str
     port: str = ""
     user: str = ""
+    host_key_sha256: str = ""
+    roles: tuple[str, ...] = ()
+    """Only our answers name roles and keys; empty: nothing is said."""
 
 
 def read(text: str, *, what: str) -> tuple[Listed, ...]:
@@ -69,6 +73,8 @@ def _merged(one: Listed, other: Listed) -> Listed:
         address=one.address if label(other.address) == other.name else other.address,
         port=other.port or one.port,
         user=other.user or one.user,
+        host_key_sha256=other.host_key_sha256 or one.host_key_sha256,
+        roles=other.roles or one.roles,
     )
 
 
@@ -132,8 +138,11 @@ def _answers(hosts: list[Any], what: str) -> Iterator[Listed]:
         if isinstance(host, str):
             yield Listed(name=label(host), address=host)
         elif isinstance(host, dict) and host.get("address"):
-            words = {key: _word(host.get(key)) for key in ("name", "address", "port", "user")}
-            yield Listed(**{**words, "name": label(words["name"] or words["address"])})
+            words = {key: _word(host.get(key)) for key in _WORDS}
+            roles = host.get("roles")
+            listed = [_word(role) for role in roles] if isinstance(roles, list) else []
+            words["name"] = label(words["name"] or words["address"])
+            yield Listed(**words, roles=tuple(listed))
         else:
             raise ConfigError(f"{what}: host {number} has no address")
 

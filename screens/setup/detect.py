@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
+import msgspec
 from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
@@ -22,14 +23,14 @@ from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone, clean
 from screens.dialogs import Question
 from screens.setup.chips import chips, existing_part
-from screens.setup.draft import HOSTS_MAX, HostDraft, Problem, parse_hosts, write_host
+from screens.setup.draft import HOSTS_MAX, HostDraft, Problem, host_of, parse_hosts, write_host
 from screens.setup.engine import Look, LookState
 from screens.setup.host_details import LABEL, details
 from screens.setup.host_table import DETECTION
 from screens.setup.hosts_step import HostsStep
 from screens.setup.step import PushButton
 
-_HELP = "[user@]address[:port] ..., 10.0.0.0/24 to scan, @FILE for an inventory"
+_HELP = "[user@]address[:port][+role] ..., 10.0.0.0/24 to scan, @FILE for inventory"
 _INVENTORY_BYTES_MAX: Final = 1_000_000
 _LARGE: Final = 64
 """Addresses of a network that is looked through without asking."""
@@ -101,7 +102,9 @@ class DetectStep(HostsStep):
         return [*hosts, *super().problems()]
 
     def check(self) -> bool:
-        """Complain about hosts first, then about fields."""
+        """Complain about hosts first, then about fields; what was typed is taken before."""
+        if self._left_over():
+            return False
         for problem in self.context.draft.problems():
             if self._about_hosts(problem.key):
                 self._say(self._host_words(problem), Tone.BAD)
@@ -118,7 +121,8 @@ class DetectStep(HostsStep):
         if not hosts:
             return "add at least one host: type its address and press Enter"
         if number.isdigit() and int(number) < len(hosts):
-            return f"{clean(hosts[int(number)].name)} {field}: {problem.words}"
+            of = field.partition(".")[0]
+            return f"{clean(hosts[int(number)].name)} {of}: {problem.words}"
         return problem.words
 
     def freeze(self, *, frozen: bool) -> None:
@@ -155,17 +159,32 @@ class DetectStep(HostsStep):
         event.stop()
         if not event.value.strip():
             self.screen.focus_next()
-            return
-        text = event.value.strip()
-        if text.startswith("@"):
-            self._read_inventory(text[1:])
-        elif is_network(text):
-            self._sweep(text)
+        elif is_network(event.value.strip()):
+            self._sweep(event.value.strip())
         else:
-            names = (host.name for host in self.context.draft.hosts)
-            self._put_hosts(parse_hosts(text, names))
+            self._take_entry(event.value.strip())
 
-    def _read_inventory(self, name: str) -> None:
+    def _take_entry(self, text: str) -> bool:
+        """Put the hosts that a text names, or an inventory's, into the draft, or say why not."""
+        if text.startswith("@"):
+            return self._read_inventory(text[1:])
+        names = (host.name for host in self.context.draft.hosts)
+        return self._put_hosts(parse_hosts(text, names))
+
+    def _left_over(self) -> bool:
+        """Take what was typed and not entered; return whether something of it is left."""
+        entry = self.query_one("#host-entry", Input)
+        text = entry.value.strip()
+        if not text or entry.disabled:
+            return False
+        if is_network(text):
+            self._say(f"press Enter to look through {clean(text)}, or empty the line", Tone.BAD)
+        elif self._take_entry(text):
+            return False
+        entry.focus()
+        return True
+
+    def _read_inventory(self, name: str) -> bool:
         path = Path(name).expanduser()
         try:
             with path.open("rb") as file:
@@ -178,9 +197,14 @@ class DetectStep(HostsStep):
         except ConfigError as exc:
             self._say(clean(str(exc)), Tone.BAD)
         else:
-            self._put_hosts(
-                [HostDraft(one.name, one.address, one.port, one.user) for one in listed]
-            )
+            return self._put_hosts([self._as_listed(one) for one in listed])
+        return False
+
+    def _as_listed(self, one: inventory.Listed) -> HostDraft:
+        """Return a host of a file; what roles it had stays if the file says nothing of them."""
+        host = host_of(one)
+        before = (old.roles for old in self.context.draft.hosts if old.name == host.name)
+        return msgspec.structs.replace(host, roles=host.roles or next(before, ""))
 
     def _sweep(self, network: str) -> None:
         try:
@@ -218,31 +242,32 @@ class DetectStep(HostsStep):
             self._say(f"{len(wanted)} addresses, {len(found)} answer: {words}", Tone.WARN)
             return
         names = [host.name for host in self.context.draft.hosts]
-        self._put_hosts(parse_hosts(" ".join(map(_bracketed, new)), names))
-        self._say(f"{len(new)} of {len(wanted)} addresses answer; Del removes a host", Tone.OK)
+        if self._put_hosts(parse_hosts(" ".join(map(_bracketed, new)), names)):
+            self._say(f"{len(new)} of {len(wanted)} addresses answer; Del removes a host", Tone.OK)
 
-    def _put_hosts(self, new: Sequence[HostDraft]) -> None:
-        """Put hosts among those of the draft, or say why not."""
+    def _put_hosts(self, new: Sequence[HostDraft]) -> bool:
+        """Put hosts among those of the draft, or say why not; return whether they were taken."""
         entry = self.query_one("#host-entry", Input)
         hosts = list(self.context.draft.hosts)
         for host in new:
             hosts = _put(hosts, host)
         if len(hosts) > HOSTS_MAX:
             self._say(f"this wizard takes {HOSTS_MAX} hosts at most", Tone.BAD)
-            return
+            return False
         before, self.context.draft.hosts = self.context.draft.hosts, tuple(hosts)
         wrong = next((p for p in self.context.draft.problems() if self._about_hosts(p.key)), None)
         if wrong is not None:
             # The text stays where it can be mended; nothing of it was taken.
             self._say(self._host_words(wrong), Tone.BAD)
             self.context.draft.hosts = before
-            return
+            return False
         self._say(_HELP, Tone.MUTED)
         entry.value = ""
         self.post_message(self.Answered())
         self.refreshed()
         if self.check():
             entry.focus()
+        return True
 
     @staticmethod
     def _about_hosts(key: str) -> bool:
@@ -264,7 +289,13 @@ def _bracketed(address: str) -> str:
 
 
 def _put(hosts: list[HostDraft], new: HostDraft) -> list[HostDraft]:
-    """Return the hosts with one more, or one changed if there is one of that name."""
-    if any(host.name == new.name for host in hosts):
-        return [new if host.name == new.name else host for host in hosts]
-    return [*hosts, new]
+    """Return the hosts with one more, or one changed if there is one of that name.
+
+    A key that is trusted is not typed here: it stays as long as the machine is at the same place.
+    """
+    old = next((host for host in hosts if host.name == new.name), None)
+    if old is None:
+        return [*hosts, new]
+    if not new.host_key_sha256 and (old.address, old.port) == (new.address, new.port):
+        new = msgspec.structs.replace(new, host_key_sha256=old.host_key_sha256)
+    return [new if host is old else host for host in hosts]

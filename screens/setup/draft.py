@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -30,7 +30,11 @@ from bzzz_tui.fields import (
     to_value,
 )
 
+if TYPE_CHECKING:
+    from bzzz_core.deploy.inventory import Listed
+
 HOSTS_MAX: Final = 64
+_PORT_DIGITS_MAX: Final = 5
 _HOST_FIELDS: Final = tuple(HostSpec.model_fields)
 
 
@@ -42,6 +46,8 @@ class HostDraft(msgspec.Struct, frozen=True, omit_defaults=True):
     port: str = ""
     user: str = ""
     host_key_sha256: str = ""
+    roles: str = ""
+    """Separated by commas; empty: the schema's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,8 @@ def parse_hosts(text: str, taken: Iterable[str]) -> list[HostDraft]:
     """Return the hosts in a typed or pasted text: `[name=][user@]address[:port]`, any number.
 
     Separators are blanks, commas and line ends; text after `#` is a comment. A host without a name
-    gets the next free `bzzz-N`. IPv6 addresses with a port are written `[::1]:22`.
+    gets the next free `bzzz-N`. IPv6 addresses with a port are written `[::1]:22`. A host may end
+    in `+role`, once for each of its roles.
     """
     names = set(taken)
     hosts = []
@@ -191,17 +198,31 @@ def parse_hosts(text: str, taken: Iterable[str]) -> list[HostDraft]:
     return hosts
 
 
+def host_of(listed: Listed) -> HostDraft:
+    """Return the host that a file names."""
+    return HostDraft(
+        name=listed.name,
+        address=listed.address,
+        port=listed.port,
+        user=listed.user,
+        host_key_sha256=listed.host_key_sha256,
+        roles=", ".join(listed.roles),
+    )
+
+
 def write_host(host: HostDraft) -> str:
     """Return a host in the form that `parse_hosts` reads."""
     address = f"[{host.address}]" if ":" in host.address and host.port else host.address
     port = f":{host.port}" if host.port else ""
     user = f"{host.user}@" if host.user else ""
-    return f"{host.name}={user}{address}{port}"
+    roles = "".join(f"+{role}" for role in _roles_in(host.roles))
+    return f"{host.name}={user}{address}{port}{roles}"
 
 
 def _parse_host(word: str, names: set[str]) -> HostDraft:
     name, found, rest = word.rpartition("=")
     user, _, place = rest.rpartition("@")
+    place, *roles = place.split("+")
     if place.startswith("["):
         address, _, port = place[1:].partition("]")
         port = port.removeprefix(":")
@@ -214,12 +235,18 @@ def _parse_host(word: str, names: set[str]) -> HostDraft:
         while f"bzzz-{number}" in names:
             number += 1
         name = f"bzzz-{number}"
-    return HostDraft(name=name, address=address, port=port, user=user)
+    return HostDraft(name=name, address=address, port=port, user=user, roles=", ".join(roles))
 
 
 def _host_draft(host: HostSpec) -> HostDraft:
     values = {name: to_text(getattr(host, name, None)) for name in HostDraft.__struct_fields__}
+    if host.roles == HostSpec.model_fields["roles"].default:
+        values["roles"] = ""
     return HostDraft(**values)
+
+
+def _roles_in(text: str) -> list[str]:
+    return [role for role in (part.strip() for part in text.split(",")) if role]
 
 
 def _host_document(host: HostDraft) -> dict[str, Any]:
@@ -227,5 +254,13 @@ def _host_document(host: HostDraft) -> dict[str, Any]:
     for name in HostDraft.__struct_fields__:
         text = getattr(host, name).strip()
         if text and name in _HOST_FIELDS:
-            document[name] = int(text) if name == "port" and text.isdecimal() else text
+            document[name] = _host_value(name, text)
     return document
+
+
+def _host_value(name: str, text: str) -> Any:
+    if name == "roles":
+        return _roles_in(text)
+    # Longer digits are no port, and Python refuses to read very many of them.
+    short = len(text) <= _PORT_DIGITS_MAX
+    return int(text) if name == "port" and short and text.isdecimal() else text

@@ -79,7 +79,8 @@ class HostsStep(StepView):
             return
         text, tone = state_part(look, self.context.glyphs)
         words = f" {self.context.glyphs.dot} {clean(look.words)}" if look.words else ""
-        paragraph.show((f"{host.name} {place(host)} {text}{words}", tone))
+        roles = f" ({clean(host.roles)})" if host.roles else ""
+        paragraph.show((f"{host.name} {place(host)}{roles} {text}{words}", tone))
 
     def paint_look(self, look: Look) -> None:
         """Show what is known of the host under the cursor; a step that shows none does nothing."""

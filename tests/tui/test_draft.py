@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import string
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bzzz_core.config.leaf import catalogue
-from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_tui.fields import Kind
 from screens.setup.draft import FIELDS, Draft, HostDraft, parse_hosts, write_host
 from screens.setup.steps import home_of
@@ -121,6 +122,25 @@ def test_a_host_without_a_name_gets_the_next_free_one() -> None:
     assert names == ["bzzz-2", "bzzz-2", "bzzz-3"]
 
 
+def test_the_roles_of_a_host_are_kept_in_draft_answers_and_session() -> None:
+    host = HostSpec(name="a", address="10.0.0.1", roles=("coordinator", "storage"))
+    draft = Draft.of(ClusterSpec(hosts=(host,)))
+    assert draft.hosts == (HostDraft("a", "10.0.0.1", roles="coordinator, storage"),)
+    assert draft.spec() == ClusterSpec(hosts=(host,))
+    assert "coordinator" in draft.yaml()
+    kept = msgspec.json.decode(msgspec.json.encode(draft.hosts), type=tuple[HostDraft, ...])
+    assert kept == draft.hosts
+    (typed,) = parse_hosts("a=10.0.0.1+coordinator+storage", ())
+    assert typed == draft.hosts[0]
+    wrong = {problem.key for problem in Draft(hosts=parse_hosts("a=10.0.0.1+boss", ())).problems()}
+    assert any(key.startswith("hosts.0.roles") for key in wrong)
+
+
+def test_digits_without_end_are_no_port() -> None:
+    draft = Draft(hosts=parse_hosts("10.0.0.1:" + "1" * 5_000, ()))
+    assert draft.problems()[0].key == "hosts.0.port"
+
+
 WORDS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
 
 
@@ -131,6 +151,7 @@ WORDS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
         address=st.one_of(WORDS, st.ip_addresses().map(str)),
         port=st.one_of(st.just(""), st.integers(1, 65_535).map(str)),
         user=st.one_of(st.just(""), WORDS),
+        roles=st.sampled_from(["", "storage", "coordinator, worker"]),
     )
 )
 def test_a_host_that_is_written_down_reads_the_same(host: HostDraft) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -15,6 +16,7 @@ from bzzz_tui.wording import ASCII
 from screens.app import BzzzApp
 from screens.dialogs import Question
 from screens.setup.chips import chips, existing_part
+from screens.setup.draft import HostDraft
 from screens.setup.engine import Look, LookState
 from screens.setup.wizard import Wizard
 from tests.fakes.engine import FakeEngine, facts
@@ -173,3 +175,53 @@ def test_it_is_shown_who_reaches_whom(wizard_app: Make, engine: FakeEngine) -> N
         await see(pilot, "bzzz-1 does not reach bzzz-2 on port 4222, 6222: silent")
 
     drive(wizard_app(), body)
+
+
+def test_an_edited_host_keeps_its_trusted_key_and_shows_its_roles(wizard_app: Make) -> None:
+    pin = "SHA256:" + "a" * 43
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        draft = wizard.context.draft
+        draft.hosts = tuple(msgspec.structs.replace(h, host_key_sha256=pin) for h in draft.hosts)
+        await enter(pilot, wizard, "bzzz-1=admin@10.20.0.11+storage")
+        first = draft.hosts[0]
+        assert (first.user, first.roles, first.host_key_sha256) == ("admin", "storage", pin)
+        await see(pilot, "admin@10.20.0.11 (storage)")
+        await enter(pilot, wizard, "bzzz-1=10.20.0.99")
+        assert draft.hosts[0] == HostDraft("bzzz-1", "10.20.0.99"), "another machine, another key"
+
+    drive(wizard_app(), body)
+
+
+def test_a_host_that_is_typed_but_not_entered_is_not_left_behind(wizard_app: Make) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        entry = wizard.query_one("#host-entry", Input)
+        entry.value = "10.20.0.12:none"
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert wizard.here == 1
+        assert addresses(wizard) == ["10.20.0.11"]
+        entry.value = "10.20.0.0/24"
+        await pilot.press("ctrl+n")
+        await see(pilot, "press Enter to look through")
+        assert wizard.here == 1
+        entry.value = "b2=10.20.0.12"
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda: wizard.here == 2)
+        assert addresses(wizard) == ["10.20.0.11", "10.20.0.12"]
+
+    drive(wizard_app(hosts="10.20.0.11"), body)
+
+
+def test_hosts_that_are_too_many_are_not_said_to_be_taken(
+    wizard_app: Make, engine: FakeEngine
+) -> None:
+    engine.answering = tuple(f"10.1.0.{number}" for number in range(1, 71))
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await enter(pilot, wizard, "10.1.0.0/24")
+        await pilot.press("y")
+        await see(pilot, "64 hosts at most")
+        assert addresses(wizard) == []
+
+    drive(wizard_app(hosts=""), body)

@@ -72,6 +72,13 @@ def test_our_own_answers_file_is_an_inventory_too() -> None:
     assert rows(OURS) == [("one", "10.0.0.1", "2200", "me"), ("10-0-0-2", "10.0.0.2", "", "")]
 
 
+def test_the_pin_and_the_roles_in_our_answers_are_kept() -> None:
+    pin = "SHA256:" + "a" * 43
+    text = f"hosts: [{{name: a, address: a.lab, host_key_sha256: '{pin}', roles: [storage]}}]"
+    (host,) = inventory.read(text, what="hosts")
+    assert (host.host_key_sha256, host.roles) == (pin, ("storage",))
+
+
 def test_a_plain_list_is_the_simplest_inventory() -> None:
     assert rows("10.0.0.1\nweb.lab:2222\n") == [
         ("10-0-0-1", "10.0.0.1", "", ""),
