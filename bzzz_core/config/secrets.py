@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from bzzz_core.config.profile_places import home
 from bzzz_core.config.secret_reference import check_reference
+from bzzz_core.config.typed_path import expanded
 from bzzz_core.errors import SecretError
 from bzzz_core.telemetry import redaction
 
@@ -85,7 +86,7 @@ def resolve(reference: str, *, vault: Path | None = None) -> Secret:
         from bzzz_core.trust.vault import Vault  # noqa: PLC0415
 
         return Vault(vault or operators_vault()).get(place)
-    return read_secret_file(Path(place).expanduser())
+    return read_secret_file(expanded(place))
 
 
 def operators_vault() -> Path:

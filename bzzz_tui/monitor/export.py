@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from bzzz_core.config.typed_path import expanded
 from bzzz_core.errors import ConfigError
 from bzzz_tui.monitor.tables import TableSpec
 from bzzz_tui.query import Kind
@@ -98,4 +99,4 @@ def parse(argument: str, *, view: str, at: str) -> tuple[str, Path, bool]:
     if kind not in FORMATS:
         raise ConfigError(f"no format is called {kind!r}; there are {', '.join(FORMATS)}")
     stamp = at[:19].replace(":", "").replace("-", "")
-    return kind, Path(name or f"bzzz-{view}-{stamp}.{kind}").expanduser(), replace
+    return kind, expanded(name or f"bzzz-{view}-{stamp}.{kind}"), replace

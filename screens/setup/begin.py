@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import on
@@ -17,6 +16,7 @@ from textual.widgets import Input
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import load_answers
+from bzzz_core.config.typed_path import expanded
 from bzzz_core.deploy.detached.place import Run
 from bzzz_core.errors import ConfigError
 from bzzz_tui.parts import Line
@@ -160,9 +160,8 @@ class Begin(ModalScreen[Beginning | None]):
     @on(Input.Submitted)
     def _load(self, event: Input.Submitted) -> None:
         event.stop()
-        path = Path(event.value.strip()).expanduser()
         try:
-            answers = load_answers(path)
+            answers = load_answers(expanded(event.value.strip()))
         except ConfigError as exc:
             self._say(clean(str(exc).splitlines()[0]), Tone.BAD)
             return

@@ -11,7 +11,7 @@ from typing import Final
 
 from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, ConfigError
 from bzzz_core.model import FabricState, MemberState
 from screens.setup.engine import Engine
 
@@ -169,11 +169,18 @@ def report(outcomes: Sequence[tuple[Check, Outcome]], *, cluster: str, at: str) 
 
 
 def write_report(text: str, path: Path) -> None:
-    """Write the report, readable by its owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    """Write the report, readable by its owner only.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as exc:
+        raise ConfigError(f"{path}: the report cannot be written: {exc.strerror}") from exc
 
 
 async def _statuses(engine: Engine, spec: ClusterSpec) -> list[Status]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import ClassVar, Final
 
 import msgspec
@@ -13,6 +12,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
+from bzzz_core.config.typed_path import expanded
 from bzzz_core.deploy import inventory, sweep
 from bzzz_core.errors import ConfigError
 from bzzz_tui.actions import Scope, bindings
@@ -23,7 +23,15 @@ from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone, clean
 from screens.dialogs import Question
 from screens.setup.chips import chips, existing_part
-from screens.setup.draft import HOSTS_MAX, HostDraft, Problem, host_of, parse_hosts, write_host
+from screens.setup.draft import (
+    HOSTS_MAX,
+    HostDraft,
+    Problem,
+    host_of,
+    parse_hosts,
+    port_in,
+    write_host,
+)
 from screens.setup.engine import Look, LookState
 from screens.setup.host_details import LABEL, details
 from screens.setup.host_table import DETECTION
@@ -185,8 +193,8 @@ class DetectStep(HostsStep):
         return True
 
     def _read_inventory(self, name: str) -> bool:
-        path = Path(name).expanduser()
         try:
+            path = expanded(name)
             with path.open("rb") as file:
                 data = file.read(_INVENTORY_BYTES_MAX)
             listed = inventory.read(data.decode(), what=path.name)
@@ -213,7 +221,10 @@ class DetectStep(HostsStep):
             self._say(clean(str(exc)), Tone.BAD)
             return
         port = self.context.draft.get("security.ssh.port")
-        number = int(port) if port.isdecimal() else 22
+        number = port_in(port)
+        if number is None:
+            self._say("the SSH port below is no port: write 1 to 65535", Tone.BAD)
+            return
         if len(wanted) <= _LARGE:
             self._start_sweep(wanted, number)
             return

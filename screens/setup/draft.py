@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bzzz_core.deploy.inventory import Listed
 
 HOSTS_MAX: Final = 64
+PORT_MAX: Final = 65_535
 _PORT_DIGITS_MAX: Final = 5
 _HOST_FIELDS: Final = tuple(HostSpec.model_fields)
 
@@ -245,6 +246,12 @@ def _host_draft(host: HostSpec) -> HostDraft:
     return HostDraft(**values)
 
 
+def port_in(text: str) -> int | None:
+    """Return the TCP port that a text says, or None if it says none."""
+    number = int(text) if _is_short_number(text) else 0
+    return number if 0 < number <= PORT_MAX else None
+
+
 def _roles_in(text: str) -> list[str]:
     return [role for role in (part.strip() for part in text.split(",")) if role]
 
@@ -261,6 +268,11 @@ def _host_document(host: HostDraft) -> dict[str, Any]:
 def _host_value(name: str, text: str) -> Any:
     if name == "roles":
         return _roles_in(text)
-    # Longer digits are no port, and Python refuses to read very many of them.
-    short = len(text) <= _PORT_DIGITS_MAX
-    return int(text) if name == "port" and short and text.isdecimal() else text
+    if name == "port":
+        return int(text) if _is_short_number(text) else text
+    return text
+
+
+def _is_short_number(text: str) -> bool:
+    """Return whether a text is worth reading as a port: Python refuses very many digits."""
+    return len(text) <= _PORT_DIGITS_MAX and text.isdecimal()

@@ -14,8 +14,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from bzzz_core.config.secrets import Secret
+from bzzz_core.config.typed_path import expanded
+from bzzz_core.errors import ConfigError
 from bzzz_tui.widgets.toned import Lines, Paragraph
-from bzzz_tui.wording import Tone
+from bzzz_tui.wording import Tone, clean
 
 _CHARACTERS_MIN: Final = 12
 _WHY: Final = (
@@ -89,7 +91,12 @@ class KitDialog(ModalScreen[KitWish | None]):
             self.query_one("#kit-words", Lines).show([[], [(wrong, Tone.BAD)]])
             self.query_one("#kit-first", Input).focus()
             return
-        target = Path(self.query_one("#kit-file", Input).value).expanduser()
+        try:
+            target = expanded(self.query_one("#kit-file", Input).value)
+        except ConfigError as exc:
+            self.query_one("#kit-words", Lines).show([[], [(clean(str(exc)), Tone.BAD)]])
+            self.query_one("#kit-file", Input).focus()
+            return
         self.dismiss(KitWish(target, Secret(first)))
 
     def action_back(self) -> None:

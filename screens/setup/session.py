@@ -88,6 +88,31 @@ def load(path: Path) -> Session | None:
         return None
 
 
+def set_aside(path: Path, draft: Draft, *, at: str) -> str:
+    """Give a kept session another name before a setup with other answers begins.
+
+    Args:
+        path: Where the session is kept.
+        draft: The answers that would take its place.
+        at: The time, ISO 8601 in UTC; part of the new name.
+
+    Returns:
+        What to tell: where it is now, or why it cannot be renamed; "" if nothing is worth keeping.
+    """
+    kept = load(path)
+    empty = kept is not None and not (kept.hosts or kept.texts)
+    same = kept is not None and kept.draft().yaml() == draft.yaml()
+    if empty or same or not path.is_file():
+        return ""
+    stamp = at[:19].replace(":", "").replace("-", "")
+    target = path.with_name(f"{path.stem}.{stamp}{path.suffix}")
+    try:
+        path.rename(target)
+    except OSError as exc:
+        return f"{path} cannot be kept as {target.name}: {exc.strerror}"
+    return f"the answers of an earlier setup are kept in {target}"
+
+
 def forget(path: Path) -> None:
     """Remove the session: setup is done, or starts anew."""
     path.unlink(missing_ok=True)

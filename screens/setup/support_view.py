@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -11,6 +12,7 @@ from bzzz_core.clock import utc_now
 from bzzz_core.config.profile_places import cluster_directory, home
 from bzzz_core.deploy import support
 from bzzz_core.deploy.support_texts import versions
+from bzzz_core.errors import BzzzError
 from bzzz_tui.parts import text_of
 from bzzz_tui.wording import ASCII
 from screens.setup.context import Context
@@ -41,6 +43,15 @@ def texts_of(context: Context) -> dict[str, str]:
     if run.failure:
         texts["run/failure.txt"] = run.failure + "\n"
     return texts
+
+
+async def bundle_words(context: Context) -> tuple[str, Literal["information", "warning"]]:
+    """Write a bundle; return what to tell about it, and how serious that is."""
+    try:
+        path, count = await write_bundle(context)
+    except BzzzError as exc:
+        return str(exc), "warning"
+    return f"{count} files in {path}; look through it before you send it", "information"
 
 
 async def write_bundle(context: Context) -> tuple[Path, int]:

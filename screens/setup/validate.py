@@ -174,10 +174,15 @@ class ValidateStep(StepView):
             self._put(check, await checks.run(check, self.context.engine, spec))
         outcomes = [(check, self._rows.outcomes[check.key]) for check in CHECKS]
         path = cluster_directory(spec.cluster.name) / "validation.txt"
-        checks.write_report(checks.report(outcomes, cluster=spec.cluster.name, at=utc_now()), path)
         bad = sum(outcome.verdict is Verdict.FAIL for _, outcome in outcomes)
         self.context.checked = not bad
         words = f"{bad} failed; " if bad else "no check failed; "
+        text = checks.report(outcomes, cluster=spec.cluster.name, at=utc_now())
+        try:
+            checks.write_report(text, path)
+        except BzzzError as exc:
+            self._say(clean(f"{words}{exc}"), Tone.BAD)
+            return
         self._say(f"{words}report: {path}", Tone.BAD if bad else Tone.OK)
 
     def _put(self, check: Check, outcome: Outcome) -> None:

@@ -19,6 +19,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher
 
+from bzzz_core.clock import utc_now
 from bzzz_core.deploy.detached.place import Run
 from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings, hints
@@ -31,19 +32,12 @@ from bzzz_tui.widgets.top_line import TopLine
 from bzzz_tui.wording import Tone
 from screens.dialogs import Reading
 from screens.setup import session, support_view
-from screens.setup.ai import AiStep
 from screens.setup.begin import Begin, Beginning, Way
-from screens.setup.cluster import ClusterStep
 from screens.setup.context import Context
-from screens.setup.detect import DetectStep
 from screens.setup.draft import Draft
 from screens.setup.engine import Look, LookState
 from screens.setup.leaving import LEFT_WORDS, LeaveQuestion, Leaving
-from screens.setup.network import NetworkStep
-from screens.setup.resources import ResourcesStep
 from screens.setup.run_view import Stage
-from screens.setup.security import SecurityStep
-from screens.setup.services import ServicesStep
 from screens.setup.step import StepView
 from screens.setup.steps import (
     DEPENDENTS,
@@ -55,24 +49,15 @@ from screens.setup.steps import (
     next_of,
     route_of,
 )
-from screens.setup.validate import ValidateStep
+from screens.setup.views import VIEWS
 
 if TYPE_CHECKING:
     from screens.app import BzzzApp
+    from screens.setup.services import ServicesStep
 
 _SAVE_AFTER_S: Final = 0.5
 _LOOKS_AT_ONCE: Final = 8
 _DEPLOY: Final = 6
-_VIEWS: Final[tuple[type[StepView], ...]] = (
-    DetectStep,
-    NetworkStep,
-    SecurityStep,
-    AiStep,
-    ResourcesStep,
-    ServicesStep,
-    ClusterStep,
-    ValidateStep,
-)
 
 
 class Wizard(Screen[None]):
@@ -139,7 +124,14 @@ class Wizard(Screen[None]):
         elif self._live is not None:
             await self._follow()
         else:
-            await self._go_to(self.context.route[0])
+            await self._start_at(self.context.route[0])
+
+    async def _start_at(self, number: int) -> None:
+        """Show the first step; other answers of an earlier setup are not overwritten."""
+        words = session.set_aside(self.context.session, self.context.draft, at=utc_now())
+        if words:
+            self.notify(words, timeout=8, markup=False)
+        await self._go_to(number)
 
     async def _begin(self, chosen: Beginning | None) -> None:
         """Begin in the way that was chosen; none is chosen by who leaves."""
@@ -167,13 +159,13 @@ class Wizard(Screen[None]):
                 first = self.context.route[0]
             case Way.NEW:
                 pass
-        await self._go_to(first)
+        await self._start_at(first)
 
     async def _follow(self) -> None:
         """Show a run that goes on by itself, and the answers that it was started with."""
         assert self._live is not None, "it is offered only then"
         self.context.draft = Draft.of(self._live.spec())
-        await self._go_to(_DEPLOY)
+        await self._start_at(_DEPLOY)
         cast("ServicesStep", self.step).follow(self._live)
 
     async def _go_to(self, number: int) -> None:
@@ -181,7 +173,7 @@ class Wizard(Screen[None]):
             self.step.hidden()
         self._take_detected()
         if number not in self._views:
-            view = self._views[number] = _VIEWS[number - 1](STEPS[number - 1], self.context)
+            view = self._views[number] = VIEWS[number - 1](STEPS[number - 1], self.context)
             await self.query_one(ContentSwitcher).mount(view)
         self._here = number
         self.context.recheck.discard(number)
@@ -317,13 +309,8 @@ class Wizard(Screen[None]):
         self.run_worker(self._bundle(), group="bundle", exclusive=True)
 
     async def _bundle(self) -> None:
-        try:
-            path, count = await support_view.write_bundle(self.context)
-        except BzzzError as exc:
-            self.notify(str(exc), severity="warning", timeout=8, markup=False)
-        else:
-            words = f"{count} files in {path}; look through it before you send it"
-            self.notify(words, timeout=10, markup=False)
+        words, severity = await support_view.bundle_words(self.context)
+        self.notify(words, severity=severity, timeout=10, markup=False)
 
     def action_reveal(self) -> None:
         """Show or hide what is masked in the field with the focus."""

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
 from bzzz_core.config.profile_places import profile_path
 from bzzz_core.config.sources import load_answers
+from bzzz_core.errors import ConfigError
 from bzzz_tui.fields import entries_text
 from bzzz_tui.widgets.form import Choice
 from bzzz_tui.widgets.step_rail import StepRail, StepState
@@ -22,7 +23,7 @@ from bzzz_tui.widgets.toned import Paragraph
 from screens.app import BzzzApp
 from screens.dialogs import Reading
 from screens.monitor.overview import Overview
-from screens.setup import session
+from screens.setup import checks, session
 from screens.setup.begin import Begin
 from screens.setup.draft import HostDraft
 from screens.setup.engine import Look, LookState
@@ -541,6 +542,12 @@ def test_the_checks_pass_are_reported_and_lead_into_the_monitor(
         assert not wizard.context.session.exists(), "nothing is left to resume"
 
     drive(app, body)
+
+
+def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "validation.txt").mkdir()
+    with pytest.raises(ConfigError, match="the report cannot be written"):
+        checks.write_report("text", tmp_path / "validation.txt")
 
 
 def test_a_failed_check_says_what_was_found(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001

@@ -225,3 +225,20 @@ def test_hosts_that_are_too_many_are_not_said_to_be_taken(
         assert addresses(wizard) == []
 
     drive(wizard_app(hosts=""), body)
+
+
+def test_odd_input_is_answered_in_words(wizard_app: Make, engine: FakeEngine) -> None:
+    engine.answering = ("127.0.0.1",)
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await enter(pilot, wizard, "@~no-such-user-here")
+        await see(pilot, "there is no such user")
+        row(wizard, "security.ssh.port").put("70000")
+        await enter(pilot, wizard, "127.0.0.1/32")
+        await see(pilot, "write 1 to 65535")
+        assert addresses(wizard) == []
+        await enter(pilot, wizard, "10.0.0.1:" + "1" * 5_000)
+        assert addresses(wizard) == []
+        await see(pilot, "bzzz-1 port:")
+
+    drive(wizard_app(hosts=""), body)

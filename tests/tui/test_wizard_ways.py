@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -14,6 +15,7 @@ from bzzz_core.deploy.facts.host import HostFacts, Listener
 from bzzz_tui.parts import text_of
 from bzzz_tui.widgets.step_rail import StepState
 from screens.app import BzzzApp
+from screens.setup import session
 from screens.setup.begin import Begin
 from screens.setup.draft import Draft, parse_hosts
 from screens.setup.engine import Look, LookState
@@ -229,3 +231,26 @@ def test_it_is_said_what_a_cluster_survives() -> None:
     manual = said("a=1.1.1.1 b=1.1.1.2 c=1.1.1.3", cluster__failover="manual")
     assert "when you say so" in manual
     assert "reads are refused" in said("a=1.1.1.1", cluster__without_quorum="stop")
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_another_way_to_begin_keeps_the_earlier_answers_under_another_name(
+    clock: FrozenClock, *, flag: bool
+) -> None:
+    path = session.session_path()
+    session.save(Draft(hosts=parse_hosts("old=10.0.0.9", ())), step=1, reached=1, path=path)
+    earlier = path.read_bytes()
+    app = app_with(lambda app: open_wizard(app, express=flag), clock)
+
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            if not flag:
+                await pilot.press("2")
+            await settle(pilot, lambda: isinstance(app.screen, Wizard) and app.screen.here == 1)
+            await settle(pilot, lambda: bool(app.screen._views))  # type: ignore[attr-defined]
+            (kept,) = path.parent.glob("setup-session.*.json")
+            assert kept.read_bytes() == earlier
+            assert any("earlier setup are kept" in one.message for one in app._notifications)
+
+    asyncio.run(run())
