@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import threading
@@ -345,3 +346,71 @@ def test_a_pull_that_the_server_gives_up_is_not_tried_again(server: Server) -> N
 
 def test_the_phases_can_be_taken_back() -> None:
     assert {"install_model_program", "start_model_servers"} <= set(phases.REMOVERS)
+
+
+class Starting:
+    """A model server of two releases on a host whose systemctl plays."""
+
+    def __init__(self, place: Path) -> None:
+        """Have `old` run."""
+        self.place = place
+        self.base = place / "base"
+        for release in ("old", "new"):
+            (self.base / release).mkdir(parents=True)
+        self.bin = place / "bin"
+        self.bin.mkdir()
+        self.program("journalctl", "")
+        self.program("python", "exit 0")
+
+    def program(self, name: str, does: str) -> None:
+        """Put a program before those of the system."""
+        (self.bin / name).write_text(f"#!/bin/sh\n{does}\n")
+        (self.bin / name).chmod(0o700)
+
+    def start(self, restart: str, release: str = "new") -> int:
+        """Start it with a release; `restart`: what systemctl does then."""
+        self.program("systemctl", f'[ "$1" != restart ] || {restart}')
+        words = ("ollama.service", "1", "python", str(self.base), release, "", "own")
+        return subprocess.run(
+            ["sh", "-c", start_model_servers._START, "bzzz", *words],
+            check=False,
+            capture_output=True,
+            timeout=20,
+            env={**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}"},
+        ).returncode
+
+    @property
+    def current(self) -> str:
+        """Return the release that is used; empty: none."""
+        link = self.base / "current"
+        return link.readlink().name if link.is_symlink() else ""
+
+    @property
+    def names(self) -> set[str]:
+        """Return what is there."""
+        return {path.name for path in self.base.iterdir()}
+
+
+@pytest.mark.parametrize("before", ["old", ""])
+def test_a_start_that_was_cut_off_does_not_make_the_former_program_forgotten(
+    tmp_path: Path, before: str
+) -> None:
+    """The next one goes back to what was known to be good."""
+    scene = Starting(tmp_path)
+    if before:
+        assert scene.start("exit 0", before) == 0
+    assert scene.start('kill -9 "$PPID"') == -9
+    assert scene.current == "new"
+    assert scene.start("exit 1") == 1
+    assert scene.current == before
+    assert scene.names <= {"old", "new", "current"}
+    assert scene.start("exit 0") == 0
+    assert (scene.current, scene.names) == ("new", {"old", "new", "current"})
+
+
+def test_without_a_note_of_the_former_program_none_is_changed(tmp_path: Path) -> None:
+    scene = Starting(tmp_path)
+    assert scene.start("exit 0", "old") == 0
+    scene.program("sync", "exit 1")
+    assert scene.start("exit 0") == 1
+    assert scene.current == "old"

@@ -53,17 +53,26 @@ sys.exit(0 if sys.argv[2] in ("", found) else 3)' "$port" "$version" 2>/dev/null
   return 1
 }
 turn() { ln -sfn "$1" "$base/.current" && mv -T -- "$base/.current" "$base/current"; }
-previous=
+previous='' failed=''
 if [ -n "$release" ]; then
   previous=$(readlink "$base/current" || :)
-  turn "$release"
+  # What an interrupted start noted is older than what it turned to, and known to be good.
+  if [ -f "$base/.before" ]; then
+    noted=$(cat "$base/.before")
+    if [ -z "$noted" ] || [ -d "$base/$noted" ]; then previous=$noted; fi
+  elif ! { printf '%s' "$previous" >"$base/.before.part" && sync "$base/.before.part" \\
+    && mv -fT -- "$base/.before.part" "$base/.before"; }
+  then failed="its program before cannot be noted in $base"
+  fi
+  [ -n "$failed" ] || turn "$release"
 fi
 systemctl daemon-reload
 [ -z "$own" ] || systemctl enable --quiet "$unit" || :
 systemctl reset-failed "$unit" 2>/dev/null || :
-said="systemd could not start it"
-if systemctl restart "$unit" && answered; then
+said=${failed:-systemd could not start it}
+if [ -z "$failed" ] && systemctl restart "$unit" && answered; then
   for path in "$@"; do rm -f -- "$path.before"; done
+  [ -z "$release" ] || rm -f -- "$base/.before"
   exit 0
 fi
 journalctl --no-pager --quiet -n 6 -o cat -u "$unit" >&2
@@ -80,6 +89,7 @@ for path in "$@"; do
 done
 if [ -n "$release" ]; then
   if [ -n "$previous" ]; then turn "$previous"; else rm -f -- "$base/current"; fi
+  rm -f -- "$base/.before"
 fi
 systemctl daemon-reload
 [ -n "$fresh" ] || systemctl restart "$unit" || :
