@@ -217,7 +217,8 @@ class Drive:
             return False
         self._record.changed(name, len(changes))
         status = Status.CHANGED if changes else Status.UNCHANGED
-        detail = "; ".join(change.sentence for change in changes)
+        doubts = self._work.doubts.pop(name, ())
+        detail = "; ".join([*(change.sentence for change in changes), *doubts])
         elapsed_ms = self._clock.now_ms() - begun_ms
         self._record.emit(Step(name, phase.name, status, elapsed_ms, detail))
         return True

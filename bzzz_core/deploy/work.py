@@ -58,6 +58,8 @@ class Work:
     """The operator asked for a bundle that is older than what runs."""
     joined: dict[str, Callable[[HostFacts], HostFacts]] = field(default_factory=dict)
     """By host that the cluster took in: what that changed about its facts. Written by phases."""
+    doubts: dict[str, list[str]] = field(default_factory=dict)
+    """By host: what the step at hand could not prove. Written by `doubt`, taken by the drive."""
     hosts: Mapping[str, RemoteHost] = field(default_factory=dict)
     """All connections, for the one phase that asks another host."""
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_MAX))
@@ -67,6 +69,11 @@ class Work:
     program: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while this machine makes the model server's program ready for all hosts."""
     clock: Clock = field(default_factory=SystemClock)
+
+    def doubt(self, host: str, text: str) -> None:
+        """Tell what could not be proved, now and again when the step ends: that is kept."""
+        self.say(host, text)
+        self.doubts.setdefault(host, []).append(text)
 
     def pulls(self, most: int) -> asyncio.Semaphore:
         """Return what bounds the pulls of models, to `most` hosts at a time."""

@@ -88,6 +88,7 @@ class Scene:
         self.record = Record(sink=self.events.append, clock=StillClock())
         self.steering = Steering()
         self.sections = sections
+        self.doubts: dict[str, list[str]] = {}
 
     def run(self) -> tuple[Verdict | None, Summary]:
         """Drive to the end."""
@@ -104,6 +105,7 @@ class Scene:
             ),
             releases=dict.fromkeys(self.facts, release),
             say=self.record.say,
+            doubts=self.doubts,
         )
 
         def regoal(facts: Mapping[str, HostFacts]) -> Any:
@@ -425,6 +427,15 @@ def test_hosts_that_are_not_chosen_are_asked_and_not_changed() -> None:
         Result.UNCHANGED,
     ]
     assert summary.hosts[0].detail == "not chosen"
+
+
+def test_what_a_step_could_not_prove_is_told_when_it_ends() -> None:
+    """That a step says something in between is not kept anywhere."""
+    scene = Scene(newcomers())
+    scene.hosts["bzzz-1"].on = {"create the user": lambda: scene.doubts.update({"bzzz-1": ["NOT"]})}
+    scene.run()
+    ends = [e for e in scene.events if isinstance(e, Step) and e.status is Status.CHANGED]
+    assert [(e.host, e.phase) for e in ends if "NOT" in e.detail] == [("bzzz-1", "create_account")]
 
 
 def test_an_intent_is_written_before_the_step_acts(tmp_path: Path) -> None:

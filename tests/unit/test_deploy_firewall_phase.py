@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from bzzz_core.deploy import reach
 from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.openings import Opening, OwnRules, openings_script
 from bzzz_core.deploy.goal import Goal
@@ -98,6 +99,21 @@ def test_a_proof_that_did_not_take_place_is_said() -> None:
     scene = Scene(proved=True)
     scene.open()
     assert any("NOT proved" in text for text in scene.said)
+    assert scene.work.doubts == {"bzzz-1": [scene.said[-1]]}, (
+        "it ends with the step, in the journal"
+    )
+
+
+def test_a_host_that_had_no_interpreter_listens_with_ours() -> None:
+    """Else a first installation there would never be proved."""
+    scene = Scene(proved=True)
+    other = FakeHost("bzzz-2", number=2, log=scene.log)
+    scene.work.nodes = (
+        reach.Node(name="bzzz-2", host=other, address="10.0.0.2", python="python3"),
+    )
+    with pytest.raises(ChangeTakenBack, match="bzzz-2 does not reach bzzz-1"):
+        scene.open()
+    assert "bzzz-1: listen for the other nodes" in scene.log
 
 
 def test_hardening_reads_the_old_drop_in_only_after_an_unproved_one_is_gone() -> None:

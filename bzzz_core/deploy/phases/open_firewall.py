@@ -123,19 +123,19 @@ async def _change(host: RemoteHost, goal: Goal, work: Work, of: _Rules) -> None:
 async def _prove_ports(host: RemoteHost, goal: Goal, work: Work) -> None:
     nodes = {node.name: node for node in work.nodes}
     me = nodes.get(host.name)
-    if me is None:
-        work.say(host.name, "its ports are NOT proved: it has no interpreter to listen with")
-        return
+    if me is None:  # When the run began it had no interpreter; by now it has ours.
+        python = goal.python.path
+        me = reach.Node(name=host.name, host=host, address=node_address(goal.host), python=python)
     rules = wanted(goal).values()
     ports = sorted({r.port for of in rules for r in of if r.role not in {"ssh", CLOSED}})
     others = [node for node in work.nodes if node.name != me.name]
     if not others:
-        work.say(host.name, "its ports are NOT proved: no other host of this run can try them")
+        work.doubt(host.name, "its ports are NOT proved: no other host of this run can try them")
         return
     word = reach.new_word()
     work.say(host.name, f"{len(others)} other hosts try its ports")
     async with reach.listening(me, ports, word):
-        matrix = await reach.reach(others, {me.name: ports}, work.nodes, word=word)
+        matrix = await reach.reach(others, {me.name: ports}, [me, *others], word=word)
     if not matrix.whole:
         raise CommandFailed(matrix.sentence())
 
