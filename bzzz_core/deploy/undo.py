@@ -118,7 +118,16 @@ chmod "$2" -- "$1"
 """
 )
 _KEEP: Final = (
-    _GUARD + 'chown -hR --from=bzzz root:root -- "$1"\n[ -z "$2" ] || chmod "$2" -- "$1"\n'
+    _GUARD
+    + """
+chown -hR --from=bzzz root:root -- "$1"
+if [ "$2" ]; then chmod "$2" -- "$1"; exit 0; fi
+# Nobody noted it, so it is ours, and the next installation must not take it for another's. What
+# the node had put under that name is not written through.
+rm -f -- "$1/$5"
+set -C
+: >"$1/$5"
+"""
 )
 _USER: Final = """
 set -eu

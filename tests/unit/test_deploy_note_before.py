@@ -22,7 +22,7 @@ STAT = 'case $2 in %U:%G) echo bzzz:bzzz ;; *) echo "750 bzzz bzzz" ;; esac'
 INSTALL = 'case $1 in -d) ;; *) while [ $# -gt 2 ]; do shift; done; cp "$1" "$2" ;; esac'
 
 
-@pytest.mark.parametrize("script", [note_before._NOTE, note_before._ADD, undo._OWN])
+@pytest.mark.parametrize("script", [note_before._NOTE, note_before._ADD, undo._OWN, undo._KEEP])
 def test_each_script_is_posix_sh(script: str) -> None:
     subprocess.run(["sh", "-n"], input=script.encode(), check=True, timeout=10)
 
@@ -107,6 +107,24 @@ def test_a_directory_with_things_of_others_is_not_removed(tmp_path: Path) -> Non
         os.chown(data / "kept", 54_321, 54_321)
     own(tmp_path, data, uid=54_320, gid=54_320)
     assert (data / "kept").read_text() == "somebody's"
+
+
+def test_logs_that_are_kept_are_marked_as_ours_and_nothing_is_written_through_a_link(
+    tmp_path: Path,
+) -> None:
+    logs, other = filled(tmp_path), tmp_path / "other"
+    other.write_text("precious")
+    (logs / ".bzzz-logs").symlink_to(other)
+    shell(tmp_path, undo._KEEP, logs, "", "", "", ".bzzz-logs", chown=":")
+    assert other.read_text() == "precious"
+    assert (logs / ".bzzz-logs").is_file()
+    assert not (logs / ".bzzz-logs").is_symlink()
+
+
+def test_logs_in_a_directory_that_was_there_before_are_kept_without_a_mark(tmp_path: Path) -> None:
+    logs = filled(tmp_path)
+    shell(tmp_path, undo._KEEP, logs, "755", "root", "root", ".bzzz-logs", chown=":")
+    assert [path.name for path in logs.iterdir()] == ["kept"]
 
 
 def filled(tmp_path: Path) -> Path:
