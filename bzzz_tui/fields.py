@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from bzzz_core.config.secret_reference import check_reference
 from bzzz_core.config.sections import ADDRESS, LOGIN, NAME
+from bzzz_core.config.sections.patterns import HTTPS_URL, URL
 from bzzz_core.config.sections.resources import CPU_LIST, DIRECTORY
 from bzzz_core.config.sections.services import WINDOW
 
@@ -218,13 +219,12 @@ _SENTENCES: Final = {
     "^/": "write a path that starts with /",
     DIRECTORY: "write a path that starts with /, without blanks and quotes",
     CPU_LIST: "write processors as 0-3,8",
-    r"^https?://[^@\s]+$": "write a URL that starts with http:// or https://, without a login",
-    r"^https://": "write a URL that starts with https://",
+    URL: "write a URL that starts with http:// or https://, without a login",
+    HTTPS_URL: "write a URL that starts with https://, without a login",
     r"^ldaps?://[^@\s]+$": "write a URL such as ldaps://ldap.example.org",
     r"^[^@\s]+@[^@\s]+$": "write an e-mail address",
     WINDOW: "write a day and times, such as sun 03:00-05:00 or daily 02:00-03:00",
-    "^https?://": "write a URL that starts with http:// or https://",
-    r"^(https?://|/|~/)": "write a URL, or a path that starts with / or ~/",
+    r"^(https?://[^@\s]+$|/|~/)": "write a URL without a login, or a path as /x or ~/x",
     r"^[0-9a-f]{64}$": "write a SHA-256: 64 digits and letters a to f",
     r"^SHA256:[A-Za-z0-9+/]{43}$": "write a fingerprint as `ssh-keygen -l` prints it: SHA256:...",
 }

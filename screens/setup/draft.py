@@ -9,6 +9,7 @@ Rules: going back, jumping and resuming never drop a text; a secret is held as a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 HOSTS_MAX: Final = 64
 PORT_MAX: Final = 65_535
+_LOGIN_IN_URL: Final = re.compile(r"://.*@", re.DOTALL)
+"""Up to the last `@`: a password that was pasted may have any character in it."""
 _PORT_DIGITS_MAX: Final = 5
 _HOST_FIELDS: Final = tuple(HostSpec.model_fields)
 
@@ -133,7 +136,7 @@ class Draft:
         """Return the texts without what may be a pasted secret."""
         wrong = {problem.key for problem in self.problems()}
         return {
-            key: _safe_entries(FIELDS[key], text) if FIELDS[key].kind is Kind.ENTRIES else text
+            key: _safe_text(FIELDS[key], text, right=key not in wrong)
             for key, text in self._texts.items()
             if FIELDS[key].kind is not Kind.SECRET or key not in wrong
         }
@@ -172,12 +175,27 @@ def _problem(place: tuple[int | str, ...], words: str) -> Problem:
     return Problem(".".join(map(str, place)), words)
 
 
-def _safe_entries(field: FieldSpec, text: str) -> str:
+def _safe_text(field: FieldSpec, text: str, *, right: bool) -> str:
+    """Return a text without what may be a secret: no accepted one has a login in a URL."""
+    if field.kind is Kind.ENTRIES:
+        return _safe_entries(field, text, right=right)
+    return text if right else _without_login(text)
+
+
+def _without_login(text: Any) -> Any:
+    return _LOGIN_IN_URL.sub("://***@", text) if isinstance(text, str) else text
+
+
+def _safe_entries(field: FieldSpec, text: str, *, right: bool) -> str:
     """Return the text of entries without what stands where a reference belongs and is none."""
     assert field.item is not None, "only entries"
     secret = {spec.path[-1] for spec in fields_of(field.item) if spec.kind is Kind.SECRET}
     return entries_text(
-        {k: v for k, v in entry.items() if k not in secret or is_reference(str(v))}
+        {
+            key: value if right else _without_login(value)
+            for key, value in entry.items()
+            if key not in secret or is_reference(str(value))
+        }
         for entry in entries_in(text)
     )
 

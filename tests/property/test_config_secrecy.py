@@ -106,8 +106,6 @@ def test_a_secret_in_a_variable_of_a_leaf_is_not_repeated(path: Path, key: str) 
 @pytest.mark.parametrize(
     "url",
     [
-        f"https://{CANARY}@ai.example",
-        f"https://user:{CANARY}@ai.example/v1",
         f"https://ai.example/v1?api_key={CANARY}&x=1",
         f"https://ai.example/v1?x=1&access_token={CANARY}",
     ],
@@ -117,6 +115,15 @@ def test_a_secret_within_a_url_is_starred(path: Path, url: str) -> None:
     said = "".join(everything_said(path, {}))
     assert CANARY not in said
     assert "***" in said
+
+
+@pytest.mark.parametrize("login", [CANARY, f"user:{CANARY}"])
+def test_a_login_within_a_url_is_refused_and_not_repeated(path: Path, login: str) -> None:
+    url = f"https://{login}@ai.example/v1"
+    path.write_text(path.read_text().replace("http://192.0.2.7:11434", url))
+    said = "".join(everything_said(path, {}))
+    assert CANARY not in said
+    assert "ai.endpoint.base_url" in said
 
 
 @ONE_FILE

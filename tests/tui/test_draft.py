@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bzzz_core.config.leaf import catalogue
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_tui.fields import Kind
+from bzzz_tui.fields import Kind, entries_text
 from screens.setup.draft import FIELDS, Draft, HostDraft, parse_hosts, write_host
 from screens.setup.steps import home_of
 
@@ -99,6 +99,35 @@ def test_what_may_be_a_secret_is_in_no_output() -> None:
     assert "hunter2" not in draft.yaml()
     assert draft.safe_texts() == {"security.tls.passphrase": "file:/root/passphrase"}
     assert all("hunter2" not in problem.words for problem in draft.problems())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ai.endpoint.base_url",
+        "ai.servers.source",
+        "network.proxy.url",
+        "services.bundle",
+        "services.updates.channel_url",
+        "security.login.oidc.issuer",
+        "security.tls.public.acme_directory",
+    ],
+)
+@pytest.mark.parametrize("login", ["hunter2", "me:hunter2", "me:h/u@nter2"])
+def test_a_login_within_a_url_is_refused_and_kept_nowhere(key: str, login: str) -> None:
+    draft = Draft(hosts=[HostDraft("a", "10.0.0.1")])
+    draft.set(key, f"https://{login}@ai.example/v1")
+    assert draft.problems()[0].key == key
+    assert "nter2" not in draft.yaml() + str(draft.safe_texts())
+    assert "ai.example" in draft.yaml()
+
+
+def test_a_login_within_the_url_of_an_entry_is_kept_nowhere() -> None:
+    draft = Draft(hosts=[HostDraft("a", "10.0.0.1")])
+    entry = {"name": "x", "provider": "ollama", "base_url": 'http://me:hun"ter2@h'}
+    draft.set("ai.endpoints", entries_text([entry]))
+    assert draft.problems()[0].key == "ai.endpoints"
+    assert "ter2" not in draft.yaml() + str(draft.safe_texts())
 
 
 @pytest.mark.parametrize(

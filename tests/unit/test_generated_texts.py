@@ -248,7 +248,7 @@ def test_no_variable_says_a_default() -> None:
 
 
 def test_logins_and_keys_are_refused_and_not_repeated() -> None:
-    url = "http://me:hunter2@10.0.0.9:11434"
+    url = "http://10.0.0.9:11434?api_key=hunter2"
     answers = spec(1, ai={"endpoint": {"provider": "ollama", "base_url": url}})
     for make_text in (swarm, kubernetes):
         with pytest.raises(ConfigError, match=r"ai\.endpoint\.base_url holds a login") as caught:

@@ -15,7 +15,7 @@ from pydantic import model_validator
 from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.sections.costs import CostsAnswers
 from bzzz_core.config.sections.model_servers import ModelServersAnswers
-from bzzz_core.config.sections.patterns import NAME
+from bzzz_core.config.sections.patterns import NAME, URL
 from bzzz_core.config.setting import Section, setting
 
 MAIN: Final = "main"
@@ -32,7 +32,7 @@ class AiEndpoint(Section):
         "none", label="Provider", help="Which service answers the agents' questions."
     )
     base_url: str | None = setting(
-        None, pattern=r"^https?://", label="URL", help="Where the service is, without the path."
+        None, pattern=URL, label="URL", help="Where the service is, without the path."
     )
     model: str | None = setting(None, label="Model", help="Name of the model to ask by default.")
     api_key: SecretRef | None = setting(
@@ -83,7 +83,7 @@ class FurtherEndpoint(Section):
         help="Which protocol it speaks; openai is also what most others imitate.",
     )
     base_url: str | None = setting(
-        None, pattern=r"^https?://", label="URL", help="Where the service is, without the path."
+        None, pattern=URL, label="URL", help="Where the service is, without the path."
     )
     model: str | None = setting(None, label="Model", help="Name of the model to ask there.")
     api_key: SecretRef | None = setting(

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from bzzz_core.config.secret_reference import SecretRef
+from bzzz_core.config.sections.patterns import HTTPS_URL
 from bzzz_core.config.setting import Section, setting
 
 
@@ -37,7 +38,7 @@ class OidcAnswers(Section):
     """Users of an identity provider."""
 
     issuer: str | None = setting(
-        None, pattern=r"^https://", label="OIDC issuer", help="URL of the identity provider."
+        None, pattern=HTTPS_URL, label="OIDC issuer", help="URL of the identity provider."
     )
     client_id: str | None = setting(
         None, label="OIDC client", help="What the provider calls this cluster."

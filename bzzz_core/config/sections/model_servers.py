@@ -113,7 +113,7 @@ class ModelServersAnswers(ServerSettings):
     )
     source: str | None = setting(
         None,
-        pattern=r"^(https?://|/|~/)",
+        pattern=r"^(https?://[^@\s]+$|/|~/)",
         label="Archive",
         help="URL or path of the program's archive (.tgz, .tar.gz, .tar.zst) or of the program.",
     )

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, StringConstraints, model_validator
 
 from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.sections.network import DiscoveryConfig, FirewallAnswers, HostName, Ports
+from bzzz_core.config.sections.patterns import URL
 from bzzz_core.config.setting import Section, setting
 
 
@@ -80,7 +81,7 @@ class ProxyAnswers(Section):
 
     url: str | None = setting(
         None,
-        pattern=r"^https?://[^@\s]+$",
+        pattern=URL,
         label="Proxy",
         help="URL of the proxy, without a login.",
     )

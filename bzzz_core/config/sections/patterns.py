@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+URL = r"^https?://[^@\s]+$"
+"""Without a login: that is a secret, and belongs behind a reference."""
+
+HTTPS_URL = r"^https://[^@\s]+$"
+"""The same, encrypted."""
+
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A label of a host name (RFC 1123), lower case: usable in DNS, certificates and file names."""
 

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.sections.login_answers import LoginAnswers
-from bzzz_core.config.sections.patterns import LOGIN
+from bzzz_core.config.sections.patterns import HTTPS_URL, LOGIN
 from bzzz_core.config.setting import Section, setting
 from bzzz_core.model import ApiRole
 
@@ -91,7 +91,7 @@ class PublicTlsAnswers(Section):
     )
     acme_directory: str = setting(
         "https://acme-v02.api.letsencrypt.org/directory",
-        pattern=r"^https://",
+        pattern=HTTPS_URL,
         label="ACME server",
         help="URL of the ACME directory, for acme.",
     )

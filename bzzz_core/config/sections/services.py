@@ -7,10 +7,11 @@ itself when it fails. A profile is a named set of such choices; a flag set by ha
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
+from bzzz_core.config.sections.patterns import URL
 from bzzz_core.config.setting import Section, setting
 
 Backend = Literal["mock", "real", "hybrid"]
@@ -24,6 +25,15 @@ _BY_PROFILE: Final[dict[Profile, tuple[Backend, bool]]] = {
 }
 """Profile -> what every service without a flag of its own uses, and whether it falls back."""
 
+
+def _file(text: str) -> str:
+    if "://" in text:
+        raise ValueError("write the path of a file; setup fetches no bundle by URL")
+    return text
+
+
+BundleFile = Annotated[str, AfterValidator(_file)]
+"""The path of a bundle."""
 
 _DAY: Final = "(daily|mon|tue|wed|thu|fri|sat|sun)"
 _TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -57,7 +67,7 @@ class UpdatesAnswers(Section):
         "stable", label="Release channel", help="Which releases are offered."
     )
     channel_url: str | None = setting(
-        None, pattern=r"^https?://", label="Channel URL", help="Where they are, for custom."
+        None, pattern=URL, label="Channel URL", help="Where they are, for custom."
     )
     automatic: Literal["off", "notify", "scheduled"] = setting(
         "off",
@@ -71,7 +81,7 @@ class UpdatesAnswers(Section):
         help="When (UTC), as in sun 03:00-05:00 or daily 02:00-03:00, for scheduled.",
     )
     notify_url: str | None = setting(
-        None, pattern=r"^https?://", label="Notify", help="Web hook that is told of updates."
+        None, pattern=URL, label="Notify", help="Web hook that is told of updates."
     )
 
     @model_validator(mode="after")
@@ -126,7 +136,7 @@ class ServicesAnswers(Section):
         label="Start limit",
         help="How long a started service may take until it says it is ready.",
     )
-    bundle: str | None = setting(
+    bundle: BundleFile | None = setting(
         None,
         min_length=1,
         max_length=4_096,
