@@ -10,7 +10,9 @@ look, whoever they belong to.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
+import json
 import os
 import re
 import tarfile
@@ -82,7 +84,7 @@ def forms_of(value: str) -> set[str]:
     return found
 
 
-def secrets_of(spec: ClusterSpec | None, cluster: Path) -> list[Secret]:
+def secrets_of(spec: ClusterSpec | None, cluster: Path, *, texts: object = None) -> list[Secret]:
     """Return the secrets that answers refer to and that setup made for a cluster.
 
     One that cannot be read is left out: nothing here can quote it.
@@ -90,11 +92,13 @@ def secrets_of(spec: ClusterSpec | None, cluster: Path) -> list[Secret]:
     Args:
         spec: The answers, if they are complete.
         cluster: The operator's directory of the cluster.
+        texts: Answers that are not complete, as texts within lists and dictionaries of any shape.
     """
     references = [f"file:{cluster / 'api-token'}", f"file:{cluster / 'ca' / 'passphrase'}"]
     references += [] if spec is None else list(_references(spec.model_dump()))
+    references += list(_references(texts))
     found = []
-    for reference in references:
+    for reference in dict.fromkeys(references):
         try:
             found.append(resolve(reference))
         except (SecretError, ConfigError, ValueError):
@@ -111,6 +115,10 @@ def _references(data: object) -> Iterator[str]:
             yield from _references(value)
     elif isinstance(data, str) and data.startswith(("env:", "file:", "keyring:", "vault:")):
         yield data
+    elif isinstance(data, str) and data.startswith("["):
+        # Lists of entries are kept as one text.
+        with contextlib.suppress(ValueError, RecursionError):
+            yield from _references(json.loads(data))
 
 
 def write(target: Path, texts: Mapping[str, str], *, cluster: Path, scrub: Scrubber) -> int:

@@ -65,15 +65,24 @@ def write_bundle(
         raise ConfigError(f"nothing was set up here that is called {name}; name it by --cluster")
     texts = {"versions.json": versions()}
     session = (base or home()) / "setup-session.json"
+    kept: object = None
     if session.is_file():
         with session.open("rb") as file:
             texts["session.json"] = file.read(_SESSION_BYTES_MAX).decode(errors="replace")
+        kept = _document(texts["session.json"])
     last = last_answers.path_of(name, base)
     if last.is_file():
         texts[last.name] = last.read_text(encoding="utf-8", errors="replace")
         spec = spec or _readable(last)
-    scrub = Scrubber(secrets_of(spec, directory))
+    scrub = Scrubber(secrets_of(spec, directory, texts=kept))
     return write(target, texts, cluster=directory, scrub=scrub), name
+
+
+def _document(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _readable(path: Path) -> ClusterSpec | None:

@@ -65,6 +65,12 @@ async def write_bundle(context: Context) -> tuple[Path, int]:
     target = home() / f"support-{name}-{stamp}.tar.gz"
     directory = cluster_directory(name)
     texts = {"versions.json": versions(), **texts_of(context)}
-    scrub = support.Scrubber(support.secrets_of(context.draft.spec(), directory))
-    count = await asyncio.to_thread(support.write, target, texts, cluster=directory, scrub=scrub)
-    return target, count
+    # Texts, not the complete answers: with one of them wrong there are none. They are resolved in
+    # the thread too: a keyring may take its time.
+    answers = context.draft.safe_texts()
+
+    def write() -> int:
+        scrub = support.Scrubber(support.secrets_of(None, directory, texts=answers))
+        return support.write(target, texts, cluster=directory, scrub=scrub)
+
+    return target, await asyncio.to_thread(write)

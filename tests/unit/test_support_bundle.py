@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import tarfile
 import urllib.parse
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy.support import FILE_BYTES_MAX, Scrubber, forms_of, secrets_of, write
+from bzzz_core.deploy.support_texts import write_bundle
 from bzzz_core.errors import ConfigError
 
 CANARY = "c4nary/s3cret+väl&ue"
@@ -131,3 +133,19 @@ def test_a_secret_is_found_wherever_it_stands_in_an_encoded_text(
     encoded = base64.b64encode(before + value.encode() + after).decode()
     assert any(form in encoded for form in forms_of(value))
     assert base64.b64encode(value.encode()).decode() not in Scrubber([Secret(value)])(encoded)
+
+
+def test_what_an_unfinished_session_refers_to_is_known_as_a_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CANARY", CANARY)
+    monkeypatch.setenv("SECOND", TOKEN)
+    directory = tmp_path / "clusters" / "lab" / "journal"
+    directory.mkdir(parents=True)
+    (directory / "run.ndjson").write_text(f"{CANARY} {TOKEN}")
+    entries = '[{"name": "x", "api_key": "env:SECOND"}]'
+    texts = {"security.ssh.password": "env:CANARY", "ai.endpoints": entries}
+    (tmp_path / "setup-session.json").write_text(json.dumps({"texts": texts}))
+    write_bundle(tmp_path / "b.tar.gz", cluster="lab", base=tmp_path)
+    said = opened(tmp_path / "b.tar.gz")["bzzz-support/journal/run.ndjson"]
+    assert said == "*** ***"
