@@ -3,12 +3,13 @@
 Of Ansible's formats only what names machines and logins is read: groups, `ansible_host`,
 `ansible_port`, `ansible_user`, `:vars` and ranges (`web[01:03]`). Variables that hold passwords are
 never read, let alone kept. What is not understood is an error that names the line; a host that
-stands in several groups is one host.
+stands in several groups is one host, and hosts of different names never are.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -30,6 +31,9 @@ class Listed:
     """One machine as a file names it."""
 
     name: str
+    """What BZZZ calls it: the first label, or the whole name where that label is another's too."""
+    full: str
+    """As the file names it."""
     address: str
     port: str = ""
     user: str = ""
@@ -51,12 +55,12 @@ def read(text: str, *, what: str) -> tuple[Listed, ...]:
     hosts = list(_yaml(text, what) if _looks_like_yaml(text) else _ini(text, what))
     once: dict[str, Listed] = {}
     for host in hosts:
-        once[host.name] = _merged(once[host.name], host) if host.name in once else host
+        once[host.full] = _merged(once[host.full], host) if host.full in once else host
     if not once:
         raise ConfigError(f"{what}: no hosts in it; write addresses, one a line, or an inventory")
     if len(once) > HOSTS_MAX:
         raise ConfigError(f"{what}: {len(once)} hosts; at most {HOSTS_MAX} are taken")
-    return tuple(once.values())
+    return _distinct(list(once.values()), what)
 
 
 def label(name: str) -> str:
@@ -66,11 +70,28 @@ def label(name: str) -> str:
     return _NAME.sub("-", first.lower()).strip("-")[:63] or "host"
 
 
+def _distinct(hosts: list[Listed], what: str) -> tuple[Listed, ...]:
+    """Return the hosts with names that differ: those that share a label get their whole name."""
+    labels = Counter(host.name for host in hosts)
+    named = [host if labels[host.name] == 1 else replace(host, name=_whole(host)) for host in hosts]
+    seen: dict[str, Listed] = {}
+    for host in named:
+        if host.name in seen:
+            both = f"{seen[host.name].full} and {host.full}"
+            raise ConfigError(f"{what}: {both} would both be called {host.name}; rename one")
+        seen[host.name] = host
+    return tuple(named)
+
+
+def _whole(host: Listed) -> str:
+    return label(host.full.replace(".", "-"))
+
+
 def _merged(one: Listed, other: Listed) -> Listed:
     """Return a host that stands twice: what the later place adds counts."""
     return replace(
         one,
-        address=one.address if label(other.address) == other.name else other.address,
+        address=one.address if other.address == other.full else other.address,
         port=other.port or one.port,
         user=other.user or one.user,
         host_key_sha256=other.host_key_sha256 or one.host_key_sha256,
@@ -91,6 +112,7 @@ def _ini(text: str, what: str) -> Iterator[Listed]:
     group = ""
     hosts: list[tuple[str, str, Mapping[str, str]]] = []
     shared: dict[str, dict[str, str]] = {}
+    above: dict[str, list[str]] = {}
     for number, raw in enumerate(text.splitlines(), 1):
         line = re.split(r"(?:^|\s)[#;]", raw, maxsplit=1)[0].strip()
         if not line:
@@ -105,12 +127,26 @@ def _ini(text: str, what: str) -> Iterator[Listed]:
             if not found:
                 raise ConfigError(f"{what}:{number}: not a variable; write name=value")
             shared.setdefault(group, {})[key.strip()] = _bare(value)
-        elif kind != "children":
+        elif kind == "children":
+            above.setdefault(line, []).append(group)
+        else:
             name, *words = line.split()
             hosts.append((group, name, _variables(words)))
     for of, name, own in hosts:
-        variables = {**shared.get("all", {}), **shared.get(of, {}), **own}
-        yield from _listed(name, variables)
+        variables = dict(shared.get("all", {}))
+        for one in _lineage(of, above):
+            variables |= shared.get(one, {})
+        yield from _listed(name, {**variables, **own})
+
+
+def _lineage(group: str, above: Mapping[str, list[str]]) -> list[str]:
+    """Return a group and all that it is a child of, each once, the farthest first."""
+    found, seen = [group], {group}
+    for one in found:
+        parents = [parent for parent in dict.fromkeys(above.get(one, ())) if parent not in seen]
+        found += parents
+        seen |= set(parents)
+    return found[::-1]
 
 
 def _variables(words: list[str]) -> dict[str, str]:
@@ -136,13 +172,14 @@ def _yaml(text: str, what: str) -> Iterator[Listed]:
 def _answers(hosts: list[Any], what: str) -> Iterator[Listed]:
     for number, host in enumerate(hosts, 1):
         if isinstance(host, str):
-            yield Listed(name=label(host), address=host)
+            yield Listed(name=label(host), full=host, address=host)
         elif isinstance(host, dict) and host.get("address"):
             words = {key: _word(host.get(key)) for key in _WORDS}
             roles = host.get("roles")
             listed = [_word(role) for role in roles] if isinstance(roles, list) else []
-            words["name"] = label(words["name"] or words["address"])
-            yield Listed(**words, roles=tuple(listed))
+            full = words["name"] or words["address"]
+            words["name"] = label(full)
+            yield Listed(**words, full=full, roles=tuple(listed))
         else:
             raise ConfigError(f"{what}: host {number} has no address")
 
@@ -177,6 +214,7 @@ def _listed(pattern: str, variables: Mapping[str, str]) -> Iterator[Listed]:
         plain, _, port = name.rpartition(":") if name.count(":") == 1 else (name, "", "")
         yield Listed(
             name=label(plain),
+            full=plain,
             address=variables.get("ansible_host") or variables.get("ansible_ssh_host") or plain,
             port=variables.get("ansible_port") or variables.get("ansible_ssh_port") or port,
             user=variables.get("ansible_user") or variables.get("ansible_ssh_user") or "",

@@ -79,6 +79,34 @@ def test_the_pin_and_the_roles_in_our_answers_are_kept() -> None:
     assert (host.host_key_sha256, host.roles) == (pin, ("storage",))
 
 
+def test_hosts_of_two_domains_stay_two_hosts() -> None:
+    assert rows("web1.dc1.example.com\nweb1.dc2.example.com ansible_user=ops\nweb2.dc1\n") == [
+        ("web1-dc1-example-com", "web1.dc1.example.com", "", ""),
+        ("web1-dc2-example-com", "web1.dc2.example.com", "", "ops"),
+        ("web2", "web2.dc1", "", ""),
+    ]
+    with pytest.raises(ConfigError, match="would both be called web-1-lab; rename one"):
+        inventory.read("web-1.lab\nweb.1.lab\nweb.lab\nweb-1.org\n", what="hosts")
+
+
+def test_variables_of_a_parent_group_reach_the_hosts_of_its_children() -> None:
+    text = """\
+[gpu]
+a.lab
+[site:children]
+gpu
+[everything:children]
+site
+everything
+[everything:vars]
+ansible_user=far
+ansible_port=2200
+[site:vars]
+ansible_user=near
+"""
+    assert rows(text) == [("a", "a.lab", "2200", "near")]
+
+
 def test_a_plain_list_is_the_simplest_inventory() -> None:
     assert rows("10.0.0.1\nweb.lab:2222\n") == [
         ("10-0-0-1", "10.0.0.1", "", ""),
