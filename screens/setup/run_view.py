@@ -147,6 +147,11 @@ class RunView:
         return host in self._hosts and host != CLUSTER
 
     @property
+    def busy(self) -> bool:
+        """Return whether the run is under way, or waits for the operator's word."""
+        return self.stage in {Stage.LOOKING, Stage.ASKING, Stage.WORKING}
+
+    @property
     def succeeded(self) -> bool:
         """Return whether the run ended well."""
         return self.summary is not None and self.summary.exit_code == 0

@@ -45,6 +45,8 @@ _BUTTONS = {
     Stage.DONE: "Make a new plan",
 }
 
+_OUTDATED = "the answers changed since this plan was made: p makes a new one"
+
 
 class ServicesStep(StepView):
     """Plan, confirm, apply."""
@@ -109,6 +111,8 @@ class ServicesStep(StepView):
         del button
         match self.context.run.stage:
             case Stage.IDLE | Stage.DONE:
+                self.action_plan()
+            case Stage.ASKING if self._outdated():
                 self.action_plan()
             case Stage.ASKING:
                 self.action_apply()
@@ -196,8 +200,11 @@ class ServicesStep(StepView):
         self._steering.take(order)
 
     def action_apply(self) -> None:
-        """Give the word."""
-        if self.context.run.stage is Stage.ASKING:
+        """Give the word, unless the plan is of other answers than those that are there now."""
+        if self.context.run.stage is Stage.ASKING and self._outdated():
+            self.context.run.failure = _OUTDATED
+            self._answer(word=False)
+        elif self.context.run.stage is Stage.ASKING:
             self.context.run.stage = Stage.WORKING
             self.context.run.confirmed = True
             self.context.run.begun_ms = self.context.clock.now_ms()
@@ -207,6 +214,11 @@ class ServicesStep(StepView):
     def stop(self) -> None:
         """Let what was begun be finished, and nothing new begin."""
         self._order(Stop())
+
+    def _outdated(self) -> bool:
+        """Return whether the plan that waits for the word is of other answers."""
+        asking = self.context.run.stage is Stage.ASKING
+        return asking and not self.context.run_is_of_these_answers
 
     def action_stop(self) -> None:
         """Stop: what was begun is finished, nothing new begins; once more cuts it off."""
@@ -223,10 +235,11 @@ class ServicesStep(StepView):
     def refreshed(self) -> None:
         """Paint the run."""
         run = self.context.run
-        self.set_class(run.stage is not Stage.IDLE, "-run")
+        self.set_class(run.busy or self.context.frozen, "-run")
         self.set_class(run.stage in {Stage.WORKING, Stage.DONE}, "-work")
         idle = run.stage in {Stage.IDLE, Stage.DONE} and self._writes_manifests()
         label = "Write the manifests" if idle else _BUTTONS[run.stage]
+        label = _BUTTONS[Stage.DONE] if self._outdated() else label
         self.query_one("#deploy", PushButton).say(label)
         matrix = self.query_one("#matrix", HostMatrix)
         matrix.show(run.phases, run.rows())
@@ -266,6 +279,8 @@ class ServicesStep(StepView):
                 return f"cluster {name} on {count} hosts (name and timings: step 7)", Tone.MUTED
             case Stage.LOOKING:
                 return "connecting and probing; nothing is changed", Tone.INFO
+            case Stage.ASKING if self._outdated():
+                return _OUTDATED, Tone.WARN
             case Stage.ASKING:
                 return "nothing was changed yet; d shows what changes, a applies it", Tone.WARN
             case Stage.WORKING:

@@ -292,14 +292,17 @@ class Wizard(Screen[None]):
             return
         self.context.editing = True
         self.step.freeze(frozen=False)
+        self.step.refreshed()
         self.notify("answers are open; step 6 makes a new plan of them", timeout=3)
         self._paint()
 
     async def action_all_questions(self) -> None:
         """Ask everything from here on, not only what has no safe default."""
-        if self.context.express:
+        if self.context.express and self.context.run.busy:
+            self.notify("first stop the run in step 6", timeout=3)
+        elif self.context.express:
             self.context.express, self.context.route = False, EVERY
-            gone = [n for n in EXPRESS if n in self._views and n < _DEPLOY]
+            gone = [n for n in EXPRESS if n in self._views]
             for number in gone:
                 await self._views.pop(number).remove()
             await self._go_to(self._here)
