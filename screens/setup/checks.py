@@ -11,7 +11,7 @@ from typing import Final
 
 from bzzz_core.api.documents import Status
 from bzzz_core.config.schema import ClusterSpec
-from bzzz_core.errors import BzzzError, ConfigError
+from bzzz_core.errors import BzzzError, ConfigError, TransportError
 from bzzz_core.model import FabricState, MemberState
 from screens.setup.engine import Engine
 
@@ -56,12 +56,8 @@ async def run(check: Check, engine: Engine, spec: ClusterSpec) -> Outcome:
 
 
 async def _answers(engine: Engine, spec: ClusterSpec) -> Outcome:
-    views = await engine.views(spec.cluster.name)
-    silent = {name: why for name, why in views.items() if isinstance(why, str)}
-    if silent:
-        name, why = next(iter(silent.items()))
-        return Outcome(Verdict.FAIL, f"{len(silent)} of {len(views)} do not: {name}: {why}")
-    return Outcome(Verdict.PASS, f"{len(views)} of {len(views)} answer")
+    count = len(await _statuses(engine, spec))
+    return Outcome(Verdict.PASS, f"{count} of {count} answer")
 
 
 async def _one_leader(engine: Engine, spec: ClusterSpec) -> Outcome:
@@ -71,12 +67,12 @@ async def _one_leader(engine: Engine, spec: ClusterSpec) -> Outcome:
         leader, term = seen.pop()
         return Outcome(Verdict.PASS, f"all name {leader} in term {term}")
     views = "; ".join(f"{s.node}: {s.leader or 'none'} in term {s.term}" for s in statuses)
-    return Outcome(Verdict.FAIL, views or "no node answers")
+    return Outcome(Verdict.FAIL, views)
 
 
 async def _serving(engine: Engine, spec: ClusterSpec) -> Outcome:
     statuses = await _statuses(engine, spec)
-    if statuses and all(status.leader_serving for status in statuses):
+    if all(status.leader_serving for status in statuses):
         return Outcome(Verdict.PASS, "the leader's first write is durable on a majority")
     return Outcome(Verdict.FAIL, "the leader has not written yet; look at the fabric of its node")
 
@@ -84,8 +80,8 @@ async def _serving(engine: Engine, spec: ClusterSpec) -> Outcome:
 async def _fabric(engine: Engine, spec: ClusterSpec) -> Outcome:
     statuses = await _statuses(engine, spec)
     loose = [s.node for s in statuses if s.fabric.state is not FabricState.CONNECTED]
-    if loose or not statuses:
-        return Outcome(Verdict.FAIL, f"not attached to the fabric: {', '.join(loose) or 'all'}")
+    if loose:
+        return Outcome(Verdict.FAIL, f"not attached to the fabric: {', '.join(loose)}")
     voters, need = statuses[0].fabric.voters, statuses[0].fabric.quorum
     words = f"{voters} voters, {need} needed"
     if voters <= 2:  # noqa: PLR2004  one or two voters survive no loss
@@ -184,5 +180,16 @@ def write_report(text: str, path: Path) -> None:
 
 
 async def _statuses(engine: Engine, spec: ClusterSpec) -> list[Status]:
+    """Return the view of every node; what a silent node would say is not known, so none is judged.
+
+    Raises:
+        TransportError: A node does not answer.
+    """
     views = await engine.views(spec.cluster.name)
+    silent = {name: why for name, why in views.items() if isinstance(why, str)}
+    if silent:
+        name, why = next(iter(silent.items()))
+        raise TransportError(f"{len(silent)} of {len(views)} nodes do not answer: {name}: {why}")
+    if not views:
+        raise TransportError("no node answers")
     return [view for view in views.values() if isinstance(view, Status)]

@@ -37,12 +37,16 @@ class ClusterStep(StepView):
     def edited(self, key: str) -> None:
         """Say anew what such a cluster survives."""
         del key
-        self.query_one("#survives", Lines).show(survives_lines(self.context.draft))
+        self.query_one("#survives", Lines).show(
+            survives_lines(self.context.draft, self.context.voters)
+        )
 
     def shown(self) -> None:
         """Watch the nodes while this step is shown."""
         self._paint()
-        self.query_one("#survives", Lines).show(survives_lines(self.context.draft))
+        self.query_one("#survives", Lines).show(
+            survives_lines(self.context.draft, self.context.voters)
+        )
         super().shown()
         if self.context.run.succeeded:
             self.run_worker(self._watch(), group="views", exclusive=True)
@@ -84,6 +88,10 @@ class ClusterStep(StepView):
         else:
             lines += self._table()
         self.query_one("#views", Lines).show(lines)
+
+    def _paint_survives(self) -> None:
+        lines = survives_lines(self.context.draft, self.context.voters)
+        self.query_one("#survives", Lines).show(lines)
 
     def _table(self) -> list[list[Part]]:
         glyphs = self.context.glyphs

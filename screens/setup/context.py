@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from bzzz_core.deploy import defaults
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.goal import enrolled_voters
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 from bzzz_core.ports import Clock
 from bzzz_tui.wording import Glyphs
 from screens.setup.draft import FIELDS, Draft, HostDraft
 from screens.setup.engine import Engine, Look
 from screens.setup.run_view import RunView
+from screens.setup.steering_words import voters_of
 from screens.setup.steps import EVERY
+
+LOGIN: Final = tuple(
+    f"security.ssh.{name}"
+    for name in ("user", "port", "key", "key_passphrase", "password", "known_hosts")
+)
+"""Answers by which setup reaches a host: others may find another host, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +47,8 @@ class Context:
     session: Path
     looks: dict[str, Look] = field(default_factory=dict)
     """By host name."""
-    looked_at: dict[str, HostDraft] = field(default_factory=dict)
-    """By host name: the answers that `looks` belongs to."""
+    looked_at: dict[str, tuple[HostDraft, tuple[str, ...]]] = field(default_factory=dict)
+    """By host name: the answers that `looks` belongs to, those about the login too."""
     run: RunView = field(default_factory=RunView)
     plan: Plan | None = None
     planned_for: str | None = None
@@ -62,15 +71,34 @@ class Context:
 
     def look(self, host: HostDraft) -> Look:
         """Return what was seen of a host, if the answers about it are still the same."""
-        if self.looked_at.get(host.name) != host:
+        if self.looked_at.get(host.name) != (host, self._login()):
             return Look()
         return self.looks.get(host.name, Look())
+
+    def take_look(self, host: HostDraft) -> None:
+        """Remember that what is seen of a host from now on is of the answers as they are."""
+        self.looked_at[host.name] = (host, self._login())
+
+    def _login(self) -> tuple[str, ...]:
+        return tuple(self.draft.get(key) for key in LOGIN)
 
     @property
     def seen(self) -> dict[str, HostFacts]:
         """Return what is known of the hosts, by name, as far as it is."""
         looks = {host.name: self.look(host).facts for host in self.draft.hosts}
         return {name: facts for name, facts in looks.items() if facts is not None}
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """Return who votes, as the engine chooses: a cluster that exists keeps its voters.
+
+        One that is joined has voters that are no hosts of these answers.
+        """
+        names, seen = [host.name for host in self.draft.hosts], self.seen
+        present = enrolled_voters(seen)
+        if self.draft.get("cluster.mode") == "join":
+            return tuple(sorted(present))
+        return tuple(name for name in names if name in present) or voters_of(names)
 
     @property
     def frozen(self) -> bool:

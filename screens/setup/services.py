@@ -32,7 +32,7 @@ from bzzz_tui.wording import Tone, clean, span
 from screens.setup.context import Context
 from screens.setup.plan_view import plan_lines
 from screens.setup.run_view import RunView, Stage
-from screens.setup.steering_words import skipped_words, voters_of, why_not_skip
+from screens.setup.steering_words import skipped_words, why_not_skip
 from screens.setup.step import PushButton, StepView
 from screens.setup.steps import StepSpec
 from screens.setup.taken import taken_lines
@@ -170,7 +170,8 @@ class ServicesStep(StepView):
         run = self.context.run
         if run.stage is Stage.WORKING:
             for name in run.failing_now():
-                self._order(Retry(name))
+                if name not in self._skipped:
+                    self._order(Retry(name))
         elif run.stage is Stage.DONE and not run.succeeded:
             self.action_plan(only_failed=run.confirmed)
 
@@ -178,6 +179,7 @@ class ServicesStep(StepView):
         """Try the host under the cursor again."""
         name = self.query_one("#matrix", HostMatrix).selected
         if self.context.run.stage is Stage.WORKING and name in self.context.run.failing_now():
+            self._skipped.discard(name)
             self._order(Retry(name))
             self.notify(f"{name} is tried again", timeout=3, markup=False)
 
@@ -186,7 +188,7 @@ class ServicesStep(StepView):
         run, name = self.context.run, self.query_one("#matrix", HostMatrix).selected
         if run.stage is not Stage.WORKING or not run.has(name):
             return
-        voters = voters_of([host.name for host in self.context.draft.hosts])
+        voters = self.context.voters
         why = why_not_skip(name or "", voters=voters, lost=self._skipped)
         if why:
             self.notify(why, severity="warning", timeout=8, markup=False)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from bzzz_tui.parts import Part
 from bzzz_tui.wording import Tone
 from screens.setup.draft import Draft
-from screens.setup.steering_words import voters_of
 
 _BALLOTS_MS: Final = 300
 """Ballots and the first write, beside detection and the head start of the better candidates."""
 _PAIR: Final = 2
 
 
-def survives_lines(draft: Draft) -> list[list[Part]]:
+def survives_lines(draft: Draft, voters: Sequence[str]) -> list[list[Part]]:
     """Return what may be lost, how soon that is noticed, and what happens without a quorum."""
     hosts = [host.name for host in draft.hosts]
-    voters = voters_of(hosts)
     spare = len(voters) - (len(voters) // 2 + 1)
     lines: list[list[Part]] = [[("What it survives", Tone.ACCENT)]]
-    if len(hosts) == _PAIR:
+    if draft.get("cluster.mode") == "join":
+        words = (
+            "what the cluster that is joined survives: its voters decide, these hosts get no vote"
+        )
+        return [*lines, [(words, Tone.PLAIN)]]
+    if len(hosts) == _PAIR and len(voters) == 1:
         words = f"no loss of {voters[0]}: two hosts have one voter; use one or three"
         lines.append([(words, Tone.WARN)])
-    elif not spare:
-        lines.append([("no loss of its one voter", Tone.WARN if hosts else Tone.MUTED)])
+    elif spare <= 0:
+        which = f"any of its {len(voters)} voters" if len(voters) > 1 else "its one voter"
+        lines.append([(f"no loss of {which}", Tone.WARN if hosts else Tone.MUTED)])
     else:
         lines.append([(f"the loss of {spare} of its {len(voters)} voters at once", Tone.OK)])
     lines.append([(_leader(draft, len(voters)), Tone.PLAIN)])

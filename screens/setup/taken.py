@@ -8,7 +8,6 @@ from bzzz_core.deploy import surroundings
 from bzzz_tui.parts import Part
 from bzzz_tui.wording import UNKNOWN, Tone, clean, size
 from screens.setup.context import Context
-from screens.setup.steering_words import voters_of
 
 _LABEL: Final = 14
 _PAIR: Final = 2
@@ -18,7 +17,6 @@ def taken_lines(context: Context) -> list[list[Part]]:
     """Return the answers that matter most, each with why it is so if the hosts suggested it."""
     draft = context.draft
     hosts = [host.name for host in draft.hosts]
-    voters = voters_of(hosts)
     subnet = surroundings.shared_subnet(
         [(h.address, context.seen.get(h.name)) for h in draft.hosts]
     )
@@ -28,7 +26,7 @@ def taken_lines(context: Context) -> list[list[Part]]:
     )
     rows = [
         ("Cluster", draft.get("cluster.name")),
-        ("Voters", _quorum(voters, len(hosts))),
+        ("Voters", _quorum(context.voters, len(hosts))),
         ("Subnet", draft.get("network.subnet") or (str(subnet) if subnet else UNKNOWN)),
         ("Ports", f"{ports} (API, fabric, routes)"),
         ("Firewall", draft.get("network.firewall.mode")),
@@ -50,7 +48,7 @@ def taken_lines(context: Context) -> list[list[Part]]:
 
 
 def _quorum(voters: tuple[str, ...], count: int) -> str:
-    if count == _PAIR:
+    if count == _PAIR and len(voters) == 1:
         return f"{voters[0]} alone: two hosts tolerate no loss; use one or three"
     spare = len(voters) - (len(voters) // 2 + 1)
     lost = "none may be lost" if not spare else f"{spare} may be lost"

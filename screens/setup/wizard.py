@@ -342,7 +342,7 @@ class Wizard(Screen[None]):
         host = next((host for host in context.draft.hosts if host.name == name), None)
         if spec is None or host is None:
             return
-        context.looked_at[name] = host
+        context.take_look(host)
         context.looks[name] = Look(state=LookState.LOOKING)
         self._looked()
         wanted = next(entry for entry in spec.hosts if entry.name == name)

@@ -558,7 +558,7 @@ def test_a_failed_check_says_what_was_found(wizard_app, engine: FakeEngine) -> N
         await deploy(pilot, wizard)
         await to_step(pilot, wizard, 8)
         await settle(pilot, lambda: wizard.context.checked is False)
-        await see(pilot, "1 of 2 do not: bzzz-2: refused")
+        await see(pilot, "1 of 2 nodes do not answer: bzzz-2: refused")
 
     drive(app, body)
 
@@ -599,7 +599,7 @@ def test_models_and_their_places_are_shown_for_the_hosts_that_were_seen(
         context = wizard.context
         for host in context.draft.hosts:
             context.looks[host.name] = Look(state=LookState.READY, facts=facts())
-            context.looked_at[host.name] = host
+            context.take_look(host)
         await to_step(pilot, wizard, 4)
         wizard.step.scroll_end(animate=False)
         await see(pilot, "Model servers found")

@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy.detached.place import make_run
-from bzzz_core.deploy.steering import Cut, Stop
+from bzzz_core.deploy.events import Status, Step
+from bzzz_core.deploy.facts.host import EnrolledVoter, HostFacts
+from bzzz_core.deploy.steering import Cut, Order, Retry, Skip, Steering, Stop
 from bzzz_core.deploy.wishes import Wishes
+from bzzz_tui.wording import UNICODE
 from screens.app import BzzzApp
 from screens.setup.begin import Begin
+from screens.setup.context import Context
+from screens.setup.draft import Draft, parse_hosts
+from screens.setup.engine import Look, LookState
 from screens.setup.kit_dialog import KitDialog
 from screens.setup.opening import wizard_of
-from screens.setup.run_view import Stage
+from screens.setup.run_view import RunView, Stage
 from screens.setup.services import ServicesStep
 from screens.setup.steering_words import skipped_words, voters_of, why_not_skip
 from screens.setup.wizard import Wizard
 from tests.fakes import statuses
-from tests.fakes.engine import FakeEngine
+from tests.fakes.engine import FakeEngine, facts
+from tests.tui.conftest import FrozenClock
 from tests.tui.test_wizard import deploy, drive, see, settle, to_step
 
 Make = Callable[..., BzzzApp]
@@ -52,8 +60,47 @@ def test_it_is_said_what_may_still_be_lost() -> None:
     assert "does not vote" in skipped_words("n4", voters=voters_of(NAMES[:4]), lost=())
 
 
+def context_of(names: str, seen: dict[str, HostFacts], **answers: str) -> Context:
+    """Return what a wizard knows once it looked at hosts."""
+    draft = Draft(hosts=parse_hosts(names, ()))
+    for key, text in answers.items():
+        draft.set(key.replace("__", "."), text)
+    context = Context(
+        draft=draft,
+        engine=FakeEngine(),
+        clock=FrozenClock(),
+        glyphs=UNICODE,
+        session=Path("session.json"),
+    )
+    for host in draft.hosts:
+        if host.name in seen:
+            context.looks[host.name] = Look(state=LookState.READY, facts=seen[host.name])
+            context.take_look(host)
+    return context
+
+
+def test_a_cluster_that_exists_keeps_its_voters_and_one_that_is_joined_has_others() -> None:
+    text = "a=10.0.0.1 b=10.0.0.2 c=10.0.0.3 d=10.0.0.4"
+    assert context_of(text, {}).voters == ("a", "b", "c")
+    there = tuple(EnrolledVoter(name, f"id-{name}", "KEY") for name in ("b", "d", "x"))
+    seen = {"d": msgspec.structs.replace(facts(), voters=there)}
+    assert context_of(text, seen).voters == ("b", "d")
+    assert context_of(text, seen, cluster__mode="join").voters == ("b", "d", "x")
+    assert context_of(text, {}, cluster__mode="join").voters == ()
+
+
 def told(wizard: Wizard) -> str:
     return " ".join(note.message for note in wizard.app._notifications)
+
+
+def test_what_was_seen_of_a_host_is_of_one_login() -> None:
+    context = context_of("a=10.0.0.1", {"a": facts()})
+    (host,) = context.draft.hosts
+    assert context.look(host).state is LookState.READY
+    context.draft.set("security.ssh.user", "somebody")
+    assert context.look(host).state is LookState.UNSEEN
+    context.draft.set("security.ssh.user", "root")
+    assert context.look(host).state is LookState.READY
 
 
 async def failed(pilot: Pilot[int], wizard: Wizard, engine: FakeEngine) -> None:
@@ -104,6 +151,41 @@ def test_a_host_without_which_nobody_can_be_elected_is_not_left_out(
         await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
 
     drive(wizard_app(hosts="10.20.0.11"), body)
+
+
+class KeptOrders(Steering):
+    """Orders as they were given."""
+
+    def __init__(self) -> None:
+        super().__init__(hold=True)
+        self.taken: list[Order] = []
+
+    def take(self, order: Order) -> None:
+        self.taken.append(order)
+
+
+def test_a_host_that_was_left_out_is_tried_again_only_by_its_own_word(wizard_app: Make) -> None:
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await wizard._go_to(6)
+        step, run = wizard.step, RunView(("bzzz-1", "bzzz-2", "bzzz-3"), ("upload",))
+        assert isinstance(step, ServicesStep)
+        step._steering = orders = KeptOrders()
+        run.stage, wizard.context.run = Stage.WORKING, run
+        for name in ("bzzz-1", "bzzz-2"):
+            run.apply(Step(name, "upload", Status.FAILED))
+        step.refreshed()
+        await pilot.pause()
+        step.action_skip_host()
+        step.action_retry()
+        assert orders.taken == [Skip("bzzz-1"), Retry("bzzz-2")]
+        await see(pilot, "bzzz-2 failed: r tries it again")
+        step.action_retry_host()
+        assert orders.taken[-1] == Retry("bzzz-1")
+        step.refreshed()
+        await see(pilot, "bzzz-1, bzzz-2 failed: r tries it again")
+        run.stage = Stage.DONE
+
+    drive(wizard_app(), body)
 
 
 def test_stop_waits_for_what_was_begun(wizard_app: Make, engine: FakeEngine) -> None:

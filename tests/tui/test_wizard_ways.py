@@ -21,6 +21,7 @@ from screens.setup.draft import Draft, parse_hosts
 from screens.setup.engine import Look, LookState
 from screens.setup.opening import open_wizard
 from screens.setup.run_view import Stage
+from screens.setup.steering_words import voters_of
 from screens.setup.steps import EVERY, EXPRESS, STEPS, next_of, route_of
 from screens.setup.survives import survives_lines
 from screens.setup.wizard import Wizard
@@ -220,7 +221,8 @@ def said(addresses: str, **answers: str) -> str:
     draft = Draft(hosts=parse_hosts(addresses, ()))
     for key, text in answers.items():
         draft.set(key.replace("__", "."), text)
-    return "\n".join(text_of(line) for line in survives_lines(draft))
+    voters = voters_of([host.name for host in draft.hosts])
+    return "\n".join(text_of(line) for line in survives_lines(draft, voters))
 
 
 def test_it_is_said_what_a_cluster_survives() -> None:
@@ -231,6 +233,9 @@ def test_it_is_said_what_a_cluster_survives() -> None:
     manual = said("a=1.1.1.1 b=1.1.1.2 c=1.1.1.3", cluster__failover="manual")
     assert "when you say so" in manual
     assert "reads are refused" in said("a=1.1.1.1", cluster__without_quorum="stop")
+    joined = said("a=1.1.1.1 b=1.1.1.2 c=1.1.1.3", cluster__mode="join")
+    assert "these hosts get no vote" in joined
+    assert "its 3 voters" not in joined
 
 
 @pytest.mark.parametrize("flag", [True, False])
