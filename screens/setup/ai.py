@@ -81,6 +81,7 @@ class AiStep(StepView):
         """Forget the old reports: they were about other answers."""
         if key.startswith(("ai.endpoint", "ai.asking.default_model")):
             self.context.ai = {}
+            self.workers.cancel_group(self, "ai")  # Its answer would be about the old ones.
             self.query_one("#ai-report", Paragraph).show()
         else:
             self._paint_hosts()

@@ -14,6 +14,7 @@ from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines
 from bzzz_tui.wording import UNKNOWN, Tone, clean, fabric_state
 from screens.setup.context import Context
+from screens.setup.run_view import RunView, Stage
 from screens.setup.step import StepView
 from screens.setup.steps import StepSpec
 from screens.setup.survives import survives_lines
@@ -28,6 +29,9 @@ class ClusterStep(StepView):
         """Take which step this is and what the wizard knows."""
         super().__init__(spec, context)
         self._views: dict[str, Status | str] = {}
+        self._watched = False
+        self._of: RunView | None = None
+        """The run that the views belong to."""
 
     def compose_above(self) -> Iterable[Widget]:
         """Lay out the nodes' views."""
@@ -48,39 +52,56 @@ class ClusterStep(StepView):
             survives_lines(self.context.draft, self.context.voters)
         )
         super().shown()
-        if self.context.run.succeeded:
-            self.run_worker(self._watch(), group="views", exclusive=True)
+        self._watched = True
+        self._watch_run()
+
+    def refreshed(self) -> None:
+        """Begin to watch when the run begins to change hosts: the first election is part of it."""
+        if self._watched and self._of is not self.context.run:
+            self._watch_run()
 
     def hidden(self) -> None:
         """Stop watching."""
+        self._watched = False
         self.workers.cancel_group(self, "views")
+
+    def _watch_run(self) -> None:
+        run = self.context.run
+        if _to_watch(run):
+            self._views = self._views if self._of is run else {}
+            self._of = run
+            self.run_worker(self._watch(), group="views", exclusive=True)
+        self._paint()
 
     def state(self) -> StepState:
         """Say whether all nodes name the same serving leader."""
         if self.problems():
             return StepState.BAD
-        if not self.context.run.succeeded:
+        if not _to_watch(self.context.run):
             return StepState.OPEN
-        if not self._views:
+        run = self.context.run
+        if self._of is not run or not self._views or not run.succeeded:
             return StepState.RUNNING
         return StepState.OK if agree(self._views) else StepState.WARN
 
     async def _watch(self) -> None:
-        while True:
+        while _to_watch(self.context.run):
             try:
                 name = self.context.draft.get("cluster.name")
                 self._views = await self.context.engine.views(name)
             except BzzzError as exc:
-                self._views = {"": str(exc)}
+                # While the run works it is no fault that there is no cluster yet.
+                self._views = {"": str(exc)} if self.context.run.succeeded else {}
             self._paint()
             self.context.changed()
             await asyncio.sleep(_EVERY_S)
+        self._paint()
 
     def _paint(self) -> None:
         if not self.query("#views"):
             return  # An answer came while the screen was being left.
         lines: list[list[Part]] = [[("Election", Tone.ACCENT)]]
-        if not self.context.run.succeeded:
+        if not _to_watch(self.context.run):
             words = "after step 6 each node's own view of the leader stands here"
             lines.append([(words, Tone.MUTED)])
         elif not self._views:
@@ -119,6 +140,10 @@ class ClusterStep(StepView):
         else:
             lines.append([(f"{glyphs.warn} the nodes do not agree yet", Tone.WARN)])
         return lines
+
+
+def _to_watch(run: RunView) -> bool:
+    return run.succeeded or run.stage is Stage.WORKING
 
 
 def agree(views: dict[str, Status | str]) -> bool:

@@ -185,6 +185,7 @@ class DeployEngine:
                     continue
                 emit(event)
                 ended = isinstance(event, Summary)
+        await self.close()  # The run may have changed the profile, by which nodes are found.
         if refusal or not ended:
             raise PreconditionFailed(refusal or death_words(run))
 
@@ -210,8 +211,9 @@ class DeployEngine:
         if cluster != self._cluster or not self._sources:
             await self.close()
             self._sources, self._cluster = sources_of(Target(cluster=cluster)), cluster
-        answers = await asyncio.gather(*(_view(source) for source in self._sources))
-        return {source.name: view for source, view in zip(self._sources, answers, strict=True)}
+        sources = self._sources  # A run that ends meanwhile lets go of them.
+        answers = await asyncio.gather(*(_view(source) for source in sources))
+        return {source.name: view for source, view in zip(sources, answers, strict=True)}
 
     async def export_kit(self, cluster: str, target: Path, passphrase: Secret) -> int:
         """Write what operates a cluster to an encrypted file; return how many files are in it.
@@ -229,7 +231,8 @@ class DeployEngine:
 
     async def complete_ai(self, spec: ClusterSpec) -> tuple[Completion, ...]:
         """Ask every AI endpoint from every host for a few words."""
-        fleet = Fleet(spec, ClusterState(spec.cluster.name).known_hosts)
+        state = ClusterState(spec.cluster.name)
+        fleet = Fleet(spec, state.known_hosts, own_key=state.ssh_key(spec))
         try:
             opened = await asyncio.gather(*(fleet.connected(host) for host in spec.hosts))
             return await complete_from_all({host.name: host for host in opened}, spec.ai)

@@ -23,6 +23,7 @@ from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone, clean
 from screens.dialogs import Question
 from screens.setup.chips import chips, existing_part
+from screens.setup.context import Context
 from screens.setup.draft import (
     HOSTS_MAX,
     HostDraft,
@@ -95,14 +96,7 @@ class DetectStep(HostsStep):
         """Say whether all hosts were seen and are fit."""
         if self.problems():
             return StepState.BAD
-        states = {self.context.look(host).state for host in self.context.draft.hosts}
-        if LookState.LOOKING in states:
-            return StepState.RUNNING
-        if states & {LookState.FAILED, LookState.KEY_CHANGED}:
-            return StepState.BAD
-        if states & {LookState.KEY_UNKNOWN, LookState.WARN, LookState.UNSEEN}:
-            return StepState.WARN
-        return StepState.OK
+        return look_state(self.context) or StepState.WARN
 
     def problems(self) -> list[str]:
         """Return what is wrong with hosts or fields."""
@@ -310,3 +304,17 @@ def _put(hosts: list[HostDraft], new: HostDraft) -> list[HostDraft]:
     if not new.host_key_sha256 and (old.address, old.port) == (new.address, new.port):
         new = msgspec.structs.replace(new, host_key_sha256=old.host_key_sha256)
     return [new if host is old else host for host in hosts]
+
+
+def look_state(context: Context) -> StepState | None:
+    """Return how the hosts stand by what was seen of them; None: none was looked at."""
+    states = {context.look(host).state for host in context.draft.hosts}
+    if states <= {LookState.UNSEEN}:
+        return None
+    if LookState.LOOKING in states:
+        return StepState.RUNNING
+    if states & {LookState.FAILED, LookState.KEY_CHANGED}:
+        return StepState.BAD
+    if states & {LookState.KEY_UNKNOWN, LookState.WARN, LookState.UNSEEN}:
+        return StepState.WARN
+    return StepState.OK

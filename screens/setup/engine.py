@@ -169,6 +169,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """End the connections to the nodes' APIs."""
+        ...
+
     async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
         """Ask an AI endpoint what it is and which models it has."""
         ...

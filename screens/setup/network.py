@@ -19,9 +19,13 @@ from bzzz_tui.parts import Part, fit
 from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines
 from bzzz_tui.wording import UNKNOWN, Glyphs, Tone, clean
+from screens.setup.context import Context
+from screens.setup.draft import FIELDS
 from screens.setup.step import PushButton, StepView
+from screens.setup.steps import StepSpec
 
 _INTERFACE = "network.interface"
+_PORTS = "network.ports."
 _PROVE = "Prove that all reach each other (each listens for some seconds)"
 _HOSTS_SHOWN = 5
 _CELL = 12
@@ -40,6 +44,12 @@ class NetworkStep(StepView):
         yield PushButton(_PROVE, id="reach")
         yield Lines(id="reached")
 
+    def __init__(self, spec: StepSpec, context: Context) -> None:
+        """Take which step this is and what the wizard knows."""
+        super().__init__(spec, context)
+        self._proved: tuple[object, ...] = ()
+        """The hosts and ports that the last proof is about."""
+
     def shown(self) -> None:
         """Show the network as it is now."""
         self._paint()
@@ -51,7 +61,7 @@ class NetworkStep(StepView):
 
     def edited(self, key: str) -> None:
         """Judge the subnet and the interface anew."""
-        if key in {"network.subnet", _INTERFACE}:
+        if key in {"network.subnet", _INTERFACE} or key.startswith(_PORTS):
             self._paint()
 
     def state(self) -> StepState:
@@ -76,6 +86,7 @@ class NetworkStep(StepView):
             return
         words = "each host listens for a few seconds and tries the others ..."
         self.query_one("#reached", Lines).show([[(words, Tone.INFO)]])
+        self._proved = self._to_prove()
         self.run_worker(self._reach(), group="reach", exclusive=True)
 
     async def _reach(self) -> None:
@@ -89,6 +100,17 @@ class NetworkStep(StepView):
             names = [host.name for host in spec.hosts]
             lines = matrix_lines(matrix, names, self.context.glyphs)
         self.query_one("#reached", Lines).show(lines)
+
+    def _to_prove(self) -> tuple[object, ...]:
+        draft = self.context.draft
+        ports = tuple(draft.get(key) for key in FIELDS if key.startswith(_PORTS))
+        return (ports, *((host.name, host.address) for host in draft.hosts))
+
+    def _forget_proof(self) -> None:
+        """Show no proof that is about other hosts or ports than those of the answers now."""
+        if self._proved != self._to_prove():
+            self.workers.cancel_group(self, "reach")
+            self.query_one("#reached", Lines).show([])
 
     def _seen(self) -> dict[str, HostFacts]:
         looks = {host.name: self.context.look(host).facts for host in self.context.draft.hosts}
@@ -114,6 +136,7 @@ class NetworkStep(StepView):
     def _paint(self) -> None:
         if not self.query("#addresses"):
             return
+        self._forget_proof()
         seen, faults = self._seen(), self._faults()
         hosts = self.context.draft.hosts
         subnet = surroundings.shared_subnet([(h.address, seen.get(h.name)) for h in hosts])

@@ -89,6 +89,8 @@ class ValidateStep(StepView):
         super().__init__(spec, context)
         self._rows = _CheckRows(context.glyphs)
         self._table = HostsTable(_COLUMNS, self._rows, empty="", id="checks")
+        self._of = context.run
+        """The run whose outcome was checked."""
 
     def compose_above(self) -> Iterable[Widget]:
         """Lay out the table of checks."""
@@ -99,7 +101,9 @@ class ValidateStep(StepView):
         yield PushButton("Export the operator kit: this cluster's keys, encrypted", id="kit")
 
     def shown(self) -> None:
-        """Run the checks at first sight."""
+        """Run the checks at first sight of what a run left behind."""
+        if self._of is not self.context.run:
+            self._forget()
         self._table.styles.height = len(CHECKS) + 1
         self._table.reload()
         self.begin_with(self._table)
@@ -110,7 +114,9 @@ class ValidateStep(StepView):
             self._say("the checks run once step 6 is done", Tone.MUTED)
 
     def state(self) -> StepState:
-        """Say how the checks came out."""
+        """Say how the checks came out; those of an earlier run say nothing."""
+        if self._of is not self.context.run:
+            return StepState.BAD if self.problems() else StepState.OPEN
         verdicts = {outcome.verdict for outcome in self._rows.outcomes.values()}
         if self.problems() or Verdict.FAIL in verdicts:
             return StepState.BAD
@@ -162,8 +168,19 @@ class ValidateStep(StepView):
         if self._table.has_focus:
             self._start([check for check in CHECKS if check.key == self._table.cursor])
 
+    def _forget(self) -> None:
+        """Begin anew: hosts were looked at or changed since."""
+        self.workers.cancel_group(self, "checks")
+        self._of = self.context.run
+        for check in CHECKS:
+            self._rows.put(check.key, Outcome(Verdict.WAITING))
+        self._say("", Tone.MUTED)
+
     def _start(self, wanted: list[Check]) -> None:
         if self.context.draft.spec() is not None:
+            for check in CHECKS:  # What ran is cut off: it came to no end.
+                if self._rows.outcomes[check.key].verdict is Verdict.RUNNING:
+                    self._put(check, Outcome(Verdict.WAITING))
             self.run_worker(self._run(wanted), group="checks", exclusive=True)
 
     async def _run(self, wanted: list[Check]) -> None:
@@ -176,7 +193,9 @@ class ValidateStep(StepView):
         path = cluster_directory(spec.cluster.name) / "validation.txt"
         bad = sum(outcome.verdict is Verdict.FAIL for _, outcome in outcomes)
         self.context.checked = not bad
+        left = sum(outcome.verdict is Verdict.WAITING for _, outcome in outcomes)
         words = f"{bad} failed; " if bad else "no check failed; "
+        words += f"{left} not run; " if left else ""
         text = checks.report(outcomes, cluster=spec.cluster.name, at=utc_now())
         try:
             checks.write_report(text, path)

@@ -44,11 +44,10 @@ from screens.setup.steps import (
     EVERY,
     EXPRESS,
     STEPS,
-    StepSpec,
-    home_of,
     next_of,
     route_of,
 )
+from screens.setup.unseen import unseen_state
 from screens.setup.views import VIEWS
 
 if TYPE_CHECKING:
@@ -133,6 +132,10 @@ class Wizard(Screen[None]):
             self.notify(words, timeout=8, markup=False)
         await self._go_to(number)
 
+    async def on_unmount(self) -> None:
+        """Let go of the nodes."""
+        await self.context.engine.close()
+
     async def _begin(self, chosen: Beginning | None) -> None:
         """Begin in the way that was chosen; none is chosen by who leaves."""
         if chosen is None:
@@ -196,7 +199,7 @@ class Wizard(Screen[None]):
         states = [
             self._views[spec.number].state()
             if spec.number in self._views
-            else self._unseen_state(spec, wrong)
+            else unseen_state(spec, wrong, self.context, reached=self._reached)
             for spec in STEPS
         ]
         for number in self.context.recheck:
@@ -214,19 +217,13 @@ class Wizard(Screen[None]):
         )
         self.query_one(HintBar).show(hints(*self.step.SCOPES, Scope.SETUP, Scope.EVERYWHERE))
 
-    def _unseen_state(self, spec: StepSpec, wrong: set[str]) -> StepState:
-        """Return how a step stands that was not opened since the program started."""
-        if spec.number >= min(_DEPLOY, self._reached):
-            return StepState.OPEN
-        homes = (home_of(key) for key in wrong)
-        bad = any(home is not None and home[0] is spec for home in homes)
-        return StepState.BAD if bad else StepState.OK
-
     def _cluster(self) -> str:
         return self.context.draft.get("cluster.name") or "?"
 
     def _news(self) -> None:
         if self.is_running and self._here in self._views and self.query(StepRail):
+            if self._here == _DEPLOY + 1:
+                self.step.refreshed()
             self._paint()
 
     @on(StepView.Answered)

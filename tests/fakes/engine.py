@@ -42,6 +42,7 @@ class FakeEngine:
         """Cleared: a run stops before `start_fabric` until it is set."""
         self.hold.set()
         self.looked: list[str] = []
+        self.closed = 0
         self.kits: list[tuple[str, Path, str]] = []
         self.waits = False
         """Whether a run waits for a word about a host that failed."""
@@ -198,6 +199,10 @@ class FakeEngine:
         """Return the completions that were set."""
         del spec
         return self.completions
+
+    async def close(self) -> None:
+        """Count."""
+        self.closed += 1
 
     async def examine_ai(self, endpoint: AiEndpoint) -> EndpointReport:
         """Return the report that was set."""
