@@ -73,7 +73,7 @@ class HostSpec(Section):
         None,
         pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",
         label="Host key",
-        help="Fingerprint to trust on first contact, as `ssh-keygen -l` prints it.",
+        help="Fingerprint of the only key to trust, as `ssh-keygen -l` prints it.",
     )
     roles: tuple[NodeRole, ...] = setting(
         ("worker",),

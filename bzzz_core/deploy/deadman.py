@@ -68,6 +68,7 @@ cat -- "$4" >"$room/data"
 rm -f -- "$3" "$4"
 cat >"$room/run" <<'RUN'
 cd "${0%/*}" || exit 1
+[ ! -e done ] || exit 0
 : >fired
 tries=1
 until timeout -k 2 30 sh ./restore ./data; do
@@ -77,9 +78,16 @@ until timeout -k 2 30 sh ./restore ./data; do
 done
 : >done
 RUN
-exec systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
+tries=1
+until systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
   --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec="$5" \\
-  --property=Environment=LC_ALL=C /bin/sh "$room/run"
+  --property=Environment=LC_ALL=C /bin/sh "$room/run"; do
+  # One that has just ended may still be loaded for a moment.
+  tries=$((tries + 1))
+  [ "$tries" -le 10 ] || exit 1
+  systemctl stop "$unit.timer" "$unit.service" 2>/dev/null || :
+  sleep 0.5
+done
 """
 )
 """No argument of the unit holds a `$` or `%`: systemd would read these as its own."""

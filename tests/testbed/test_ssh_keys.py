@@ -141,7 +141,8 @@ def test_a_configuration_that_sshd_refuses_is_taken_back(operator: Operator) -> 
     failed = [e for e in events if e.get("status") == "failed"]
     assert code != 0 or failed, events[-1]
     assert operator.on("1", "ls /etc/ssh/sshd_config.d") == "testbed.conf"
-    assert operator.setup("--apply", "--yes")[0] == 0
+    code, events = operator.setup("--apply", "--yes")
+    assert code == 0, [e for e in events if e.get("status") == "failed"] or events[-3:]
 
 
 @pytest.mark.usefixtures("installed")

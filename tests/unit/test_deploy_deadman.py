@@ -154,6 +154,14 @@ def test_a_way_back_that_fails_is_tried_again_and_gone_once(tmp_path: Path) -> N
     assert (tmp_path / "tries").read_text().count("try") == 3
 
 
+def test_a_timer_that_elapses_after_that_does_nothing_more(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.arm('echo went >>"$SCENE/went"')
+    for _ in range(2):
+        assert shell.run('sh "$SCENE/deadman-sshd/run"') == 0
+    assert (tmp_path / "went").read_text() == "went\n"
+
+
 def test_arming_anew_keeps_the_way_back_that_does_not_work_yet(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.arm('[ -e "$SCENE/free" ]')
