@@ -59,4 +59,4 @@ def _of_release(facts: HostFacts, current: str, version: str) -> Existing:
     release, _, _ = current.partition("+")
     if release != version:
         return Existing(Verdict.UPGRADE, f"release {current} becomes {version}")
-    return Existing(Verdict.REUSE, f"release {current} runs; only what differs is changed")
+    return Existing(Verdict.REUSE, f"release {current} is there; only what differs is changed")

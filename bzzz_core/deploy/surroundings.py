@@ -112,8 +112,23 @@ def check(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Findi
                 f"network.subnet {subnet} is in use: {words}",
                 "choose a subnet that is free on every host, or move the other network",
             )
+    else:
+        yield from _found_subnet(host, facts)
     if interface is not None:
         yield from _by_interface(host, facts, interface)
+
+
+def _found_subnet(host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    """Yield what the network that the host is in collides with; nobody asked for it: a warning."""
+    found = own_network(host.address, facts)
+    for words in () if found is None else conflicts(str(found), facts):
+        yield Finding(
+            "warning",
+            "subnet",
+            host.name,
+            f"its network {found} is in use elsewhere too: {words}",
+            "hosts in both cannot be told apart: move the other network, or route it elsewhere",
+        )
 
 
 def notes(hosts: Mapping[str, HostFacts]) -> tuple[str, ...]:

@@ -148,6 +148,7 @@ CHECKS: Final = (
     Check("unchanged", "Nothing left to change", _unchanged),
     Check("ai", "AI endpoint (from here)", _ai),
     Check("ai-hosts", "AI answers to hosts", _ai_from_hosts),
+    Check("security", "Security", None),
     Check("storage", "Storage write and read", None),
     Check("task", "Task round trip", None),
     Check("failover", "Failover on request", None),

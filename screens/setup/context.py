@@ -15,7 +15,7 @@ from bzzz_core.integrations.ai_endpoint import EndpointReport
 from bzzz_core.ports import Clock
 from bzzz_tui.wording import Glyphs
 from screens.setup.draft import FIELDS, Draft, HostDraft
-from screens.setup.engine import Engine, Look
+from screens.setup.engine import Engine, Look, Written
 from screens.setup.run_view import RunView
 from screens.setup.steering_words import voters_of
 from screens.setup.steps import EVERY
@@ -65,6 +65,10 @@ class Context:
     """By key: what the hosts suggest and nobody changed since."""
     recheck: set[int] = field(default_factory=set)
     """Steps whose answers depend on one that was changed since they were seen."""
+    manifests: Written | None = None
+    """Those that were written for the operator to apply."""
+    manifests_for: str | None = None
+    """The answers (as YAML) that they were made of."""
     checked: bool | None = None
     """Whether all checks of the last step passed; None: not run."""
     changed: Callable[[], None] = lambda: None
@@ -127,6 +131,12 @@ class Context:
             if key in wanted:
                 self.detected[key] = wanted[key]
         return changed
+
+    @property
+    def manifests_written(self) -> bool:
+        """Return whether manifests of the answers as they are now were written, and are wanted."""
+        wanted = self.draft.get("services.target") != "systemd"
+        return wanted and self.manifests_for == self.draft.yaml()
 
     @property
     def run_is_of_these_answers(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from bzzz_core.deploy.events import Finding, Refusal, Summary
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.generate import texts
 from bzzz_core.deploy.generate.command import Wanted, asked_of
-from bzzz_core.deploy.generate.writing import write
+from bzzz_core.deploy.generate.writing import differing, write
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steering import Steering, Stop
@@ -39,7 +39,7 @@ from bzzz_core.integrations.ai_endpoint import EndpointReport
 from bzzz_core.ports import Clock
 from bzzz_tui.feed.opening import Target, sources_of
 from bzzz_tui.feed.source import Source
-from screens.setup.engine import Confirm, Emit, Look, LookState
+from screens.setup.engine import Confirm, Emit, Look, LookState, Written
 
 _BUILD: Final = "build_release"
 _VIEW_S: Final = 8
@@ -129,16 +129,18 @@ class DeployEngine:
         finally:
             await fleet.close()
 
-    def manifests(self, spec: ClusterSpec) -> tuple[Path, int]:
-        """Write the manifests of `services.target`; return where, and how many files.
+    def manifests(self, spec: ClusterSpec, *, replace: bool = False) -> Written:
+        """Write the manifests of `services.target`, over files of other content only if told so.
 
         Raises:
             ConfigError: An answer that they need is missing, or they cannot be written.
         """
         directory = cluster_directory(spec.cluster.name) / "manifests"
         files = texts.generate(spec.services.target, asked_of(spec, Wanted()))
-        write(directory, files, force=True)
-        return directory, len(files)
+        taken = () if replace else differing(directory, files)
+        if not taken:
+            write(directory, files, force=True)
+        return Written(path=directory, count=len(files), in_the_way=taken)
 
     async def apply(
         self,
@@ -163,7 +165,7 @@ class DeployEngine:
                 raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))
             if not await confirm(prepared.plan):
                 return
-        wishes = replace(wishes, plan_hash=prepared.plan.hash)
+        wishes = dataclasses.replace(wishes, plan_hash=prepared.plan.hash)
         # Not in a thread: whoever leaves now has a run to give orders to, or none at all.
         run = start(spec, wishes, hold=True)
         await self.attach(run, emit=emit, steering=steering)

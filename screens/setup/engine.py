@@ -55,6 +55,16 @@ class Look:
     """What is to become of a BZZZ that is there."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Manifests that were written, or why none was."""
+
+    path: Path
+    count: int
+    in_the_way: tuple[str, ...] = ()
+    """Files that hold something else; if there are any, nothing was written."""
+
+
 Emit = Callable[[Event], None]
 Confirm = Callable[[Plan], Awaitable[bool]]
 
@@ -88,8 +98,8 @@ class Engine(Protocol):
         """
         ...
 
-    def manifests(self, spec: ClusterSpec) -> tuple[Path, int]:
-        """Write the manifests of `services.target`; return where, and how many files.
+    def manifests(self, spec: ClusterSpec, *, replace: bool = False) -> Written:
+        """Write the manifests of `services.target`, over files of other content only if told so.
 
         Raises:
             ConfigError: An answer that they need is missing, or they cannot be written.

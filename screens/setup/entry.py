@@ -29,6 +29,7 @@ class EntryForm(ModalScreen[Entry | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave", show=False),
         Binding("ctrl+n", "take", "take", show=False, priority=True),
+        Binding("ctrl+r,f2", "reveal", "reveal", show=False, priority=True),
     ]
 
     def __init__(self, field: FieldSpec, entry: Entry | None, glyphs: Glyphs) -> None:
@@ -75,6 +76,12 @@ class EntryForm(ModalScreen[Entry | None]):
             self.dismiss(document)
         else:
             first.focus_editor()
+
+    def action_reveal(self) -> None:
+        """Show or hide what is masked in the field with the focus."""
+        for row in self.rows.values():
+            if row.has_focus_within:
+                row.action_reveal()
 
     def action_leave(self) -> None:
         """Take nothing."""

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from textual.widget import Widget
 
 from bzzz_core.deploy import surroundings
+from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.network import Interface
 from bzzz_core.deploy.reach import Matrix
 from bzzz_core.errors import BzzzError
 from bzzz_tui.parts import Part, fit
 from bzzz_tui.widgets.step_rail import StepState
-from bzzz_tui.widgets.toned import Lines
+from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import UNKNOWN, Glyphs, Tone, clean
 from screens.setup.context import Context
 from screens.setup.draft import FIELDS
@@ -40,6 +41,7 @@ class NetworkStep(StepView):
     def compose_above(self) -> Iterable[Widget]:
         """Show what was found: addresses are given in step 1."""
         yield Lines(id="addresses")
+        yield Paragraph(id="collisions", indent=2)
         yield PushButton("Choose the next interface", id="next-interface")
         yield PushButton(_PROVE, id="reach")
         yield Lines(id="reached")
@@ -68,12 +70,17 @@ class NetworkStep(StepView):
         """Say whether what is asked for collides with what was found."""
         if self.problems():
             return StepState.BAD
-        return StepState.BAD if any(self._faults().values()) else StepState.OK
+        severities = {fault.severity for fault in self._faults()}
+        if "error" in severities:
+            return StepState.BAD
+        return StepState.WARN if severities else StepState.OK
 
     def pressed(self, button: PushButton) -> None:
         """Prove who reaches whom, or put the next usable interface into its field."""
         if button.id == "reach":
             self._prove()
+            return
+        if self.context.frozen:
             return
         names = ["", *self._common_interfaces()]
         row = self.rows[_INTERFACE]
@@ -121,23 +128,20 @@ class NetworkStep(StepView):
         lists = [[one.name for one in surroundings.candidates(f)] for f in self._seen().values()]
         return [name for name in lists[0] if all(name in other for other in lists)] if lists else []
 
-    def _faults(self) -> dict[str, list[str]]:
-        """Return what is wrong with subnet and interface, by host."""
+    def _faults(self) -> list[Finding]:
+        """Return what is wrong with subnet and interface."""
         spec = self.context.draft.spec()
         seen = self._seen()
         if spec is None:
-            return {}
-        return {
-            host.name: [one.message for one in surroundings.check(spec, host, seen[host.name])]
-            for host in spec.hosts
-            if host.name in seen
-        }
+            return []
+        hosts = [host for host in spec.hosts if host.name in seen]
+        return [one for host in hosts for one in surroundings.check(spec, host, seen[host.name])]
 
     def _paint(self) -> None:
         if not self.query("#addresses"):
             return
         self._forget_proof()
-        seen, faults = self._seen(), self._faults()
+        seen = self._seen()
         hosts = self.context.draft.hosts
         subnet = surroundings.shared_subnet([(h.address, seen.get(h.name)) for h in hosts])
         found = str(subnet) if subnet else "not one subnet" if len(seen) == len(hosts) else UNKNOWN
@@ -152,12 +156,14 @@ class NetworkStep(StepView):
                 continue
             words = "; ".join(map(_interface, surroundings.candidates(facts)[:3]))
             lines[-1].append((f"  {words or 'no usable interface'}", Tone.MUTED))
-            lines.extend(
-                [(" " * _NAME_WIDTH + f"{self.context.glyphs.bad} {clean(fault)}", Tone.BAD)]
-                for fault in faults.get(host.name, [])
-            )
         lines.extend([(clean(note), Tone.MUTED)] for note in surroundings.notes(seen))
         self.query_one("#addresses", Lines).show(lines)
+        self.query_one("#collisions", Paragraph).show(*map(self._fault_part, self._faults()))
+
+    def _fault_part(self, fault: Finding) -> Part:
+        glyphs, bad = self.context.glyphs, fault.severity == "error"
+        mark, tone = (glyphs.bad, Tone.BAD) if bad else (glyphs.warn, Tone.WARN)
+        return clean(f"{mark} {fault.host}: {fault.message}; {fault.fix}"), tone
 
 
 def matrix_lines(matrix: Matrix, names: Sequence[str], glyphs: Glyphs) -> list[list[Part]]:

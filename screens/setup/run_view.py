@@ -14,6 +14,7 @@ from typing import Final
 from bzzz_core.deploy.events import Began, Event, Finding, Planned, Result, Status, Step, Summary
 from bzzz_tui.parts import Part
 from bzzz_tui.widgets.host_matrix import CellState, MatrixRow
+from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.wording import Tone, clean, span
 
 LOG_LINES_MAX: Final = 500
@@ -89,6 +90,19 @@ class RunView:
         self.failure = ""
         """Why there was no proper end, if there was none."""
         self._hosts: dict[str, _HostView] = {name: _HostView() for name in hosts}
+
+    def state(self, *, same: bool) -> StepState:
+        """Return how the step of this run stands; `same`: the answers are still those it is of."""
+        if self.stage is Stage.DONE and not self.succeeded:
+            return StepState.BAD
+        done = StepState.OK if same else StepState.RECHECK
+        return {
+            Stage.IDLE: StepState.OPEN,
+            Stage.LOOKING: StepState.RUNNING,
+            Stage.ASKING: StepState.WARN,
+            Stage.WORKING: StepState.RUNNING,
+            Stage.DONE: done,
+        }[self.stage]
 
     def apply(self, event: Event) -> None:
         """Fold in one event."""

@@ -29,6 +29,7 @@ from bzzz_tui.widgets.log_tail import LogTail
 from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Lines, Paragraph
 from bzzz_tui.wording import Tone, clean, span
+from screens.dialogs import Question
 from screens.setup.context import Context
 from screens.setup.plan_view import plan_lines
 from screens.setup.run_view import RunView, Stage
@@ -45,6 +46,8 @@ _BUTTONS = {
     Stage.DONE: "Make a new plan",
 }
 
+_FIRST = {True: "write the manifests", False: "apply the plan"}
+_SHOWN_MAX = 8
 _OUTDATED = "the answers changed since this plan was made: p makes a new one"
 
 
@@ -84,22 +87,26 @@ class ServicesStep(StepView):
 
     def state(self) -> StepState:
         """Follow the run."""
-        run = self.context.run
         if self.problems():
             return StepState.BAD
-        if run.stage in {Stage.LOOKING, Stage.WORKING}:
-            return StepState.RUNNING
-        if run.stage is Stage.ASKING:
-            return StepState.WARN
-        if run.stage is Stage.DONE:
-            if not run.succeeded:
-                return StepState.BAD
-            return StepState.OK if self.context.run_is_of_these_answers else StepState.RECHECK
-        return StepState.OPEN
+        if self.context.manifests_written and not self.context.run.busy:
+            return StepState.OK
+        return self.context.run.state(same=self.context.run_is_of_these_answers)
 
     def check(self) -> bool:
-        """Do not go on before a run ended well."""
-        return super().check() and self.context.run.succeeded
+        """Do not go on before a run ended well, or manifests of these answers are there."""
+        good = super().check()
+        done = self.context.manifests_written or self.context.run.succeeded
+        if good and not done:
+            self.notify(f"first {_FIRST[self._writes_manifests()]}", timeout=3)
+        return good and done
+
+    def end_words(self) -> str:
+        """Return how setup ends here: what manifests say, the operator does."""
+        written = self.context.manifests
+        if written is None or not self.context.manifests_written:
+            return ""
+        return f"the manifests are in {clean(str(written.path))}; apply them yourself"
 
     def on_unmount(self) -> None:
         """Follow no more what runs; a run that changes hosts goes on by itself."""
@@ -148,17 +155,30 @@ class ServicesStep(StepView):
     def _writes_manifests(self) -> bool:
         return self.context.draft.get("services.target") != "systemd"
 
-    def _manifests(self) -> None:
-        """Write what the operator applies: setup changes no host then."""
+    def _manifests(self, *, replace: bool = False) -> None:
+        """Write what the operator applies: setup changes no host then. Ask before replacing."""
         spec = self.context.draft.spec()
         assert spec is not None, "only complete answers become manifests"
         try:
-            path, count = self.context.engine.manifests(spec)
+            written = self.context.engine.manifests(spec, replace=replace)
         except BzzzError as exc:
             self._say(clean(str(exc)), Tone.BAD)
             return
-        words = f"{count} files in {path}; apply them yourself, setup changes no host"
-        self._say(words, Tone.OK)
+        if written.in_the_way:
+            lines = [f"in {written.path}:", *written.in_the_way[:_SHOWN_MAX]]
+            question = Question("Replace these files?", lines, yes="replace", no="leave them")
+            self.app.push_screen(question, self._replace_if)
+            return
+        self.context.manifests, self.context.manifests_for = written, self.context.draft.yaml()
+        words = f"{written.count} files in {written.path}; apply them, setup changes no host"
+        self._say(clean(words), Tone.OK)
+        self.context.changed()
+
+    def _replace_if(self, replace: bool | None) -> None:  # noqa: FBT001  Textual calls it so
+        if replace:
+            self._manifests(replace=True)
+        else:
+            self._say("nothing was written", Tone.WARN)
 
     def edited(self, key: str) -> None:
         """Say on the button what it will do."""

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widget import Widget
 
-from bzzz_tui.actions import Scope
+from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.widgets.entries import Entries
 from bzzz_tui.widgets.form import FieldRow, Form
 from bzzz_tui.widgets.step_rail import StepState
@@ -121,6 +121,12 @@ class StepView(VerticalScroll, can_focus=False):
         for row in self.rows.values():
             row.editor.disabled = frozen
 
+    async def take_key(self, key: str) -> None:
+        """Do what a key of this step does, while the focus is elsewhere, on the rail."""
+        for binding in bindings(*self.SCOPES):
+            if key in binding.key.split(",") and not binding.action.startswith("act("):
+                await self.run_action(binding.action)
+
     def refreshed(self) -> None:
         """React to news about hosts or the run while this step is shown."""
 
@@ -130,6 +136,10 @@ class StepView(VerticalScroll, can_focus=False):
     def state(self) -> StepState:
         """Return how this step stands, apart from whether it was reached."""
         return StepState.BAD if self.problems() else StepState.OK
+
+    def end_words(self) -> str:
+        """Return what is said if setup ends with this step; "": it goes on."""
+        return ""
 
     def problems(self) -> list[str]:
         """Return what is wrong here, in words."""

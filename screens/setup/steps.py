@@ -81,6 +81,7 @@ STEPS: Final = (
             Group(title="Authentication (API tokens are active)", keys=("security.login",)),
             Group(title="More", keys=("security",)),
         ),
+        later=("a live test of each way to log in",),
     ),
     StepSpec(
         number=4,
@@ -123,6 +124,11 @@ STEPS: Final = (
             Group(title="Log", keys=("resources.log_level", "resources.monitoring.logs")),
             Group(title="Monitoring", keys=("resources.monitoring",)),
         ),
+        later=(
+            "logs to syslog or a collector, a metrics endpoint",
+            "alert channels, escalation, suppression, a test alert",
+            "which work gets which GPU",
+        ),
     ),
     StepSpec(
         number=6,
@@ -133,6 +139,10 @@ STEPS: Final = (
             Group(title="Release", keys=("services",)),
             Group(title="Manifests (not for systemd)", keys=("services.image",)),
             Group(title="Updates", keys=("services.updates",)),
+        ),
+        later=(
+            "Compose on the hosts, Swarm and Kubernetes through a context: only manifests",
+            "login to a private registry from here",
         ),
     ),
     StepSpec(
@@ -153,7 +163,7 @@ STEPS: Final = (
         intro="Does it hold? Each check can be run again.",
         groups=(Group(title="Limits", keys=("validation",)),),
         later=(
-            "storage write, read and integrity",
+            "the security check; storage write, read and integrity",
             "task round trip",
             "failover on request, benchmark",
         ),

@@ -7,14 +7,13 @@ change, so a crash costs nothing.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.events import Key
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher
@@ -35,8 +34,8 @@ from screens.setup import session, support_view
 from screens.setup.begin import Begin, Beginning, Way
 from screens.setup.context import Context
 from screens.setup.draft import Draft
-from screens.setup.engine import Look, LookState
 from screens.setup.leaving import LEFT_WORDS, LeaveQuestion, Leaving
+from screens.setup.looking import look_at
 from screens.setup.run_view import Stage
 from screens.setup.step import StepView
 from screens.setup.steps import (
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     from screens.setup.services import ServicesStep
 
 _SAVE_AFTER_S: Final = 0.5
-_LOOKS_AT_ONCE: Final = 8
 _DEPLOY: Final = 6
 
 
@@ -252,10 +250,17 @@ class Wizard(Screen[None]):
         if self._here == len(STEPS):
             self._finish()
         elif self.step.check():
+            if words := self.step.end_words():
+                self._save()
+                cast("BzzzApp", self.app).leave(self, words)
+                return
             await self._go_to(next_of(self._here, self.context.route))
-        elif self._here == _DEPLOY and not self.step.problems():
-            self.notify("first apply the plan", timeout=3)
         self._paint()
+
+    async def on_key(self, event: Key) -> None:
+        """Let the step's own keys act from the rail, too: they stand in the hints."""
+        if self.query_one(StepRail).has_focus and self._here in self._views:
+            await self.step.take_key(event.key)
 
     async def action_back(self) -> None:
         """Leave the field for the rail; from the rail, go one step back."""
@@ -325,30 +330,8 @@ class Wizard(Screen[None]):
 
     @on(StepView.LookWanted)
     def _look(self, event: StepView.LookWanted) -> None:
-        self.run_worker(self._look_at(event.hosts), group="look")
-
-    async def _look_at(self, names: Sequence[str]) -> None:
-        limit = asyncio.Semaphore(_LOOKS_AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for name in names:
-                group.create_task(self._look_at_one(name, limit))
-
-    async def _look_at_one(self, name: str, limit: asyncio.Semaphore) -> None:
-        context = self.context
-        spec = context.draft.spec()
-        host = next((host for host in context.draft.hosts if host.name == name), None)
-        if spec is None or host is None:
-            return
-        context.take_look(host)
-        context.looks[name] = Look(state=LookState.LOOKING)
-        self._looked()
-        wanted = next(entry for entry in spec.hosts if entry.name == name)
-        async with limit:
-            try:
-                context.looks[name] = await context.engine.look(spec, wanted)
-            except BzzzError as exc:
-                context.looks[name] = Look(state=LookState.FAILED, words=str(exc))
-        self._looked()
+        work = look_at(self.context, event.hosts, self._looked)
+        self.run_worker(work, group="look")
 
     def _looked(self) -> None:
         self.step.refreshed()

@@ -24,7 +24,7 @@ from bzzz_core.deploy.facts.system import System, TimeSource
 from bzzz_core.deploy.reach import Matrix, Reached, State
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.integrations.ai_endpoint import EndpointReport
-from screens.setup.engine import Confirm, Emit, Look, LookState
+from screens.setup.engine import Confirm, Emit, Look, LookState, Written
 
 PHASES = ("create_account", "upload_release", "write_config", "start_fabric", "start_agent")
 FINGERPRINT = "SHA256:" + "k" * 43
@@ -43,6 +43,8 @@ class FakeEngine:
         self.hold.set()
         self.looked: list[str] = []
         self.closed = 0
+        self.in_the_way: tuple[str, ...] = ()
+        """Manifests that somebody changed by hand."""
         self.kits: list[tuple[str, Path, str]] = []
         self.waits = False
         """Whether a run waits for a word about a host that failed."""
@@ -116,9 +118,10 @@ class FakeEngine:
             )
         )
 
-    def manifests(self, spec: ClusterSpec) -> tuple[Path, int]:
+    def manifests(self, spec: ClusterSpec, *, replace: bool = False) -> Written:
         """Pretend to write."""
-        return Path("/manifests") / spec.services.target, 2
+        taken = () if replace else self.in_the_way
+        return Written(path=Path("/manifests") / spec.services.target, count=2, in_the_way=taken)
 
     async def apply(  # noqa: C901  one run, told from its beginning to its end
         self,

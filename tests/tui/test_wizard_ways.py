@@ -15,6 +15,7 @@ from bzzz_core.deploy.facts.host import HostFacts, Listener
 from bzzz_tui.parts import text_of
 from bzzz_tui.widgets.step_rail import StepState
 from screens.app import BzzzApp
+from screens.dialogs import Question
 from screens.setup import session
 from screens.setup.begin import Begin
 from screens.setup.draft import Draft, parse_hosts
@@ -213,6 +214,34 @@ def test_another_target_means_manifests_and_no_host_is_changed(
         await see(pilot, "2 files in /manifests/compose")
         assert wizard.context.run.stage is Stage.IDLE
         assert not engine.applied
+
+    drive(wizard_app(), body)
+
+
+def test_manifests_are_an_end_of_setup_and_replace_nothing_unasked(
+    wizard_app: Make, engine: FakeEngine
+) -> None:
+    engine.in_the_way = ("compose.yaml",)
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 6)
+        row(wizard, "services.target").put("compose")
+        await pilot.pause()
+        await pilot.press("p")
+        await settle(pilot, lambda: isinstance(wizard.app.screen, Question))
+        await pilot.press("n")
+        await see(pilot, "nothing was written")
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert wizard.here == 6
+        assert wizard.step.state() is StepState.OPEN
+        await pilot.press("p")
+        await settle(pilot, lambda: isinstance(wizard.app.screen, Question))
+        await pilot.press("y")
+        await see(pilot, "2 files in /manifests/compose")
+        assert wizard.step.state() is StepState.OK
+        await pilot.press("ctrl+n")
+        await settle(pilot, lambda: wizard.app.return_code == 0)
 
     drive(wizard_app(), body)
 

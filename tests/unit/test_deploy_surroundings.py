@@ -99,3 +99,14 @@ def test_signs_of_a_special_network_are_named() -> None:
         addresses=("10.0.0.1",),
     )
     assert surroundings.notes({"a": wired}) == ("a: a VPN, behind NAT",)
+
+
+def test_the_network_that_a_host_is_in_is_compared_too_as_a_warning() -> None:
+    routes = (Route(destination="10.0.0.128/25", gateway="192.0.2.1", interface="tun0"),)
+    facts = msgspec.structs.replace(FACTS, routing=Routing(routes=routes))
+    answers = spec(1)
+    (found,) = surroundings.check(answers, answers.hosts[0], facts)
+    assert found.severity == "warning"
+    assert "its network 10.0.0.0/24 is in use elsewhere too" in found.message
+    assert "10.0.0.128/25 is routed to tun0 by 192.0.2.1" in found.message
+    assert found.fix

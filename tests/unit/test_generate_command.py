@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from bzzz_core.deploy.generate import texts
 from bzzz_core.deploy.generate.image import image
+from bzzz_core.deploy.generate.writing import differing
 from bzzz_core.errors import ConfigError
 from bzzz_tui import generating
 from bzzz_tui.cli import main
@@ -153,3 +154,10 @@ def test_images_may_be_named_in_every_usual_way(reference: str) -> None:
 def test_what_is_no_image_is_refused(reference: str) -> None:
     with pytest.raises(ConfigError, match="is no image"):
         image(reference)
+
+
+def test_files_that_hold_something_else_are_named(tmp_path: Path) -> None:
+    files = {"a.yaml": "a\n", "b.yaml": "b\n", "c.yaml": "c\n"}
+    (tmp_path / "a.yaml").write_text("a\n")
+    (tmp_path / "b.yaml").write_text("mine\n")
+    assert differing(tmp_path, files) == ("b.yaml",)

@@ -39,6 +39,19 @@ def write(directory: Path, files: Mapping[str, str], *, force: bool) -> tuple[st
     return tuple(changed)
 
 
+def differing(directory: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the paths below a directory where something else is than what belongs there.
+
+    Raises:
+        ConfigError: One cannot be read.
+    """
+    try:
+        there = [path for path in files if (directory / path).exists()]
+        return tuple(path for path in there if _content(directory / path) != files[path])
+    except OSError as exc:
+        raise ConfigError(f"{exc.filename or directory}: {exc.strerror}") from exc
+
+
 def _content(path: Path) -> str | None:
     """Return what a file holds; None if there is none, or no text."""
     try:
