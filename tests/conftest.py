@@ -59,6 +59,8 @@ SERVICES: dict[str, Callable[[], str | None]] = {
 """Marker -> why it cannot be had here, or None."""
 
 JOURNEY_SHARDS = 3
+HOST_SHARDS = 5
+"""Of the files whose tests share hosts; one takes as long as many journeys."""
 _said: list[str] = []
 _ran: set[str] = set()
 _refused: list[str] = []
@@ -96,19 +98,16 @@ def pytest_report_collectionfinish() -> list[str]:
 
 def _take_a_part_of_the_journeys(config: pytest.Config, items: list[pytest.Item]) -> None:
     journeys = [item for item in items if item.get_closest_marker("journey")]
-    groups = part_of(list(dict.fromkeys(map(_journey_of, journeys))), head(), JOURNEY_SHARDS)
-    taken = [item for item in journeys if _journey_of(item) in groups]
+    on_hosts = [item for item in journeys if item.get_closest_marker("testbed")]
+    others = [item for item in journeys if item not in on_hosts]
+    taken = part_of(others, head(), JOURNEY_SHARDS)
+    files = part_of(list(dict.fromkeys(item.path for item in on_hosts)), head(), HOST_SHARDS)
+    taken += [item for item in on_hosts if item.path in files]
     _leave_out(config, items, [item for item in journeys if item not in taken])
-    which = in_words(head(), JOURNEY_SHARDS)
+    which = f"{in_words(head(), JOURNEY_SHARDS)}, of those on hosts {HOST_SHARDS}"
     _said.append(f"long journeys: {len(taken)} of {len(journeys)} ({which}); --full takes all:")
-    _said.extend(
-        f"  {name}" for name in dict.fromkeys(item.nodeid.partition("[")[0] for item in taken)
-    )
-
-
-def _journey_of(item: pytest.Item) -> str:
-    """Return what a test has its turn with: those on the same hosts go together."""
-    return str(item.path) if item.get_closest_marker("testbed") else item.nodeid
+    names = dict.fromkeys(item.nodeid.partition("[")[0] for item in taken)
+    _said.extend(f"  {name}" for name in names)
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], which: list[pytest.Item]) -> None:

@@ -175,6 +175,7 @@ def test_an_operator_that_is_killed_again_and_again_ends_where_a_clean_run_does(
     _die_and_go_on(operator, UNKILLED)
 
 
+@pytest.mark.full
 def test_an_operator_that_is_killed_after_every_fourth_entry_ends_there_too(
     operator: Operator,
 ) -> None:
