@@ -37,6 +37,7 @@ WAIT_S = 90
 ANSWER_S = 4
 """For a view that asks the cluster for something of its own."""
 CHECKS_LEAST = 10
+OPERATORS_HOME = "/home/operator"
 VIEWS = ("nodes", "node bzzz-1", "peers", "logs", "checks", "audit", "election")
 
 
@@ -189,8 +190,8 @@ def _app(first: Callable[[BzzzApp], Screen[None]]) -> BzzzApp:
 
 
 def _save(app: BzzzApp, path: Path) -> None:
-    """Write the screen as SVG that fetches nothing: the fonts are the reader's own."""
-    picture = app.export_screenshot(title="bzzz-tui")
+    """Write the screen as SVG that fetches nothing and names no home; fonts are the reader's."""
+    picture = app.export_screenshot(title="bzzz-tui").replace(str(Path.home()), OPERATORS_HOME)
     path.write_text(re.sub(r"@font-face \{.*?\}\n?", "", picture, flags=re.DOTALL))
     print(path)  # noqa: T201  this is the program's output
 
