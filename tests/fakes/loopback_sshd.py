@@ -21,7 +21,7 @@ class LoopbackSshd:
     """One server; ends with the block, and its sessions with it."""
 
     def __init__(self, directory: Path, *lines: str) -> None:
-        """Take a directory of its own and further lines for its configuration."""
+        """Take a directory of its own, and lines of configuration that come before ours."""
         self.directory = directory
         self.user = getpass.getuser()
         self.port = _free_port()
@@ -63,7 +63,7 @@ class LoopbackSshd:
         assert PROGRAM is not None, "sshd is not installed"
         Path("/run/sshd").mkdir(exist_ok=True)  # it wants one, even with privileges separated
         config = self.directory / "sshd_config"
-        config.write_text("\n".join((*self._settings(), *self._lines)) + "\n")
+        config.write_text("\n".join((*self._lines, *self._settings())) + "\n")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [PROGRAM, "-D", "-e", "-f", str(config)],

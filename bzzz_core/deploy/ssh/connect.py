@@ -26,6 +26,7 @@ import asyncssh
 
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy.remote import printable
+from bzzz_core.deploy.ssh import refusal
 from bzzz_core.deploy.ssh.host_keys import PREFERRED, KnownHosts, Trust
 from bzzz_core.errors import (
     AuthenticationFailed,
@@ -147,8 +148,9 @@ async def connect(
     loop = asyncio.get_running_loop()
     for attempt in range(1, ATTEMPTS_MAX + 1):
         begun_s = loop.time()
+        listener = refusal.Listener()
         try:
-            connection = await asyncssh.connect(**options)
+            connection = await asyncssh.connect(**options, client_factory=listener.itself)
             break
         except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as exc:
             await _explain_host_key(login, trust, pace, exc)
@@ -158,7 +160,7 @@ async def connect(
                 raise HostUnreachable(f"{login.name}: {_dropped(exc)}") from exc
             await _pause(attempt)
         except _FAILURES as exc:
-            raise _classify(login, exc) from exc
+            raise _classify(login, exc, listener.offered) from exc
     key = connection.get_server_host_key()
     if key is not None and not trust.authorities:
         known_hosts.pin(login.address, login.port, key)
@@ -202,6 +204,14 @@ def _options(login: Login, trust: Trust, pace: Pace) -> dict[str, Any]:
     if login.password is not None:
         options["password"] = login.password.reveal()
     return options
+
+
+def _shown(login: Login) -> list[str]:
+    """Return what the keys are called that `_options` shows to a host."""
+    named = [str(key) for key in (login.own_key, login.key) if key is not None]
+    if login.key is not None or login.password is not None:
+        return named
+    return [*named, "keys of the SSH agent"]
 
 
 def _unlocked(keys: list[str], login: Login) -> list[asyncssh.SSHKeyPair | str]:
@@ -306,14 +316,19 @@ def _changed(
     )
 
 
-def _classify(login: Login, exc: BaseException) -> Exception:
+def _classify(login: Login, exc: BaseException, offered: list[str] | None = None) -> Exception:
     who = f"{login.name} ({login.address} port {login.port})"
     kind: type[Exception] = HostUnreachable
     match exc:
-        case asyncssh.PermissionDenied():
-            how = "password" if login.password is not None else str(login.key or "SSH agent")
+        case _ if refusal.is_refusal(exc):
             kind = AuthenticationFailed
-            text = f"login as {login.user} refused ({how}); {_reason(exc)}"
+            text = refusal.sentence(
+                exc,
+                user=login.user,
+                offered=offered or [],
+                keys=_shown(login),
+                password=login.password is not None,
+            )
         case asyncssh.KeyEncryptionError() | asyncssh.KeyImportError():
             kind = AuthenticationFailed
             text = (
