@@ -36,6 +36,8 @@ class FakeEngine:
     def __init__(self, views: dict[str, StatusDocument | str] | None = None) -> None:
         """Take what the nodes will say of the cluster."""
         self.nodes = views or {}
+        self.phases: tuple[str, ...] = ("probe", *PHASES)
+        """Those of the run; it steps through `PHASES` whatever else is named."""
         self.failing: str | None = None
         """Host on which `upload_release` fails."""
         self.hold = asyncio.Event()
@@ -70,11 +72,6 @@ class FakeEngine:
             words="Ollama 0.9.0 answers in 12 ms with 2 models",
             models=("llama3:latest", "qwen3-coder:30b"),
         )
-
-    @property
-    def phases(self) -> tuple[str, ...]:
-        """Return the phases of the fake run."""
-        return ("probe", *PHASES)
 
     @property
     def shared_phases(self) -> tuple[str, ...]:

@@ -12,13 +12,16 @@ import pytest
 from textual.pilot import Pilot
 
 from bzzz_core.api.documents import Status
+from bzzz_core.clock import SystemClock
 from bzzz_core.model import Gpu, MemberState
 from bzzz_tui.fields import entries_text
 from bzzz_tui.recording.format import load
 from bzzz_tui.store import Link, LinkPhase
+from bzzz_tui.widgets.host_matrix import HostMatrix
 from bzzz_tui.widgets.step_rail import StepRail
 from screens.app import BzzzApp
 from screens.monitor.asking import AskingView
+from screens.setup.deploy_engine import DeployEngine
 from screens.setup.draft import HostDraft
 from screens.setup.engine import LookState
 from screens.setup.entry import EntryForm
@@ -358,6 +361,16 @@ async def _working(pilot: Pilot[int], wizard: Wizard) -> None:
     await settle(pilot, lambda: "write_config" in str(wizard.context.run.log("bzzz-1")))
 
 
+async def _all_phases(pilot: Pilot[int], wizard: Wizard) -> None:
+    engine = wizard.context.engine
+    assert isinstance(engine, FakeEngine)
+    engine.phases = DeployEngine(SystemClock()).phases
+    await _working(pilot, wizard)
+    wizard.step.query_one(HostMatrix).focus()
+    await pilot.press("left", "left")
+    await pilot.pause()
+
+
 async def _done(pilot: Pilot[int], wizard: Wizard) -> None:
     await _plan(pilot, wizard)
     await pilot.press("a")
@@ -412,6 +425,7 @@ SCENES = {
     "5-resources": _at(5),
     "6-plan": _plan,
     "6-working": _working,
+    "6-working-phases": _all_phases,
     "7-cluster": _formed,
     "8-validate": _checked,
 }

@@ -12,12 +12,14 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
+from bzzz_core.clock import SystemClock
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
 from bzzz_core.config.profile_places import profile_path
 from bzzz_core.config.sources import load_answers
 from bzzz_core.errors import ConfigError
 from bzzz_tui.fields import entries_text
 from bzzz_tui.widgets.form import Choice
+from bzzz_tui.widgets.host_matrix import HostMatrix
 from bzzz_tui.widgets.step_rail import StepRail, StepState
 from bzzz_tui.widgets.toned import Paragraph
 from screens.app import BzzzApp
@@ -25,6 +27,7 @@ from screens.dialogs import Reading
 from screens.monitor.overview import Overview
 from screens.setup import checks, session
 from screens.setup.begin import Begin
+from screens.setup.deploy_engine import DeployEngine
 from screens.setup.draft import HostDraft
 from screens.setup.engine import Look, LookState
 from screens.setup.entry import EntryForm
@@ -441,6 +444,42 @@ def test_applying_shows_hosts_by_phases_and_ends_well(wizard_app, engine: FakeEn
         assert wizard.step.state() is StepState.OK
 
     drive(app, body)
+
+
+def test_every_column_of_the_work_can_be_named_at_80_columns_by_keyboard(
+    wizard_app,  # noqa: ANN001
+    engine: FakeEngine,
+) -> None:
+    """Numbers alone say nothing: the operator would have to count the phases of the manual."""
+    app = wizard_app()
+    engine.hold.clear()
+    engine.phases = DeployEngine(SystemClock()).phases
+    count = len(engine.phases)
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 6)
+        await pilot.press("p")
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
+        await pilot.press("a")
+        at = engine.phases.index("write_config")
+        await see(pilot, f"phase {at + 1} of {count}: write_config done")
+        matrix = wizard.step.query_one(HostMatrix)
+        while app.focused is not matrix:
+            await pilot.press("tab")
+        await pilot.press("left")
+        await see(pilot, f"phase {at} of {count}: {engine.phases[at - 1]} waiting")
+        engine.hold.set()
+        await settle(pilot, lambda: wizard.context.run.stage is Stage.DONE)
+        wizard.step.query_one(HostMatrix).focus()
+        await see(pilot, f"phase {at} of {count}: {engine.phases[at - 1]} waiting")
+        await pilot.press("end")
+        last = engine.phases.index("start_agent")
+        await see(pilot, f"phase {last + 1} of {count}: start_agent done")
+        for n in range(last + 2, count + 1):
+            await pilot.press("right")
+            await see(pilot, f"phase {n} of {count}: {engine.phases[n - 1]}")
+
+    drive(app, body, size=(80, 24))
 
 
 def test_a_failed_host_is_named_and_can_be_tried_again(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
