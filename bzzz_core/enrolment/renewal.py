@@ -10,7 +10,8 @@ do not ask together. A failure is tried again after a second, then twice as long
 the life or a minute. What is past two thirds is an alarm in the status: somebody should look.
 
 Besides, a node asks at once when the registry makes it a voter (it needs route certificates), and
-within a short random time when a newer root comes into use.
+within a short random time when a newer root comes into use. A voter without issuers asks until it
+has them: if it came to lead without, nobody could join, renew, or be made a voter.
 
 The keys stay: a renewal under a new key would have to replace two files in one step, and a thief of
 the old key has the identity key, which lies beside it, as well. Who doubts a key revokes the node.
@@ -136,14 +137,22 @@ class Renewal:
 
     @property
     def issuer_alarm(self) -> str | None:
-        """Return what is wrong if this voter's issuers have less than a third of their life left.
+        """Return what is wrong if a voter has no issuers, or less than a third of their life left.
 
-        Only the operator can renew them, so nothing happens by itself.
+        Only the operator can renew them, so nothing happens by itself then.
         """
+        if not self._votes():
+            return None
+        if self._lacks_issuers():
+            return (
+                "this voter holds no issuers and asks the leader for them; should it lead itself,"
+                " nobody can join or be made a voter: let another one lead (`bzzz-agent leader"
+                " transfer`)"
+            )
         secrets, now_s = self._secrets, self._now().timestamp()
         held = [_read(path) for path in (secrets.node_issuer, secrets.fabric_issuer)]
         spans = [Held(one.not_before_s, one.not_after_s) for one in held if one is not None]
-        if not self._votes() or not spans:
+        if not spans:
             return None
         first = min(spans, key=lambda span: span.ends_s)
         if first.left(now_s) >= 1 / 3:
@@ -201,6 +210,8 @@ class Renewal:
             node_csr=enrolment.node_csr,
             route_csr=enrolment.route_csr,
             system_csr=enrolment.system_csr,
+            # Whether it votes, the leader decides: this node may hear of its vote only afterwards,
+            # and would then stand there with a route and without issuers.
             sealing_key=enrolment.sealing_key if self._lacks_issuers() else b"",
         )
 
@@ -223,7 +234,7 @@ class Renewal:
         if self._wanted.is_set():
             return True
         facts, now_s = self._facts(), self._now().timestamp()
-        if any(one is None for one in facts.values()):
+        if any(one is None for one in facts.values()) or (self._votes() and self._lacks_issuers()):
             return True
         early = 1 / 3 + self._spread / 12
         for one in facts.values():
@@ -247,9 +258,7 @@ class Renewal:
 
     def _lacks_issuers(self) -> bool:
         secrets = self._secrets
-        return self._votes() and not (
-            secrets.node_issuer.exists() and secrets.fabric_issuer.exists()
-        )
+        return not (secrets.node_issuer.exists() and secrets.fabric_issuer.exists())
 
     def _life_ms(self) -> float:
         held = self.held()

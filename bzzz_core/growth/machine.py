@@ -357,9 +357,11 @@ def _going(view: View, target: frozenset[NodeId]) -> set[str]:
     """Return the brokers to empty now: those that are counted no more, and one that still is.
 
     Where an evicted replica goes is for the brokers to choose, and they know nothing of our plans:
-    two brokers that are emptied at the same time hand their replicas to each other for ever.
+    two brokers that are emptied at the same time hand their replicas to each other for ever. Dead
+    ones are emptied first: until its dead replica is somewhere else, a stream cannot spare a living
+    one, so whoever leaves would wait for a place that only the dead one's could become.
     """
-    counted = sorted(peer.name for peer in view.peers)
+    counted = [peer.name for peer in sorted(view.peers, key=lambda peer: (peer.online, peer.name))]
     stale = [name for name in counted if _is_stale(view, name, target)]
     held = {replica.peer for stream in view.streams for replica in stream.placed}
     return held.difference(counted).union(stale[:1])

@@ -105,7 +105,8 @@ def install(directory: Path, bundle: CertificateBundle) -> frozenset[Path]:
     """Put issued certificates beside the keys they belong to; return the files that changed.
 
     Each file takes the place of the old one in one step; all are checked before the first is
-    written, and roots come first: a chain must never stand there without what verifies it.
+    written, and roots come first: a chain must never stand there without what verifies it. The
+    route certificate comes last: with it a voter's broker starts, and who votes has its issuers.
 
     Args:
         directory: The node's secrets directory, in which `init_node` has run.
@@ -122,10 +123,10 @@ def install(directory: Path, bundle: CertificateBundle) -> frozenset[Path]:
         (secrets.node_ca, bundle.node_ca),
         (secrets.fabric_ca, bundle.fabric_ca),
         (secrets.node_certificate, bundle.node_certificate),
-        (secrets.route_certificate, bundle.route_certificate),
         (secrets.system_certificate, bundle.system_certificate),
         (secrets.node_issuer, bundle.node_issuer),
         (secrets.fabric_issuer, bundle.fabric_issuer),
+        (secrets.route_certificate, bundle.route_certificate),
     ]
     _check(bundle.node_certificate, bundle.node_ca, secrets.node_key)
     if bundle.route_certificate is not None and bundle.fabric_ca is not None:
@@ -162,6 +163,11 @@ def open_issuer(secrets: SecretsDirectory, identity: IdentityKey, purpose: Purpo
         TrustError: It holds none, or it does not open with this identity.
     """
     path = secrets.node_issuer if purpose is Purpose.NODE else secrets.fabric_issuer
+    if not path.exists():
+        raise TrustError(
+            f"this node holds no {purpose.value} issuer ({path}), so nothing can be signed while it"
+            " leads; let another voter lead (`bzzz-agent leader transfer`), then it gets one"
+        )
     issuer = Issuer.open(private_files.read(path).decode("ascii", "replace"), identity)
     if issuer.purpose is not purpose:
         raise TrustError(f"{path} holds the issuer of another purpose")

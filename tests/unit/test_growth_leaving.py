@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from bzzz_core.growth.machine import Commit, Member, Peer, RemovePeer, Step, View, Wait, next_step
+from bzzz_core.growth.machine import (
+    Commit,
+    Evict,
+    Member,
+    Peer,
+    RemovePeer,
+    Replica,
+    Step,
+    Stream,
+    View,
+    Wait,
+    next_step,
+)
 from bzzz_core.model import NodeId
 
 NODES = tuple(NodeId(name) for name in "abcde")
@@ -62,3 +74,21 @@ def test_nobody_is_demoted_before_whoever_was_demoted_last_is_gone() -> None:
     committed = frozenset({NODES[0]})
     view = View(me=NODES[0], members=members, committed=committed, peers=peers, streams=())
     assert next_step(view, voters=1) == Wait("broker b-1 is ending")
+
+
+def test_the_dead_give_up_their_replicas_before_whoever_leaves() -> None:
+    """One of three died and was revoked, one leaves, two edges are there to take their places.
+
+    A stream on all three cannot spare a living replica before the dead one is somewhere else.
+    """
+    lead, goes, died = NODES[:3]
+    members = tuple(
+        Member(node, voter=True, alive=True, leaving=node == goes) for node in NODES if node != died
+    )
+    peers = tuple(
+        Peer(f"{node}-1", node, online=node != died, current=node != died) for node in NODES
+    )
+    placed = tuple(Replica(f"{n}-1", leader=n == lead, current=n != died) for n in NODES[:3])
+    stream = Stream("control", 3, placed, control=True)
+    view = View(lead, members, committed=frozenset(NODES[:3]), peers=peers, streams=(stream,))
+    assert next_step(view, voters=3) == Evict("control", f"{died}-1")

@@ -41,6 +41,10 @@ class World:
         self.runner = runner
         self.now = NOW
         self.voter = False
+        self.voter_to_the_leader = False
+        """The leader writes who votes, so it knows earlier than the node."""
+        self.withheld = False
+        """Whether the leader hands out no issuers, as one of an older release."""
         self.asked = 0
         self.asked_ms: list[int] = []
         self.slept_ms: list[int] = []
@@ -97,11 +101,11 @@ class World:
         applicant = Applicant(
             node_id=said.node,
             addresses=["127.0.0.1"],
-            voter=self.voter,
+            voter=self.voter or self.voter_to_the_leader,
             node_csr=said.node_csr,
             route_csr=said.route_csr,
             system_csr=said.system_csr,
-            sealing_key=said.sealing_key,
+            sealing_key=b"" if self.withheld else said.sealing_key,
         )
         # Issued at the world's time, which runs ahead of the machine's.
         return _shifted(applicant, self.issuers, self.now)
@@ -186,6 +190,29 @@ def test_a_new_voter_asks_for_what_voters_have(world: World) -> None:
     ):
         assert path.exists()
     assert world.installed[-1] >= {world.secrets.route_certificate, world.secrets.node_issuer}
+
+
+def test_a_voter_gets_its_issuers_though_the_leader_knew_first_that_it_votes(world: World) -> None:
+    """Without them it lets nobody in while it leads, and makes nobody a voter."""
+    world.run_until(lambda: world.renewed == 1)
+    world.voter_to_the_leader = True
+    world.renewal.renew_now()
+    world.run_until(lambda: world.renewed == 2)
+    world.voter = True
+    assert world.secrets.route_certificate.exists()
+    assert world.secrets.node_issuer.exists()
+    assert world.secrets.fabric_issuer.exists()
+
+
+def test_a_voter_without_issuers_asks_for_them_until_it_has_them(world: World) -> None:
+    world.voter = world.withheld = True
+    world.run_until(lambda: world.renewed == 2)
+    assert "holds no issuers" in (world.renewal.issuer_alarm or "")
+    assert world.secrets.route_certificate.exists()
+    world.withheld = False
+    world.run_until(world.secrets.fabric_issuer.exists)
+    assert world.renewal.issuer_alarm is None
+    assert min(world.slept_ms) >= 200, "not without a pause"
 
 
 def test_a_root_that_came_into_use_is_taken_up(world: World) -> None:
