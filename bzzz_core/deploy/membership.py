@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.deploy.facts.host import HostFacts, Member
+
+REVOKED: Final = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,11 @@ def must_join(
 def leavers(
     chosen: Collection[str], facts: Mapping[str, HostFacts], cluster: Membership | None
 ) -> dict[str, str]:
-    """Return host -> node id of the chosen that are members, if anybody else is one.
+    """Return host -> node id of the chosen whose trust is to end, if anybody else is a member.
 
-    A host that lost its keys, or got others, is still trusted under its old id: the cluster knows
-    it by its name.
+    Besides members these are nodes that left: their run was cut off before it revoked them, or they
+    left by hand. A host that lost its keys, or got others, is still trusted under its old id: the
+    cluster knows it by its name.
     """
     if cluster is None or all(one.name in chosen for one in cluster.members):
         return {}
@@ -91,7 +94,7 @@ def leavers(
         own = cluster.find(enrolled[0].node_id) if enrolled else None
         # A former node is what it is, whoever goes by its name by now.
         member = own or cluster.named(name)
-        if member is not None and member.belongs:
+        if member is not None and member.state != REVOKED:
             found[name] = member.node_id
     return found
 

@@ -86,11 +86,19 @@ def _nodes(facts: HostFacts, cluster: Membership) -> tuple[NodeEntry, ...] | Non
     return entries(facts.genesis or cluster.members)
 
 
-def sponsors_of(cluster: Membership | None, facts: Mapping[str, HostFacts]) -> tuple[Sponsor, ...]:
-    """Return the voters whose hosts are at hand, with what runs our program there."""
+def sponsors_of(
+    cluster: Membership | None, facts: Mapping[str, HostFacts], *, edges: bool = False
+) -> tuple[Sponsor, ...]:
+    """Return the voters whose hosts are at hand, with what runs our program there.
+
+    Args:
+        cluster: Who belongs to it; None: there is none.
+        facts: The hosts'.
+        edges: Members that do not vote, too: one of them may by the time it is asked.
+    """
     pythons = {name: choose_python(one) for name, one in facts.items() if one.cluster_id}
-    voters = [] if cluster is None else [voter.name for voter in cluster.voters]
-    found = ((name, pythons.get(name)) for name in voters)
+    members = () if cluster is None else cluster.members if edges else cluster.voters
+    found = ((member.name, pythons.get(member.name)) for member in members)
     return tuple(Sponsor(name, python.path) for name, python in found if python is not None)
 
 

@@ -206,7 +206,7 @@ class Uninstall:
                 self._record.fail(name, "survey", 0, str(exc))
                 continue
             node = self._leaving.get(name)
-            leave = (_leave_change(name, node),) if node else ()
+            leave = (_leave_change(name, node, former=self._former(name)),) if node else ()
             hosts[name] = (*leave, *removals(self._surveys[name], self._wish))
         if not again:
             self._say_what_ends()
@@ -247,25 +247,49 @@ class Uninstall:
     async def _depart(self, name: str) -> None:
         begun_ms = self._clock.now_ms()
         self._record.emit(Step(name, LEAVE, Status.STARTED))
-        facts = self._facts[name]
-        python = choose_python(facts)
-        others = self._sponsors()
         try:
-            running = (facts.units or {}).get("bzzz-agent")
-            if running is not None and running.active == "active" and python is not None:
-                await departure.leave(self._hosts[name], python.path)
-            await departure.revoke(self._hosts, others, self._leaving[name])
+            detail = await self._left_and_revoked(name)
         except BzzzError as exc:
             self._record.fail(name, LEAVE, self._clock.now_ms() - begun_ms, str(exc))
             return
         self._record.changed(name, 1)
         elapsed_ms = self._clock.now_ms() - begun_ms
-        self._record.emit(Step(name, LEAVE, Status.CHANGED, elapsed_ms, "left; identity revoked"))
+        self._record.emit(Step(name, LEAVE, Status.CHANGED, elapsed_ms, detail))
+
+    async def _left_and_revoked(self, name: str) -> str:
+        """Let a host leave, as far as it has not, and revoke it; return what was done."""
+        facts, node = self._facts[name], self._leaving[name]
+        python = choose_python(facts)
+        running = (facts.units or {}).get("bzzz-agent")
+        left = self._former(name)
+        if not left and running is not None and running.active == "active" and python is not None:
+            await departure.leave(self._hosts[name], python.path)
+            left = True
+        sponsors = self._sponsors()
+        if left and not sponsors and self._spec.cluster.mode == "join":
+            return f"left; the cluster's operator may revoke it: `bzzz-agent node revoke {node}`"
+        await departure.revoke(self._hosts, sponsors, node)
+        return "left; identity revoked"
+
+    def _former(self, name: str) -> bool:
+        """Return whether a node has left already, and only its identity is still good."""
+        cluster = membership(self._facts)
+        known = cluster.find(self._leaving[name]) if cluster else None
+        return known is not None and not known.belongs
 
     def _sponsors(self) -> tuple[Sponsor, ...]:
-        """Return who may revoke: voters that stay."""
+        """Return who may revoke: members that stay, those first that voted before anybody left.
+
+        Of the others one may vote by now, in the place of whoever left.
+        """
         cluster = membership(self._facts)
-        return tuple(s for s in sponsors_of(cluster, self._facts) if s.name not in self._names)
+        staying = tuple(
+            sponsor
+            for sponsor in sponsors_of(cluster, self._facts, edges=True)
+            if sponsor.name not in self._names
+        )
+        voters = {voter.name for voter in cluster.voters} if cluster else set()
+        return tuple(sorted(staying, key=lambda sponsor: sponsor.name not in voters))
 
     async def _clear(self, name: str, changes: tuple[Change, ...]) -> None:
         changes = tuple(change for change in changes if change.phase == PHASE)
@@ -293,12 +317,13 @@ class Uninstall:
         self._state.forget(frozenset(self._record.standing(self._names)))
 
 
-def _leave_change(name: str, node: str) -> Change:
+def _leave_change(name: str, node: str, *, former: bool) -> Change:
+    leave = f"let {name} leave the cluster, and revoke its identity for ever"
     return Change(
         phase=LEAVE,
         action="remove",
         target="membership",
-        before="member",
+        before="left" if former else "member",
         after=f"left, {node} revoked",
-        sentence=f"let {name} leave the cluster, and revoke its identity for ever",
+        sentence=f"revoke the identity under which {name} left, for ever" if former else leave,
     )

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy.burial import Burial
 from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import HostResult, Result, Sink, Summary
 from bzzz_core.deploy.facts.host import HostFacts
-from bzzz_core.deploy.membership import Membership, membership
+from bzzz_core.deploy.membership import Membership, leavers, membership
 from bzzz_core.deploy.removals import Wish
 from bzzz_core.deploy.steering import Steering, Stop
 from bzzz_core.deploy.uninstall import Uninstall
@@ -62,6 +63,34 @@ class FakeBurial(Burial):
         cluster = membership(self.facts)
         assert cluster is not None
         return cluster, self.facts
+
+
+class FakeDeparture(Uninstall):
+    """An uninstall of one host out of a cluster whose other hosts are there too."""
+
+    def __init__(
+        self, answers: ClusterSpec, facts: dict[str, HostFacts], gone: str, sink: Sink, base: Path
+    ) -> None:
+        """Take what the hosts know, and who goes."""
+        chosen = frozenset({gone})
+        super().__init__(answers, chosen=chosen, wish=Wish(), sink=sink, base=base)
+        self._facts = facts
+        self._leaving = leavers(chosen, facts, membership(facts))
+        self.commands: list[str] = []
+        self._hosts: dict[str, FakeHost] = {  # type: ignore[assignment]
+            name: FakeHost(name, number=number, log=self.commands)
+            for number, name in enumerate(facts, 1)
+        }
+        self._gone = gone
+
+    def fails(self, host: str, what: str) -> None:
+        """Let a command fail on a host."""
+        self._hosts[host].failing = what
+
+    def depart(self) -> HostResult:
+        """Let the host go and return how it came out."""
+        asyncio.run(self._depart(self._gone))
+        return self._record.result(self._gone)
 
 
 class FakeUninstall(Uninstall):

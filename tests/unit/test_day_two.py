@@ -83,7 +83,22 @@ def test_a_former_node_does_not_take_the_one_that_has_its_name_by_now_with_it() 
     successor = msgspec.structs.replace(left[0], name="bzzz-3", node_id="another")
     first = msgspec.structs.replace(facts["bzzz-1"], members=(*left, successor), registry_version=7)
     facts = {**facts, "bzzz-1": first}
-    assert leavers({"bzzz-3"}, facts, membership(facts)) == {}
+    (former,) = facts["bzzz-3"].enrolled or ()
+    assert leavers({"bzzz-3"}, facts, membership(facts)) == {"bzzz-3": former.node_id}
+
+
+@pytest.mark.parametrize(("state", "found"), [("left", {"bzzz-3"}), ("revoked", set())])
+def test_who_left_without_being_revoked_is_revoked_when_the_host_is_cleaned(
+    state: str, found: set[str]
+) -> None:
+    """An uninstall may be cut off between the two."""
+    facts = converged(spec(3))
+    gone = tuple(
+        msgspec.structs.replace(one, state=state, voter=False) if one.name == "bzzz-3" else one
+        for one in facts["bzzz-1"].members or ()
+    )
+    facts["bzzz-1"] = msgspec.structs.replace(facts["bzzz-1"], members=gone, registry_version=7)
+    assert leavers({"bzzz-3"}, facts, membership(facts)).keys() == found
 
 
 def test_where_every_member_goes_nobody_leaves() -> None:

@@ -21,7 +21,7 @@ from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steering import Steering, Stop
 from bzzz_core.errors import HostLocked, PlanChanged, PreconditionFailed
 from tests.fakes.deploy_goals import converged, spec
-from tests.fakes.partings import NO_PLAN, FakeBurial, FakePart, FakeUninstall
+from tests.fakes.partings import NO_PLAN, FakeBurial, FakeDeparture, FakePart, FakeUninstall
 
 
 class Told:
@@ -139,3 +139,54 @@ def test_a_stop_buries_nobody_more(tmp_path: Path) -> None:
     burial._steering.take(Stop())
     assert asyncio.run(burial.apply(plan)).exit_code == 130
     assert burial.commands == []
+
+
+def going(
+    tmp_path: Path, *, hosts: int, state: str = "member", joined: bool = False
+) -> FakeDeparture:
+    """Return the departure of `bzzz-1`, which alone votes, from so many hosts that are at hand."""
+    everybody = converged(spec(3))
+    members = tuple(
+        msgspec.structs.replace(
+            one,
+            voter=one.name == "bzzz-1" and state == "member",
+            state=state if one.name == "bzzz-1" else "member",
+        )
+        for one in everybody["bzzz-1"].members or ()
+    )
+    facts = {
+        name: msgspec.structs.replace(one, members=members, registry_version=3)
+        for name, one in list(everybody.items())[:hosts]
+    }
+    answers = spec(hosts, cluster={"mode": "join"}) if joined else spec(hosts)
+    return FakeDeparture(answers, facts, "bzzz-1", Told().report, tmp_path)
+
+
+LEAVES = "bzzz-1: leave the cluster"
+
+
+def test_whoever_votes_in_the_place_of_the_one_that_left_revokes_it(tmp_path: Path) -> None:
+    """When the run began nobody else voted; one of the others does now."""
+    removal = going(tmp_path, hosts=3)
+    removal.fails("bzzz-2", "revoke")
+    assert removal.depart().result is Result.CHANGED
+    assert removal.commands == [LEAVES, "bzzz-2: revoke a node", "bzzz-3: revoke a node"]
+
+
+def test_who_has_left_before_is_only_revoked(tmp_path: Path) -> None:
+    removal = going(tmp_path, hosts=2, state="left")
+    assert removal.depart().result is Result.CHANGED
+    assert removal.commands == ["bzzz-2: revoke a node"]
+
+
+def test_a_host_in_somebody_elses_cluster_leaves_without_a_voter_at_hand(tmp_path: Path) -> None:
+    """Only that cluster's operator may revoke it, and its keys go with the host's files."""
+    removal = going(tmp_path, hosts=1, joined=True)
+    assert removal.depart().result is Result.CHANGED
+    assert removal.commands == [LEAVES]
+
+
+def test_a_host_that_did_not_leave_is_not_given_up_without_a_voter_at_hand(tmp_path: Path) -> None:
+    removal = going(tmp_path, hosts=1, joined=True)
+    removal.fails("bzzz-1", "leave")
+    assert removal.depart().result is Result.FAILED
