@@ -69,8 +69,6 @@ class Context:
     """Those that were written for the operator to apply."""
     manifests_for: str | None = None
     """The answers (as YAML) that they were made of."""
-    checked: bool | None = None
-    """Whether all checks of the last step passed; None: not run."""
     changed: Callable[[], None] = lambda: None
 
     def look(self, host: HostDraft) -> Look:

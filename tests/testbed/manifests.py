@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.testbed.keepers import Operator
+from tests.testbed.operators import Operator
 
 _LIST = r"""
 set -f

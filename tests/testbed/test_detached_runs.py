@@ -11,8 +11,7 @@ import pytest
 
 from bzzz_core.deploy.detached.place import runs_of
 from tests.testbed import cli
-from tests.testbed.keepers import until
-from tests.testbed.operators import ROOT, Operator, events, failures
+from tests.testbed.operators import Operator, events, failures, until
 from tests.testbed.state import State
 from tests.testbed.terminal import Terminal
 
@@ -32,15 +31,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
 
 def watch(operator: Operator) -> subprocess.Popen[str]:
     """Follow the run at work, or the newest."""
-    return subprocess.Popen(
-        operator.command("setup", "--attach", "--json"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=operator.environment(),
-    )
+    return operator.begins("setup", "--attach", "--json")
 
 
 def test_a_killed_wizard_does_not_end_the_deployment(bed: State, tmp_path: Path) -> None:
@@ -64,8 +55,8 @@ def test_a_killed_wizard_does_not_end_the_deployment(bed: State, tmp_path: Path)
         assert run.alive
     # Its terminal is closed now, too.
     stays = watch(operator)
-    code, _, said = operator.setup("--apply", "--yes")
-    assert (code, f"setup --attach {run.id}" in said) == (3, True), said
+    code, said = operator.setup("--apply", "--yes")
+    assert (code, f"setup --attach {run.id}" in str(said)) == (3, True), said
     with Terminal(["setup"], columns=120, rows=40, env=home) as second:
         second.see(f"run {run.id} is changing hosts of det")
         second.press("1")

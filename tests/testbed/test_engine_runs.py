@@ -65,7 +65,7 @@ def test_of_two_operators_one_is_refused_and_the_other_leaves_a_journal_logs_and
     first.send_signal(signal.SIGSTOP)  # it is slow, not dead: its lease holds for a minute
     try:
         other = Operator(operator.bed, tmp_path / "other")
-        code, found, _ = other.setup("--apply", "--yes")
+        code, found = other.setup("--apply", "--yes")
     finally:
         first.send_signal(signal.SIGCONT)
     assert code == 3
@@ -89,7 +89,7 @@ def test_of_two_operators_one_is_refused_and_the_other_leaves_a_journal_logs_and
     assert note["runs"][0]["result"] == "changed"
     assert operator.on(NAMES[0], "ls -d /run/bzzz-install.lock /var/tmp/bzzz-* 2>/dev/null") == ""
     for words in (["--apply", "--yes", "--plan-hash", "0" * 12], ["--plan", "--only-failed"]):
-        code, found, _ = operator.setup(*words)
+        code, found = operator.setup(*words)
         assert code == (3 if "--plan-hash" in words else 0), failures(found)
     plan = next(event for event in found if event["event"] == "plan")
     assert set(map(len, plan["hosts"].values())) == {0}, "none of them failed"
@@ -99,10 +99,10 @@ def test_a_lease_that_does_not_go_away_can_be_freed(operator: Operator) -> None:
     owner = '{"who":"bob","host":"desk","pid":9,"run":"r-1","origin":"x"}'
     keep = f"mkdir /run/bzzz-install.lock; cd /run/bzzz-install.lock; echo '{owner}' >owner;"
     operator.on(NAMES[2], keep + "cut -d. -f1 /proc/uptime >beat")
-    code, found, _ = operator.setup("--unlock")
+    code, found = operator.setup("--unlock")
     assert code == 3
     assert "bob on desk" in found[-1]["hosts"][2]["detail"]
-    code, found, _ = operator.setup("--unlock", "--yes")
+    code, found = operator.setup("--unlock", "--yes")
     assert code == 0
     assert [host["result"] for host in found[-1]["hosts"]] == ["unchanged", "unchanged", "changed"]
     assert operator.on(NAMES[2], "ls -d /run/bzzz-install.lock 2>/dev/null") == ""
@@ -120,7 +120,7 @@ def test_one_interrupt_ends_in_order_and_the_next_run_goes_on(operator: Operator
     assert {host["result"] for host in found[-1]["hosts"]} == {"not attempted"}
     assert any(e.get("status") == "changed" for e in found if e.get("phase") == "upload_release")
     assert operator.on(NAMES[0], "ls -d /run/bzzz-install.lock 2>/dev/null") == ""
-    code, found, _ = operator.setup("--apply", "--yes", "--only-failed")
+    code, found = operator.setup("--apply", "--yes", "--only-failed")
     assert code == 0, failures(found)
     assert {host["result"] for host in found[-1]["hosts"]} == {"changed"}
 
@@ -137,13 +137,13 @@ def test_only_what_failed_is_changed_and_the_others_are_asked(operator: Operator
         # No such attribute on this file system: a directory in the way of the file will do.
         operator.on(NAMES[2], "umount /mnt; cp /etc/bzzz/agent.yaml /root/agent.yaml")
         operator.on(NAMES[2], "mount --bind /root/agent.yaml /etc/bzzz/agent.yaml")
-    code, found, _ = operator.setup("--apply", "--yes", answers=answers)
+    code, found = operator.setup("--apply", "--yes", answers=answers)
     assert code == 4, failures(found)
     assert [host["result"] for host in found[-1]["hosts"]] == ["changed", "changed", "failed"]
     release = "chattr -i /etc/bzzz/agent.yaml" if blocked else "umount /etc/bzzz/agent.yaml"
     operator.on(NAMES[2], release)
     before = operator.on(NAMES[0], "systemctl show -p MainPID --value bzzz-agent bzzz-fabric")
-    code, found, _ = operator.setup("--apply", "--yes", "--only-failed", answers=answers)
+    code, found = operator.setup("--apply", "--yes", "--only-failed", answers=answers)
     assert code == 0, failures(found)
     assert [host["result"] for host in found[-1]["hosts"]] == ["unchanged", "unchanged", "changed"]
     assert "not chosen" in found[-1]["hosts"][0]["detail"]
@@ -162,7 +162,7 @@ def test_a_host_that_reboots_while_it_is_changed_comes_through(
     out, _ = running.communicate(timeout=280)
     found = events(out)
     if running.returncode != 0:
-        code, again, _ = operator.setup("--apply", "--yes")
+        code, again = operator.setup("--apply", "--yes")
         assert code == 0, failures(found) + failures(again)
     assert operator.on(NAMES[1], "ls /opt/bzzz/releases | wc -l") == "1"
     assert operator.on(NAMES[1], "systemctl is-active bzzz-agent bzzz-fabric") == "active\nactive"
@@ -196,7 +196,7 @@ def _die_and_go_on(operator: Operator, after: int) -> None:
         sys.stderr.write(f"death {deaths}\n")
         assert deaths < 150, "it makes no way"
         if deaths == 1:
-            _, found, _ = operator.setup("--check")
+            _, found = operator.setup("--check")
             said = [e["message"] for e in found if e.get("check") == "journal"]
             assert said, found
             assert "did not end; it had done" in said[0]
@@ -204,7 +204,7 @@ def _die_and_go_on(operator: Operator, after: int) -> None:
     ended = listings(operator)
     for name in NAMES:
         assert sorted(set(ended[name]) ^ set(CLEAN[name])) == [], name
-    code, found, _ = operator.setup("--apply", "--yes")
+    code, found = operator.setup("--apply", "--yes")
     assert code == 0, failures(found)
     assert [host["changes"] for host in found[-1]["hosts"]] == [0, 0, 0]
     assert operator.on(NAMES[0], "ls -d /run/bzzz-install/* /var/tmp/bzzz-* 2>/dev/null") == ""
@@ -237,13 +237,13 @@ def test_a_secret_is_nowhere_and_a_wrong_one_is_tried_once(
     )
     tried = "journalctl --no-pager -t sudo | grep -c 'incorrect password attempt' || true"
     before = int(behind(NAMES[1], tried))
-    code, found, _ = operator.setup("--apply", "--yes", answers=answers)
+    code, found = operator.setup("--apply", "--yes", answers=answers)
     assert code == 3
     assert "will not be tried again" in json.dumps(found)
     assert int(behind(NAMES[1], tried)) == before + 1
     behind(NAMES[1], f"echo 'asker:{CANARY}' | chpasswd")
     wipe(operator)
-    code, found, _ = operator.setup("--apply", "--yes", answers=answers)
+    code, found = operator.setup("--apply", "--yes", answers=answers)
     assert code == 0, failures(found)
     encoded = base64.b64encode(CANARY.encode()).decode().rstrip("=")
     forms = [CANARY, encoded, urllib.parse.quote(CANARY, safe="")]
@@ -273,7 +273,7 @@ def test_a_changed_host_key_ends_it_before_a_secret_is_sent(operator: Operator) 
     docker.run("exec", container, "sh", "-c", new)
     before = docker.text("exec", container, "sh", "-c", tried)
     try:
-        code, found, _ = operator.setup("--apply", "--yes")
+        code, found = operator.setup("--apply", "--yes")
         assert code == 3
         assert "has CHANGED" in json.dumps(found)
         assert docker.text("exec", container, "sh", "-c", tried) == before

@@ -20,8 +20,8 @@ from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.errors import ChangeTakenBack
 from tests.testbed import cli, docker_daemon, faults
+from tests.testbed.operators import Operator
 from tests.testbed.state import State
-from tests.testbed.test_setup_journey import Operator
 
 pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 PORTS = (4222, 6222, 8443)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import cli, docker_daemon, faults
-from tests.testbed.keepers import Operator, changes, failures, planned, until
+from tests.testbed.operators import Operator, changes, failures, planned, until
 from tests.testbed.state import State
 
 pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(900)]

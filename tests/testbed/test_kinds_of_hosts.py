@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import cli, docker_daemon
-from tests.testbed.keepers import Operator, changes, failures
+from tests.testbed.operators import Operator, changes, failures
 from tests.testbed.state import Host, State
 
 pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(420)]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.testbed import cli
+from tests.testbed.operators import Operator
 from tests.testbed.state import State
-from tests.testbed.test_setup_journey import Operator
 
 pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(400)]
 SCORE_MAX = 2.5

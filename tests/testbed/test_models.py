@@ -19,8 +19,8 @@ import yaml
 
 from tests.fakes import ollama_program
 from tests.testbed import cli
+from tests.testbed.operators import Operator
 from tests.testbed.state import State
-from tests.testbed.test_setup_journey import Operator
 
 pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 PROGRAM = Path(ollama_program.__file__).read_text()

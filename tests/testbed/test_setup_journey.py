@@ -7,13 +7,8 @@ needs the internet fails here.
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,52 +16,12 @@ import pytest
 
 from tests.testbed import cli, docker_daemon, faults
 from tests.testbed.docker_daemon import Docker
+from tests.testbed.operators import Operator, failures
 from tests.testbed.state import State
 
 pytestmark = [pytest.mark.testbed, pytest.mark.timeout(900)]
-ROOT = Path(__file__).resolve().parents[2]
 SETTLE_S_MAX = 60
 SEARCHED = "/etc /opt /var /home /root /tmp /run"
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """A person at a terminal: a state directory of hosts and a home of one's own."""
-
-    bed: State
-    home: Path
-
-    def types(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run `bzzz-tui` with these words."""
-        return subprocess.run(
-            [sys.executable, "-m", "bzzz_tui.cli", *words],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=300,
-            env={**os.environ, "XDG_CONFIG_HOME": str(self.home), "PYTHONPATH": str(ROOT)},
-        )
-
-    def setup(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
-        """Run setup with the testbed's answers; return exit code and events."""
-        done = self.types("setup", "--answers", str(self.bed.answers), *words, "--json")
-        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
-
-    def monitor(self) -> dict[str, Any]:
-        """Return the status that the monitor shows now; empty if no host answers."""
-        done = self.types("monitor", "--once", "--json")
-        lines = done.stdout.splitlines()
-        return dict(json.loads(lines[-1])["status"]) if done.returncode == 0 and lines else {}
-
-    def on(self, host: str, script: str) -> str:
-        """Run a script on a host as root and return what it prints."""
-        command = self.bed.ssh_command(self.bed.host(host), f"sudo -n sh -c {shlex.quote(script)}")
-        done = subprocess.run(
-            command, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
-        )
-        return done.stdout.decode(errors="replace").strip()
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +42,13 @@ def docker(operator: Operator) -> Docker:
 def installed(operator: Operator) -> list[dict[str, Any]]:
     """Install once for the file, and return the events."""
     code, events = operator.setup("--apply", "--yes")
-    assert code == 0, _failures(events)
+    assert code == 0, failures(events)
     return events
 
 
 def test_a_plan_changes_nothing(operator: Operator) -> None:
     code, events = operator.setup("--plan")
-    assert code == 0, _failures(events)
+    assert code == 0, failures(events)
     plan = next(event for event in events if event["event"] == "plan")
     assert all(len(changes) > 10 for changes in plan["hosts"].values())
     assert operator.on("bzzz-1", "ls -d /etc/bzzz /opt/bzzz 2>/dev/null") == ""
@@ -112,7 +67,7 @@ def test_setup_again_changes_nothing(operator: Operator, installed: list[dict[st
     running = "systemctl show -p MainPID --value bzzz-agent bzzz-fabric"
     before = operator.on("bzzz-2", f"{stamp}; {running}")
     code, events = operator.setup("--apply", "--yes")
-    assert code == 0, _failures(events)
+    assert code == 0, failures(events)
     summary = events[-1]
     assert [host["changes"] for host in summary["hosts"]] == [0, 0, 0], _planned(events)
     assert summary["operator_changes"] == 0
@@ -215,12 +170,6 @@ def _until(operator: Operator, holds: Callable[[dict[str, Any]], bool]) -> dict[
 
 def _states(view: dict[str, Any]) -> dict[str, str]:
     return {member["name"]: member["state"] for member in view["members"]}
-
-
-def _failures(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [e for e in events if e.get("status") == "failed" or e.get("severity") == "error"] or (
-        events[-3:]
-    )
 
 
 def _planned(events: list[dict[str, Any]]) -> list[str]:

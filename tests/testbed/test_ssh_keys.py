@@ -17,8 +17,8 @@ from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.errors import AuthenticationFailed
 from tests.testbed import cli, docker_daemon
+from tests.testbed.operators import Operator
 from tests.testbed.state import State
-from tests.testbed.test_setup_journey import Operator
 
 pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(400)]
 PASSWORD = "canary-0dd-Pa55word"  # noqa: S105  looked for everywhere it must not be

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.testbed import cli
-from tests.testbed.keepers import ROOT, Operator, changes, failures, planned
 from tests.testbed.manifests import differences, manifest
+from tests.testbed.operators import ROOT, Operator, changes, failures, planned
 from tests.testbed.state import State
 
 pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]

@@ -167,7 +167,7 @@ async def _work(pilot: Pilot[int], wizard: Wizard, directory: Path) -> None:
     await _until(pilot, lambda: wizard.step.state() is StepState.OK)
     _save(app, directory / "setup-cluster.svg")
     await _step(pilot, wizard, 8)
-    await _until(pilot, lambda: wizard.context.checked is not None)
+    await _until(pilot, lambda: wizard.step.state() not in {StepState.OPEN, StepState.RUNNING})
     _save(app, directory / "setup-checks.svg")
 
 

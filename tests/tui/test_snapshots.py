@@ -38,7 +38,7 @@ from tests.tui.test_every_action import by_command
 from tests.tui.test_overview import fed
 from tests.tui.test_replaying import FAILOVER
 from tests.tui.test_shell import note, until
-from tests.tui.test_wizard import settle, to_step
+from tests.tui.test_wizard import checked, settle, to_step
 
 SIZES = [(80, 24), (120, 40)]
 Compare = Callable[..., bool]
@@ -385,7 +385,7 @@ async def _formed(pilot: Pilot[int], wizard: Wizard) -> None:
 async def _checked(pilot: Pilot[int], wizard: Wizard) -> None:
     await _done(pilot, wizard)
     await to_step(pilot, wizard, 8)
-    await settle(pilot, lambda: wizard.context.checked is not None)
+    await settle(pilot, lambda: checked(wizard))
 
 
 async def _network(pilot: Pilot[int], wizard: Wizard) -> None:

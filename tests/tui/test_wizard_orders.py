@@ -31,7 +31,7 @@ from screens.setup.wizard import Wizard
 from tests.fakes import statuses
 from tests.fakes.engine import FakeEngine, facts
 from tests.tui.conftest import FrozenClock
-from tests.tui.test_wizard import deploy, drive, see, settle, to_step
+from tests.tui.test_wizard import checked, deploy, drive, see, settle, to_step
 
 Make = Callable[..., BzzzApp]
 NAMES = [f"n{number}" for number in range(1, 8)]
@@ -214,7 +214,7 @@ def test_the_operator_kit_is_exported_with_a_passphrase_that_was_typed_twice(
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
         await deploy(pilot, wizard)
         await wizard._go_to(8)
-        await settle(pilot, lambda: wizard.context.checked is not None)
+        await settle(pilot, lambda: checked(wizard))
         wizard.step.query_one("#kit").focus()
         await pilot.press("enter")
         await settle(pilot, lambda: isinstance(app.screen, KitDialog))
