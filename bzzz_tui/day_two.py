@@ -85,12 +85,13 @@ def run(
     Raises:
         ConfigError: The options do not fit together.
     """
-    from bzzz_core.deploy import day_two  # noqa: PLC0415  only this command needs the engine
+    # Only this command needs the engine.
+    from bzzz_core.deploy import day_two, last_answers  # noqa: PLC0415
     from bzzz_core.deploy.removals import Wish  # noqa: PLC0415
     from bzzz_core.deploy.wishes import Wishes  # noqa: PLC0415
 
     if answers is None:
-        raise ConfigError("--uninstall, --remove, --replace and --keep need --answers FILE")
+        raise last_answers.missing("--uninstall, --remove, --replace and --keep need")
     if mine["only_failed"] or mine["plan_hash"] or mine["detach"] or mode == "unlock":
         raise ConfigError(
             "--only-failed, --plan-hash, --detach and --unlock are for runs in which nobody goes"

@@ -70,7 +70,9 @@ def _first(asked: Asked, mine: dict[str, Any], options: dict[str, Any]) -> int |
 def _headless(asked: Asked, mine: dict[str, Any], wishes: Wishes | None) -> int | None:
     if asked.mode is not None:
         if asked.answers is None:
-            raise ConfigError(f"--{asked.mode} needs --answers FILE")
+            from bzzz_core.deploy import last_answers  # noqa: PLC0415  the engine, and late
+
+            raise last_answers.missing(f"--{asked.mode} needs")
         if asked.name is not None:
             raise ConfigError("--name is for the wizard; write cluster.name into the answers file")
         return headless.run(asked.answers, asked.mode, mine, wishes)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from bzzz_core.config.profile_places import cluster_directory
+from bzzz_core.config.profile_places import cluster_directory, home
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import to_yaml
 from bzzz_core.errors import ConfigError
@@ -50,3 +50,15 @@ def keep(spec: ClusterSpec, base: Path | None = None) -> Path:
     except OSError as exc:
         raise ConfigError(f"{path}: the answers cannot be kept: {exc.strerror}") from exc
     return path
+
+
+def missing(what: str, base: Path | None = None) -> ConfigError:
+    """Return the error that something needs an answers file; it names those of earlier runs.
+
+    Args:
+        what: What needs it, with its verb: `--plan needs`.
+        base: The operator's directory; None: the user's own.
+    """
+    kept = sorted(str(path) for path in ((base or home()) / "clusters").glob(f"*/{NAME}"))
+    hint = f"; kept from the last run: {', '.join(kept)}" if kept else ""
+    return ConfigError(f"{what} --answers FILE{hint}")

@@ -85,7 +85,7 @@ class DeployEngine:
             found = _FINGERPRINT.search(str(exc))
             return Look(
                 state=LookState.KEY_UNKNOWN,
-                words="first contact: compare the fingerprint, then t trusts it",
+                words="first contact: t trusts this key if `ssh-keygen -lf` there says so too",
                 fingerprint=found[0] if found else None,
             )
         except HostKeyChanged as exc:

@@ -11,10 +11,11 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from bzzz_tui.actions import Scope, bindings
+from bzzz_tui.parts import Part
 from bzzz_tui.widgets.columns import Column
 from bzzz_tui.widgets.live_table import LiveTable
 from bzzz_tui.widgets.toned import Paragraph
-from bzzz_tui.wording import clean
+from bzzz_tui.wording import Tone, clean
 from screens.setup.context import Context
 from screens.setup.draft import HostDraft
 from screens.setup.engine import Look, LookState
@@ -80,7 +81,10 @@ class HostsStep(StepView):
         text, tone = state_part(look, self.context.glyphs)
         words = f" {self.context.glyphs.dot} {clean(look.words)}" if look.words else ""
         roles = f" ({clean(host.roles)})" if host.roles else ""
-        paragraph.show((f"{host.name} {place(host)}{roles} {text}{words}", tone))
+        said: list[Part] = [(f"{host.name} {place(host)}{roles} {text}{words}", tone)]
+        if look.state is LookState.KEY_UNKNOWN and look.fingerprint:
+            said.append((clean(look.fingerprint), Tone.PLAIN))
+        paragraph.show(*said)
 
     def paint_look(self, look: Look) -> None:
         """Show what is known of the host under the cursor; a step that shows none does nothing."""

@@ -42,6 +42,10 @@ _TOLD: Final = {Status.STARTED, Status.PROGRESS, Status.FAILED, Status.ROLLED_BA
 """What a row says beside its cells."""
 
 
+_SEEN: Final = {CellState.UNCHANGED, CellState.FAILED}
+"""How a host's probe stands when it is over."""
+
+
 class Stage(StrEnum):
     """How far a run is."""
 
@@ -178,6 +182,16 @@ class RunView:
         if not self.confirmed:
             return "nothing is changed until step 6", Tone.OK
         return ("installed", Tone.OK) if self.succeeded else ("partly installed", Tone.BAD)
+
+    @property
+    def looking_words(self) -> str:
+        """Say what goes on before there is a plan; the first build takes longest."""
+        own = self._hosts.get(CLUSTER)
+        if own is not None and own.cells.get("build_release") is CellState.RUNNING:
+            return "building the release, up to a minute the first time; no host is changed"
+        hosts = [view for name, view in self._hosts.items() if name != CLUSTER]
+        seen = sum(view.cells.get("probe") in _SEEN for view in hosts)
+        return f"connecting and probing, {seen} of {len(hosts)} hosts seen; nothing is changed"
 
     @property
     def errors(self) -> list[Finding]:

@@ -300,7 +300,7 @@ class ServicesStep(StepView):
                 count = len(self.context.draft.hosts)
                 return f"cluster {name} on {count} hosts (name and timings: step 7)", Tone.MUTED
             case Stage.LOOKING:
-                return "connecting and probing; nothing is changed", Tone.INFO
+                return run.looking_words, Tone.INFO
             case Stage.ASKING if self._outdated():
                 return _OUTDATED, Tone.WARN
             case Stage.ASKING:

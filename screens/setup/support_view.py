@@ -61,7 +61,7 @@ async def write_bundle(context: Context) -> tuple[Path, int]:
         ConfigError: It cannot be written.
     """
     name = context.draft.get("cluster.name") or "bzzz"
-    stamp = utc_now()[:19].replace(":", "").replace("-", "")
+    stamp = "".join(char for char in utc_now()[:23] if char not in "-:.")
     target = home() / f"support-{name}-{stamp}.tar.gz"
     directory = cluster_directory(name)
     texts = {"versions.json": versions(), **texts_of(context)}

@@ -82,7 +82,7 @@ class FakeEngine:
         """Ask for trust until the answers hold the fingerprint."""
         self.looked.append(host.name)
         if host.host_key_sha256 is None and not spec.security.ssh.accept_new_host_keys:
-            words = "first contact: compare the fingerprint, then t trusts it"
+            words = "first contact: t trusts this key if `ssh-keygen -lf` there says so too"
             return Look(state=LookState.KEY_UNKNOWN, words=words, fingerprint=FINGERPRINT)
         return Look(
             state=LookState.READY,

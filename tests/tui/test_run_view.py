@@ -39,6 +39,18 @@ def test_a_phase_that_is_tried_again_is_no_failure_any_more() -> None:
     assert run.rows()[0].cells == (CellState.DONE,)
 
 
+def test_before_a_plan_it_says_how_far_it_looked_and_what_takes_long() -> None:
+    run = RunView(("a", "b"), ("probe",))
+    assert "0 of 2 hosts seen" in run.looking_words
+    run.apply(Step("a", "probe", Status.UNCHANGED))
+    run.apply(Step("b", "probe", Status.STARTED))
+    assert "1 of 2 hosts seen" in run.looking_words
+    run.apply(Step("", "build_release", Status.STARTED))
+    assert run.looking_words.startswith("building the release")
+    run.apply(Step("", "build_release", Status.UNCHANGED))
+    assert "1 of 2 hosts seen" in run.looking_words
+
+
 def test_words_within_a_phase_make_no_column() -> None:
     run = RunView(("a",), ("upload",))
     run.apply(Step("a", "upload", Status.STARTED))

@@ -306,6 +306,18 @@ def test_the_first_step_shows_what_the_host_under_the_cursor_is(wizard_app) -> N
     drive(app, body)
 
 
+def test_a_key_that_may_be_trusted_in_the_first_step_is_shown_there(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        wizard.step.action_probe()  # type: ignore[attr-defined]
+        words = wizard.step.query_one(".host-words", Paragraph)
+        await settle(pilot, lambda: FINGERPRINT in words.text)
+        assert any(FINGERPRINT in line for line in shown_lines(app))
+
+    drive(app, body, size=(80, 24))
+
+
 def test_a_fingerprint_can_be_read_whole_at_80_columns(wizard_app) -> None:  # noqa: ANN001
     app = wizard_app()
 

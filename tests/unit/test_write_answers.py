@@ -100,6 +100,16 @@ def test_the_answers_of_the_last_run_load_back_equal(tmp_path: Path) -> None:
     assert load_answers(path) == spec
 
 
+@pytest.mark.parametrize("words", [["--plan"], ["--uninstall"], ["--check", "--json"]])
+def test_whoever_forgot_the_answers_file_is_told_of_the_last_run_s(words: list[str]) -> None:
+    before = ask("setup", *words)
+    assert before.exit_code == 2
+    assert before.output.rstrip().endswith("--answers FILE")
+    spec = ClusterSpec.model_validate({"hosts": [{"name": "a", "address": "10.0.0.1"}]})
+    path = last_answers.keep(spec)
+    assert str(path) in ask("setup", *words).output
+
+
 def test_a_bundle_by_command_needs_a_cluster(tmp_path: Path) -> None:
     done = ask("support-bundle", str(tmp_path / "b.tar.gz"))
     assert done.exit_code == 2
