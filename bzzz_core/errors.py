@@ -375,6 +375,13 @@ class ChangeTakenBack(DeployError):
     code = "change_taken_back"
 
 
+class Unforeseen(DeployError):
+    """Setup stumbled over something that nobody foresaw: a mistake of its own, to be reported."""
+
+    code = "unforeseen"
+    exit_code = 1
+
+
 class PlanChanged(DeployError):
     """The plan or the hosts' facts are not those that were confirmed."""
 

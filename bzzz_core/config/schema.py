@@ -60,6 +60,7 @@ class HostSpec(Section):
     name: str = setting(pattern=NAME, label="Name", help="What you call this machine.")
     address: str = setting(
         pattern=ADDRESS,
+        max_length=253,
         label="Address",
         help="IP address or name, as SSH and the other hosts reach it.",
     )

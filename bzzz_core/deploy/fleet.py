@@ -28,6 +28,7 @@ from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost, session
 from bzzz_core.deploy.steady import SteadyHost, Witness
+from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.deploy.way import Way
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
@@ -201,7 +202,8 @@ async def probe_all(
 
     async def one(host: HostSpec) -> HostFacts | str:
         try:
-            facts = await fleet.probe(host)
+            with foreseen(host.name):
+                facts = await fleet.probe(host)
         except BzzzError as exc:
             done(host, None, str(exc))
             return str(exc)

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.facts.sections import number
 from bzzz_core.deploy.goal import choose_python, node_address
 from bzzz_core.deploy.remote import Completed, printable
 from bzzz_core.errors import BzzzError
@@ -318,7 +319,8 @@ async def _from(source: Node, wanted: list[tuple[str, str, int]], word: str) -> 
     for line in done.text.splitlines():
         pair, _, rest = line.rpartition(" ")
         pair, _, said = pair.rpartition(" ")
-        if pair in names and rest.isdecimal():
+        rtt_us = number(rest)
+        if pair in names and rtt_us is not None:
             name, port = names[pair]
             state, _, detail = printable(said)[:80].partition(":")
             known = State(state) if state in set(State) else State.FAILED
@@ -327,7 +329,7 @@ async def _from(source: Node, wanted: list[tuple[str, str, int]], word: str) -> 
                 target=name,
                 port=port,
                 state=known,
-                rtt_us=int(rest),
+                rtt_us=rtt_us,
                 detail=detail,
             )
     return [

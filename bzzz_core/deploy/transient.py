@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from bzzz_core.deploy.facts.sections import number
 from bzzz_core.deploy.remote import PATH, Completed, Runs, printable
 from bzzz_core.errors import CommandFailed, LinkLost
 from bzzz_core.ports import Clock
@@ -208,8 +209,13 @@ class _Watch:
                     raise CommandFailed(
                         f"{host.name}: {job.what}: took longer than {job.timeout_s} s"
                     )
-                status = int(value) if value.isdecimal() else 1
-                return Completed(status, rest, said.stderr, truncated=len(rest) >= KEPT_BYTES)
+                status = number(value)
+                return Completed(
+                    1 if status is None else status,
+                    rest,
+                    said.stderr,
+                    truncated=len(rest) >= KEPT_BYTES,
+                )
             case "rebooted":
                 self.rebooted = True
             case "gone":

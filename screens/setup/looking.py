@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.errors import BzzzError
 from screens.setup.context import Context
 from screens.setup.engine import Look, LookState
@@ -34,7 +35,8 @@ async def _look_at_one(
     wanted = next(entry for entry in spec.hosts if entry.name == name)
     async with limit:
         try:
-            context.looks[name] = await context.engine.look(spec, wanted)
+            with foreseen(name):
+                context.looks[name] = await context.engine.look(spec, wanted)
         except BzzzError as exc:
             context.looks[name] = Look(state=LookState.FAILED, words=str(exc))
     looked()

@@ -11,8 +11,12 @@ HTTPS_URL = r"^https://[^@\s]+$"
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A label of a host name (RFC 1123), lower case: usable in DNS, certificates and file names."""
 
-ADDRESS = r"^[A-Za-z0-9:][A-Za-z0-9.:%_-]*$"
-"""An IP address or a host name. It never starts with a dash, so it never reads as an option."""
+ADDRESS = (
+    r"^([A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?"
+    r"|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?)$"
+)
+"""A host name, whose labels are neither empty nor longer than 63 characters (RFC 1035, 2.3.4), or
+an IP address. It never starts with a dash, so it never reads as an option."""
 
 LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*\$?$"
 """A user's name as systems make them."""

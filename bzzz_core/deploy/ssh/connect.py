@@ -173,6 +173,7 @@ _FAILURES: Final = (
     asyncssh.KeyEncryptionError,
     OSError,
     TimeoutError,
+    UnicodeError,
 )
 
 
@@ -337,6 +338,8 @@ def _classify(login: Login, exc: BaseException, offered: list[str] | None = None
             )
         case FileNotFoundError() | PermissionError():
             kind, text = ConfigError, f"{exc.filename}: {exc.strerror}"
+        case UnicodeError():
+            text = f"{login.address[:80]!r} is no name that can be looked up"
         case socket.gaierror():
             text = f"the name is not known: {exc.strerror}"
         case ConnectionRefusedError():

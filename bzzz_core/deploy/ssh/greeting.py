@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,6 +15,8 @@ date +%s.%N
 echo "through=$SSH_CONNECTION"
 command -v timeout >/dev/null || echo no-timeout
 """
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+"""Since 1970, as far as a clock can be wrong; `nan` and 1e400 are numbers, too, and no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,9 @@ class Greeting:
 
 def skew_ms(word: str, before: datetime, after: datetime) -> int | None:
     """Return how far the host's clock is ahead of ours; None if it cannot be read."""
-    try:
-        there_s = float(word.rstrip("N%."))  # a date without %N prints it as it stands
-    except ValueError:
+    plain = word.rstrip("N%.")  # a date without %N prints it as it stands
+    if not _SECONDS.fullmatch(plain):
         return None
+    there_s = float(plain)
     here_s = (before.timestamp() + after.timestamp()) / 2
     return round((there_s - here_s) * 1_000)

@@ -23,6 +23,7 @@ import asyncssh
 
 from bzzz_core.clock import utc_instant
 from bzzz_core.config.secrets import Secret
+from bzzz_core.deploy.facts.sections import number
 from bzzz_core.deploy.remote import (
     Completed,
     Progress,
@@ -36,7 +37,7 @@ from bzzz_core.deploy.ssh.connect import Login, Pace, opened
 from bzzz_core.deploy.ssh.files import CommandFiles, Files, SftpFiles
 from bzzz_core.deploy.ssh.greeting import GREET, Greeting, skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
-from bzzz_core.deploy.ssh.staging import MAKE_STAGE, STILL_OURS
+from bzzz_core.deploy.ssh.staging import MAKE_STAGE, STILL_OURS, stage_of
 from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable, LinkLost
 
 STDOUT_BYTES_MAX: Final = 4_000_000
@@ -123,12 +124,13 @@ class SshHost:
                 f" {done.status}: {done.complaint or 'nothing said'}); is it nologin?"
             )
         lines = done.text.splitlines()
-        if len(lines) < 2 or not lines[0].isdecimal():  # noqa: PLR2004  uid and time
+        uid = number(lines[0]) if len(lines) > 1 else None
+        if uid is None:
             raise CommandFailed(f"{self.name}: the login does not run POSIX sh: {done.text[:80]!r}")
         key = self._connection.get_server_host_key()
         self._greeting = Greeting(
-            uid=int(lines[0]),
-            sudo=Sudo.ROOT if lines[0] == "0" else await self._probe_sudo(),
+            uid=uid,
+            sudo=Sudo.ROOT if uid == 0 else await self._probe_sudo(),
             skew_ms=skew_ms(lines[1], before, after),
             round_trip_ms=round((after - before).total_seconds() * 1_000),
             host_key_sha256=key.get_fingerprint() if key else "",
@@ -338,7 +340,7 @@ class SshHost:
     async def _stage_directory(self) -> str:
         if self._stage is None:
             done = await self.run(MAKE_STAGE, what="make a private directory", root=False)
-            self._stage = done.text.splitlines()[-1]
+            self._stage = stage_of(self.name, done.text)
         return self._stage
 
     async def _open_files(self) -> Files:

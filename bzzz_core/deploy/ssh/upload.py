@@ -12,6 +12,7 @@ import hashlib
 from pathlib import Path
 from typing import Final, Protocol
 
+from bzzz_core.deploy.facts.sections import number
 from bzzz_core.deploy.remote import Completed, Progress
 from bzzz_core.deploy.ssh.files import Files
 from bzzz_core.errors import CommandFailed
@@ -91,7 +92,5 @@ async def _arrived(run: Run, path: str, local: Path, size: int) -> int:
 async def _look_at(run: Run, path: str, count: int) -> tuple[int, str]:
     """Return a staged file's size and the checksum of its first `count` bytes."""
     done = await run(_LOOK, path, str(count), what="compare the upload", root=False, check=False)
-    words = done.text.split()
-    if len(words) < 2 or not words[0].isdecimal():  # noqa: PLR2004  size and checksum
-        return 0, ""
-    return int(words[0]), words[1]
+    size, _, sha256 = done.text.partition("\n")
+    return number(size) or 0, sha256.partition(" ")[0]
