@@ -163,9 +163,14 @@ def join(
     show_default=True,
     help="How long to wait until this node is no member any more.",
 )
+@click.option(
+    "--still-s",
+    type=click.IntRange(1, 3_600),
+    help="Give up earlier, once what it waits for has not changed for so long.",
+)
 @click.option("--cancel", is_flag=True, help="Stay after all, if this node has not left yet.")
 @reports_errors
-def leave(config_path: Path, wait_s: int, *, cancel: bool) -> None:
+def leave(config_path: Path, wait_s: int, still_s: int | None, *, cancel: bool) -> None:
     """Let this node leave its cluster in order; a voter is replaced first."""
     from bzzz_core.api.client import call
     from bzzz_core.errors import NotEnrolled, RequestTimeout
@@ -182,16 +187,17 @@ def leave(config_path: Path, wait_s: int, *, cancel: bool) -> None:
         with contextlib.suppress(RequestTimeout):
             # Whoever has left ends its agent, which may not get to answer.
             call(config, "POST", "/v1/leave")
-        _wait_until_left(config, wait_s)
+        _wait_until_left(config, wait_s, wait_s if still_s is None else still_s)
     click.echo(f"{me} has left the cluster")
 
 
-def _wait_until_left(config: AgentConfig, wait_s: int) -> None:
+def _wait_until_left(config: AgentConfig, wait_s: int, still_s: int) -> None:
     """Return once this node is no member any more, saying what that waits for.
 
     Raises:
         NotEnrolled: The leader said that it is none.
-        RequestTimeout: It is one after `wait_s`, and will leave later.
+        RequestTimeout: It is one after `wait_s`, or has waited for one thing for `still_s`. It will
+            leave later.
         RequestInvalid: Somebody called it off.
     """
     import time
@@ -202,6 +208,7 @@ def _wait_until_left(config: AgentConfig, wait_s: int) -> None:
     from bzzz_core.model import ClusterId, NodeId
 
     deadline = time.monotonic() + wait_s
+    still = time.monotonic() + still_s
     cluster = ClusterId(config.cluster.id)
     cache = RegistryCache(Path(config.resources.paths.data), cluster=cluster)
     was_leaving, said = False, ""
@@ -215,9 +222,9 @@ def _wait_until_left(config: AgentConfig, wait_s: int) -> None:
         with contextlib.suppress(TransportError):
             waits_for = call(config, "GET", "/v1/leave")["waits_for"]
             if waits_for and waits_for != said:
-                said = waits_for
+                said, still = waits_for, time.monotonic() + still_s
                 click.echo(f"waiting: {said}", err=True)
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= min(deadline, still):
             break
         time.sleep(0.5)
     raise RequestTimeout(

@@ -4,18 +4,20 @@ A line that was lost in an editor must not cost a voter. So whoever leaves out a
 meant: `--remove NAME` lets it leave and takes BZZZ off it, `--keep NAME` leaves it alone this time.
 
 Whatever was said of them, the cluster needs one of its members among the answers: where none was
-looked at, nobody knows that it exists, and setup would found a second one under its name.
+looked at, nobody knows that it exists, and setup would found a second one under its name. And new
+hosts need a voter among them, for only voters let anybody in. Where all of these are to go, it
+takes two runs: the new hosts join, then the old ones go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Known, enrolled_voters
-from bzzz_core.deploy.membership import membership
+from bzzz_core.deploy.membership import membership, must_join
 
 
 def missing_hosts(
@@ -65,6 +67,35 @@ def second_cluster(
         "",
         f"none of these hosts is a member of cluster {spec.cluster.name}, which has"
         f" {', '.join(unseen)}: a second cluster would be founded under its name",
-        "keep a member in the answers until the new hosts have joined, and let it go afterwards; if"
-        f" nothing is left of {', '.join(unseen)}, choose another cluster.name",
+        f"{_two_runs(unseen)}; if nothing is left of {', '.join(unseen)}, choose another"
+        " cluster.name",
+    )
+
+
+def nobody_lets_in(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    """Return an error if hosts are to join and the answers have nobody who could let them in."""
+    cluster = membership(facts)
+    if spec.cluster.mode != "create" or cluster is None:
+        return
+    mine = {host.name for host in spec.hosts}
+    voters = sorted(voter.name for voter in cluster.voters)
+    new = sorted(name for name, one in facts.items() if must_join(one, cluster))
+    if not new or not voters or mine.intersection(voters):
+        return
+    yield Finding(
+        "error",
+        "sponsor",
+        "",
+        f"{', '.join(new)} cannot join: only a voter lets hosts in, and those of the cluster"
+        f" ({', '.join(voters)}) are not among these hosts",
+        _two_runs(voters),
+    )
+
+
+def _two_runs(names: Sequence[str]) -> str:
+    removed = " ".join(f"--remove {name}" for name in names)
+    return (
+        f"it takes two runs: put {', '.join(names)} back into the answers, beside the new hosts,"
+        f" and --apply; then take {'them' if len(names) > 1 else 'it'} out again and --apply"
+        f" {removed}"
     )

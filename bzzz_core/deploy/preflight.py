@@ -29,7 +29,7 @@ from bzzz_core.deploy.goal import (
 )
 from bzzz_core.deploy.identities import identities
 from bzzz_core.deploy.mending import mending
-from bzzz_core.deploy.missing import missing_hosts, second_cluster
+from bzzz_core.deploy.missing import missing_hosts, nobody_lets_in, second_cluster
 from bzzz_core.deploy.model_advice import advise_models
 from bzzz_core.deploy.phases import harden_ssh
 from bzzz_core.deploy.release import ARCHES, GLIBC_OLDEST
@@ -84,6 +84,7 @@ def check(
         found.extend(rule_of_all(spec, facts))
     found.extend(missing_hosts(spec, facts, known, answered))
     found.extend(second_cluster(spec, facts, known))
+    found.extend(nobody_lets_in(spec, facts))
     return tuple(found)
 
 

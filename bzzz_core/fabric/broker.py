@@ -28,6 +28,7 @@ from typing import Final, Self
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.sections import NodeEntry
 from bzzz_core.errors import ConfigError
+from bzzz_core.fabric.broker_log import log_of
 from bzzz_core.fabric.layout import Permissions, permissions
 from bzzz_core.fabric.rights import MAINTENANCE, system_permissions
 from bzzz_core.model import NodeId
@@ -135,7 +136,7 @@ class BrokerConfig:
             secrets=SecretsDirectory(Path(config.security.directory)),
             directory=data / "broker",
             store_bytes_max=config.resources.store_bytes_max,
-            log=Path(config.resources.paths.logs) / "nats.log",
+            log=log_of(config),
             pid=data / "nats.pid",
         )
 

@@ -43,6 +43,7 @@ from bzzz_core.config.sections import NodeEntry
 from bzzz_core.errors import BrokerError, BrokerHindered, BzzzError, TransportError, TrustError
 from bzzz_core.fabric import binary, child, config_file, monitor, store
 from bzzz_core.fabric.broker import BrokerConfig, Endpoint, render
+from bzzz_core.fabric.broker_log import last_words, log_of, try_log
 from bzzz_core.fabric.companion import companion
 from bzzz_core.fabric.watch import Verdict, Watch
 from bzzz_core.fabric.witness import found
@@ -60,7 +61,6 @@ _TAKEN_MS_MAX: Final = 3_000
 """A reload takes milliseconds; a broker that answers for this long without one has refused it."""
 _ANSWER_MS_MAX: Final = 5_000
 """How long a reload waits for a broker that says nothing: it starts, or is paused."""
-_LOG_TAIL_BYTES: Final = 2_000
 
 
 class BrokerServer:
@@ -125,6 +125,11 @@ class BrokerServer:
                 self._log.warning(
                     "broker ended", status=status, lived_ms=lived_ms, retry_ms=delay_ms
                 )
+                if status is not None and status > 0 and lived_ms < _DELAY_MS_MAX:
+                    self._hindered(
+                        f"nats-server ends as soon as it is started, with status {status}; the"
+                        f" supervisor's own output says why, or {log_of(self._config)}"
+                    )
                 await self._clock.sleep_ms(delay_ms)
                 delay_ms = min(2 * delay_ms, _DELAY_MS_MAX)
                 if self._watch.verdict is Verdict.REMOVED:
@@ -145,7 +150,9 @@ class BrokerServer:
             if health is not None and health.ready and self._company is None:
                 return
             await self._clock.sleep_ms(_POLL_MS)
-        raise BrokerError(f"the broker is not ready after {timeout_ms} ms\n{self._last_words()}")
+        raise BrokerError(
+            f"the broker is not ready after {timeout_ms} ms\n{last_words(log_of(self._config))}"
+        )
 
     async def health(self) -> monitor.BrokerHealth | None:
         """Return what the broker says about itself, or None if it does not answer."""
@@ -234,6 +241,7 @@ class BrokerServer:
             version = await binary.check_version(program)
             self._log.info("broker found", path=str(program), version=version)
             self._binary = program
+        try_log(log_of(self._config))
         async with self._writing:
             broker = await self._write()
         if store.claim(self._directory, alone=not broker.seeds):
@@ -388,9 +396,3 @@ class BrokerServer:
     @property
     def _conf(self) -> Path:
         return self._directory / "nats.conf"
-
-    def _last_words(self) -> str:
-        if self._broker is None or not self._broker.log.exists():
-            return "it wrote no log"
-        content = self._broker.log.read_bytes()[-_LOG_TAIL_BYTES:]
-        return content.decode("utf-8", "replace")

@@ -238,7 +238,10 @@ def _grow(view: View, target: frozenset[NodeId]) -> Step | Wait | None:
     # nobody can replace is not waited for; nothing about it changes.
     for node in sorted(flagged & target & alive):
         if node not in running:
-            return Wait(f"the broker of {node} is starting")
+            return Wait(
+                f"the broker of {node} is starting; if it does not, `bzzz-agent fabric status`"
+                " there says why"
+            )
     joining = sorted(target - flagged)
     return Promote(joining[0]) if joining else None
 

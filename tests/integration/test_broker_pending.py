@@ -185,6 +185,25 @@ def test_what_cannot_be_written_does_not_end_the_supervisor(tmp_path: Path) -> N
     asyncio.run(scenario())
 
 
+def test_a_log_that_cannot_be_written_to_is_named_and_waited_for(tmp_path: Path) -> None:
+    """It is another user's, say; nats-server ends at once then, and a new voter never votes."""
+    config = alone(tmp_path)
+    server, log = BrokerServer(config, clock=SystemClock()), Path(config.resources.paths.logs)
+    log /= "nats.log"
+
+    async def scenario() -> None:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(server.run_supervised())
+            await until(lambda: f"log {log} cannot be written to" in server.problem)
+            log.rmdir()
+            await server.wait_ready(READY_MS)
+            await until(lambda: not server.problem)
+            running.cancel()
+
+    log.mkdir(parents=True)
+    asyncio.run(scenario())
+
+
 def test_a_companion_that_cannot_be_started_is_waited_for(tmp_path: Path) -> None:
     """Without it a lone broker would not come up; a later try finds the disk with room again."""
     config = alone(tmp_path)

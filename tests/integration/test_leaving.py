@@ -42,6 +42,10 @@ def test_a_leave_says_what_it_waits_for_and_is_called_off(tmp_path: Path) -> Non
             assert f"waiting: {WAITS}" in said
             assert "leave --cancel" in said
             assert any(WAITS in alarm for alarm in voter.enrolment.alarms)
+            async with asyncio.timeout(60):
+                code, said = await command(voter, "leave", "--wait-s", "3600", "--still-s", "2")
+            assert code != 0
+            assert f"It waits: {WAITS}" in said, "nothing moves, so it need not wait for an hour"
             code, said = await command(voter, "leave", "--cancel")
             assert (code, said) == (0, f"{voter.name} stays\n")
             me = voter.enrolment.myself()

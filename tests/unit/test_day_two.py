@@ -53,6 +53,33 @@ def test_replacing_every_host_does_not_found_a_second_cluster() -> None:
     assert "old-1, old-2, old-3" in said
 
 
+def test_replacing_every_host_is_refused_with_the_two_runs_that_do_it() -> None:
+    strangers = {f"bzzz-{n}": fresh(n) for n in range(1, 4)}
+    known = type(KNOWN)(cluster_id=KNOWN.cluster_id, hosts=("old-1", "old-2"))
+    found = preflight.check(spec(3), strangers, {}, known, answered=frozenset({"old-1", "old-2"}))
+    (fix,) = [f.fix for f in found if f.check == "founding"]
+    first, second = fix.split("; ")[:2]
+    assert "put old-1, old-2 back into the answers, beside the new hosts, and --apply" in first
+    assert "take them out again and --apply --remove old-1 --remove old-2" in second
+
+
+def test_replacing_the_only_voter_is_refused_with_the_two_runs_that_do_it() -> None:
+    """The edge that stays cannot let the new host in."""
+    there = converged(spec(3))
+    names = ("old-1", "bzzz-1")
+    members = tuple(
+        msgspec.structs.replace(one, voter=name == "old-1", name=name)
+        for one, name in zip(there["bzzz-1"].members or (), names, strict=False)
+    )
+    edge = msgspec.structs.replace(there["bzzz-2"], members=members, registry_version=4)
+    facts = {"bzzz-1": edge, "bzzz-2": fresh(9)}
+    found = preflight.check(spec(2), facts, {}, KNOWN, answered=frozenset({"old-1"}))
+    (said,) = [f for f in found if f.check == "sponsor"]
+    assert said.message.startswith("bzzz-2 cannot join")
+    assert "put old-1 back" in said.fix
+    assert said.fix.endswith("--apply --remove old-1")
+
+
 def test_a_cluster_of_which_a_member_is_looked_at_takes_new_hosts() -> None:
     facts = {**converged(spec(3)), "bzzz-3": fresh(3)}
     assert founding(facts, "bzzz-1", "bzzz-2", "old-3") == []

@@ -190,3 +190,12 @@ def test_a_host_that_did_not_leave_is_not_given_up_without_a_voter_at_hand(tmp_p
     removal = going(tmp_path, hosts=1, joined=True)
     removal.fails("bzzz-1", "leave")
     assert removal.depart().result is Result.FAILED
+
+
+def test_a_leave_that_gets_nowhere_says_why_and_what_to_do(tmp_path: Path) -> None:
+    removal = going(tmp_path, hosts=2)
+    removal.fails("bzzz-1", "leave")
+    said = removal.depart().detail
+    assert "told to fail" in said
+    assert said.endswith("give the command again when that is mended")
+    assert removal.commands == [LEAVES], "nor is it revoked"

@@ -1,4 +1,9 @@
-"""Makes the system user `bzzz` and the directories that belong to BZZZ."""
+"""Makes the system user `bzzz` and the directories that belong to BZZZ.
+
+Logs that an uninstall kept belong to root since then. They are ours by the mark that lies beside
+them, and are handed to the new user with their directory: a broker that cannot write to the log it
+finds does not start, and a node that cannot run a broker is given a vote in vain.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,26 @@ _DIRECTORY: Final = """
 set -eu
 [ ! -L "$1" ] || { echo "$1 is a symbolic link" >&2; exit 66; }
 install -d -m "$2" -o "$3" -g "$4" -- "$1"
+"""
+_KEPT_LOGS: Final = """
+set -eu
+[ ! -L "$1" ] && [ -f "$1/$2" ] || exit 0
+# A file with another name elsewhere may be somebody's who did not mean to give it away.
+find "$1" -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) \\
+  -user root -group root ! -name "$2" -exec chown -h bzzz:bzzz -- {} +
+"""
+_TRY: Final = """
+set -eu
+logs=$1
+for directory in "$@"; do
+  runuser -u bzzz -- test -w "$directory" || { echo "bzzz cannot write to $directory" >&2; exit 1; }
+done
+for log in "$logs/agent.log" "$logs/nats.log"; do
+  if [ -e "$log" ] && ! runuser -u bzzz -- test -w "$log"; then
+    echo "$log belongs to $(stat -c %U -- "$log") and bzzz cannot write to it: move it away" >&2
+    exit 1
+  fi
+done
 """
 
 
@@ -100,11 +125,13 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
                 *(directory.path, directory.mode, directory.owner, directory.group),
                 what=f"create {directory.path}",
             )
+    logs = goal.spec.resources.paths.logs
+    if logs in targets:
+        await host.run(_KEPT_LOGS, logs, layout.KEPT_LOGS, what="hand over logs that were kept")
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
-    """Look whether the account can reach its own directories."""
+    """Look whether the account can write to its own directories, and to logs that are there."""
     del work
     paths = goal.spec.resources.paths
-    script = 'for d in "$@"; do runuser -u bzzz -- test -w "$d" || exit 1; done'
-    await host.run(script, layout.SECRETS, paths.data, paths.logs, what="try the account")
+    await host.run(_TRY, paths.logs, layout.SECRETS, paths.data, what="try the account")
