@@ -7,8 +7,12 @@
 
 If the proof fails, the way back is taken at once. If this side dies, is cut off or is interrupted,
 nobody disarms, and the host goes the way back itself: `LIMIT_S` and a second after arming at the
-latest. A timer that an earlier run left armed guards a change that nobody proved: arming takes that
-back first. Whoever reads what is there to know what was, has to `settle` that before reading.
+latest. A timer that an earlier run left armed guards a change that nobody proved: whoever takes the
+host's lease takes that back first (`lease.py`), and so does arming. Whoever reads what is there to
+know what was, has to `settle` that before reading.
+
+Proof and way back may meet: the timer elapses while it is being stopped. Both begin by making the
+link `verdict`, which only one of them can make, and who comes second does nothing.
 
 The timer is stopped only after the way back has been gone to its end, and a way back that fails (a
 lock of the filter, a configuration that sshd refuses at the moment) is tried again for some
@@ -25,7 +29,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bzzz_core.deploy.remote import RemoteHost
+from bzzz_core.deploy.remote import RemoteHost, Runs
 from bzzz_core.errors import BzzzError, ChangeTakenBack, CommandFailed
 
 LIMIT_S: Final = 60
@@ -66,10 +70,10 @@ mkdir -p "$room"
 cat -- "$3" >"$room/restore"
 cat -- "$4" >"$room/data"
 rm -f -- "$3" "$4"
-cat >"$room/run" <<'RUN'
+cat >"$room/.run" <<'RUN'
 cd "${0%/*}" || exit 1
 [ ! -e done ] || exit 0
-: >fired
+ln -sT back verdict 2>/dev/null || [ "$(readlink verdict)" = back ] || exit 0
 tries=1
 until timeout -k 2 30 sh ./restore ./data; do
   tries=$((tries + 1))
@@ -78,6 +82,7 @@ until timeout -k 2 30 sh ./restore ./data; do
 done
 : >done
 RUN
+mv -T -- "$room/.run" "$room/run"
 tries=1
 until systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
   --timer-property=AccuracySec=1s --property=Type=oneshot --property=TimeoutStartSec="$5" \\
@@ -94,8 +99,8 @@ done
 _DISARM: Final = (
     _ROOM
     + """
-systemctl stop "$unit.timer" || [ -e "$room/fired" ]
-[ ! -e "$room/fired" ] || exit 75
+ln -sT proved "$room/verdict" 2>/dev/null || [ "$(readlink "$room/verdict")" = proved ] || exit 75
+systemctl stop "$unit.timer" 2>/dev/null || :
 rm -rf -- "$room"
 """
 )
@@ -170,7 +175,7 @@ async def guarded(
         raise CommandFailed(f"{host.name}: disarm {back.what}: {done.complaint}")
 
 
-async def settle(host: RemoteHost, what: str) -> None:
+async def settle(host: Runs, what: str) -> None:
     """Take a change back that an earlier run made and did not prove; nothing if there is none.
 
     Raises:

@@ -7,6 +7,11 @@ when it is of a dead run of this very operator (`Owner.origin`: the caller holds
 cluster's directory, so whoever wrote the same origin is dead). Then a living unit is waited for.
 
 Whoever takes a lease removes what dead runs left: staged files, results of units, parts of files.
+A change that such a run did not prove is taken back (`deadman.py`), and only then the lease counts
+as taken.
+
+A heartbeat makes a lease anew only if nobody has had the host since it was started: otherwise
+another run did, or somebody gave the lease away, and what we know of the host is out of date.
 
 Rules: looking at a lease and changing it is one step (`flock`); age is measured by the host's own
 uptime, so no clock matters. Whoever finds that a lease was taken from it stops changing the host.
@@ -22,6 +27,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from bzzz_core.deploy import deadman
 from bzzz_core.deploy.remote import Runs, printable
 from bzzz_core.errors import BzzzError, CommandFailed, HostLocked, LeaseLost
 from bzzz_core.ports import Clock
@@ -34,8 +40,9 @@ FREE_S_MAX: Final = 5
 _LEASE: Final = """
 set -u
 verb=$1 run=$2 owner=$3 stale=$4 mine=$5
-lock=/run/bzzz-install.lock
-exec 9>/run/bzzz-install.guard
+lock=/run/bzzz-install.lock guard=/run/bzzz-install.guard
+# Holds the run that had the host last; gone with a reboot, like the lease.
+exec 9>>"$guard"
 flock -w 10 9 || { echo "the guard of the lease is held" >&2; exit 74; }
 read -r up _ </proc/uptime
 up=${up%.*}
@@ -51,29 +58,36 @@ units() {
       case $name in "bzzz-install-$run-"*) ;; *.service) printf '%s ' "$name" ;; esac
     done
 }
+unproved() {
+  for room in /run/bzzz-install/deadman-*; do
+    if [ -d "$room" ]; then printf '%s ' "${room##*/deadman-}"; fi
+  done
+}
 put() {
-  printf '%s' "$owner" >"$lock/.owner" && echo "$up" >"$lock/.beat" &&
-    mv -f "$lock/.owner" "$lock/owner" && mv -f "$lock/.beat" "$lock/beat"
+  printf '%s' "$run" >"$guard" && printf '%s' "$owner" >"$lock/.owner" &&
+    echo "$up" >"$lock/.beat" && mv -f "$lock/.owner" "$lock/owner" &&
+    mv -f "$lock/.beat" "$lock/beat"
 }
 sweep() {
   find /etc/bzzz /etc/systemd/system /usr/local/bin /opt/bzzz -xdev -maxdepth 2 -type f \\
     -name ".bzzz-??????????" -mmin +30 -delete 2>/dev/null
-  find /run/bzzz-install -mindepth 1 -maxdepth 1 ! -name "$run-*" \\
+  find /run/bzzz-install -mindepth 1 -maxdepth 1 ! -name "$run-*" ! -name "deadman-*" \\
     -exec rm -rf -- {} + 2>/dev/null
   find /var/tmp -maxdepth 1 -type d -name "bzzz-stage-*" -exec rm -rf -- {} + 2>/dev/null
   :
 }
-said() { echo "$1 $(age)"; units; echo; cat "$lock/owner" 2>/dev/null; exit 0; }
+said() { echo "$1 $(age)"; units; echo; unproved; echo; cat "$lock/owner" 2>/dev/null; exit 0; }
 umask 022
 case $verb in
   show)
-    [ -d "$lock" ] || { echo "free 0"; units; exit 0; }
+    [ -d "$lock" ] || { echo "free 0"; units; echo; unproved; exit 0; }
     said held ;;
   free)
     [ "$run" = any ] || holds "$run" || exit 0
     rm -rf -- "$lock"
     exit 0 ;;
   take | beat)
+    if [ "$verb" = beat ] && [ ! -d "$lock" ] && [ -s "$guard" ]; then said lost; fi
     if mkdir -- "$lock" 2>/dev/null; then
       if [ -n "$(units)" ]; then rm -rf -- "$lock"; said unit; fi
       [ "$verb" = beat ] || sweep
@@ -120,19 +134,22 @@ class Owner(msgspec.Struct, frozen=True):
 class Holding(msgspec.Struct, frozen=True):
     """What a host says about its lease."""
 
-    state: Literal["free", "held", "taken", "unit"]
-    """`taken`: it is ours; `unit`: nobody holds it, but a unit of another run lives."""
+    state: Literal["free", "held", "taken", "unit", "lost"]
+    """`taken`: it is ours; `unit`: nobody holds it, but a unit of another run lives; `lost`: nobody
+    holds it, but somebody had the host since it was started."""
     age_s: int
     """Since the last heartbeat."""
     units: tuple[str, ...]
     """Living units of other runs."""
     owner: Owner | None
+    unproved: tuple[str, ...] = ()
+    """Changes that dead runs made and nobody proved, by the names of their dead-man timers."""
 
     @property
     def words(self) -> str:
         """Return who is in the way, for a message."""
         who = self.owner.words if self.owner else "somebody whose name cannot be read"
-        parts = [] if self.state in {"free", "unit"} else [f"{who}, {self.age_s} s ago"]
+        parts = [f"{who}, {self.age_s} s ago"] if self.state in {"held", "taken"} else []
         parts += [f"{unit} is still at work" for unit in self.units]
         return "; ".join(parts) or "nobody"
 
@@ -154,16 +171,19 @@ class Lease:
         self._owner = owner
 
     async def take(self, clock: Clock) -> None:
-        """Take it; wait for a unit that a dead run left.
+        """Take it; wait for a unit that a dead run left, and take back what it did not prove.
 
         Raises:
             HostLocked: Somebody else holds it, or such a unit does not end.
+            CommandFailed: What a dead run did not prove cannot be taken back either.
             HostUnreachable: The host does not answer.
         """
         deadline_ms = clock.now_ms() + UNIT_S_MAX * 1_000
         while True:
             holding = await self._ask("take")
             if holding.state == "taken":
+                for what in holding.unproved:
+                    await deadman.settle(self._host, what)
                 return
             if holding.state == "held" or clock.now_ms() >= deadline_ms:
                 raise HostLocked(f"{self._host.name}: another run of setup: {holding.words}")
@@ -173,7 +193,7 @@ class Lease:
         """Keep it, and say what is being done; after a reboot of the host it is taken anew.
 
         Raises:
-            LeaseLost: Another run has it.
+            LeaseLost: Another run has it, or had it meanwhile; or it was given away by hand.
         """
         self._owner = msgspec.structs.replace(self._owner, step=step, heartbeat=at)
         await self.beat_over(self._host)
@@ -182,9 +202,14 @@ class Lease:
         """Keep it, by a connection that was just opened: `Leasable.guard`.
 
         Raises:
-            LeaseLost: Another run has it.
+            LeaseLost: As `beat`.
         """
         holding = await ask(host, "beat", self._owner)
+        if holding.state == "lost":
+            raise LeaseLost(
+                f"{self._host.name}: it is no longer ours: another run has had it since, or its"
+                " lease was freed by hand"
+            )
         if holding.state != "taken":
             raise LeaseLost(f"{self._host.name}: taken away by another run: {holding.words}")
 
@@ -217,7 +242,8 @@ def decode(host: str, output: bytes) -> Holding:
         CommandFailed: It cannot be read.
     """
     head, _, rest = output.decode("utf-8", errors="replace").partition("\n")
-    units, _, text = rest.partition("\n")
+    units, _, rest = rest.partition("\n")
+    unproved, _, text = rest.partition("\n")
     state, _, age = head.partition(" ")
     owner = None
     if text.strip():
@@ -225,7 +251,13 @@ def decode(host: str, output: bytes) -> Holding:
             owner = msgspec.json.decode(text.strip().encode(), type=Owner)
     try:
         return msgspec.convert(
-            {"state": state, "age_s": int(age), "units": tuple(units.split()), "owner": owner},
+            {
+                "state": state,
+                "age_s": int(age),
+                "units": tuple(units.split()),
+                "owner": owner,
+                "unproved": tuple(unproved.split()),
+            },
             type=Holding,
         )
     except (ValueError, msgspec.ValidationError) as exc:

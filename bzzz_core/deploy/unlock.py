@@ -1,7 +1,8 @@
 """`bzzz-tui setup --unlock`: who holds the hosts, and (`--yes`) that they do no longer.
 
 For the lease of a run that is dead and does not go away by itself. Nothing else is changed: a unit
-that still works goes on, and whoever is at work and loses the lease stops at its next heartbeat.
+that still works goes on, and whoever is at work and loses the lease stops at its next heartbeat,
+also if nobody else has taken it by then.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Unlocking:
         words = f"held by {holding.words}" if holding.state == "held" else "held by nobody"
         if holding.units:
             words += f"; at work there: {', '.join(holding.units)} (systemctl stop ends it)"
+        if holding.unproved:
+            words += f"; not proved, the next run takes it back: {', '.join(holding.unproved)}"
         if holding.state != "held":
             self.sink(Step(name, "unlock", Status.UNCHANGED, 1, words))
             return HostResult(name, Result.UNCHANGED, 0, words)

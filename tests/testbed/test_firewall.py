@@ -13,7 +13,9 @@ from typing import Any, cast
 
 import pytest
 
+from bzzz_core.clock import SystemClock
 from bzzz_core.deploy import deadman, made, phases
+from bzzz_core.deploy.lease import Lease, Owner
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
@@ -211,6 +213,36 @@ def test_a_lockout_that_nobody_lives_to_notice_is_undone_by_the_host(operator: O
     while not reaches(address, 22):
         assert time.monotonic() - begun < 30
     assert 10 < time.monotonic() - begun < 22
+
+
+def test_a_lockout_that_a_dead_run_left_is_undone_by_who_takes_the_lease(
+    operator: Operator,
+) -> None:
+    """Long before the host would by itself; and the way back is not swept away with litter."""
+    address = host_of(operator, "3")
+
+    async def go(host: RemoteHost) -> None:
+        proving = asyncio.Event()
+
+        async def prove() -> None:
+            proving.set()
+            await asyncio.Event().wait()
+
+        async with asyncio.TaskGroup() as group:
+            dying = group.create_task(
+                deadman.guarded(host, LOCK, change=lambda: lock_out(host), prove=prove)
+            )
+            await proving.wait()
+            dying.cancel()
+        assert not await asyncio.to_thread(reaches, address, 22)
+        lease = Lease(host, Owner(who="a", host="b", pid=1, run="next", origin="c"))
+        await lease.take(SystemClock())
+        assert await asyncio.to_thread(reaches, address, 22)
+        await lease.free()
+
+    on_host(operator, "3", go)
+    left = "ls -d /run/bzzz-install/* 2>/dev/null; systemctl list-units --all -q 'bzzz-install-*'"
+    assert operator.on("3", left) == ""
 
 
 @pytest.mark.usefixtures("installed")

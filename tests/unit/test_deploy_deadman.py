@@ -97,7 +97,9 @@ echo "$*" >>"$SCENE/said"
 case $1 in
   is-active) [ -e "$SCENE/armed" ] ;;
   start) sh "$SCENE/deadman-sshd/run" ;;
-  stop) rm -f "$SCENE/armed" ;;
+  stop)
+    [ ! -e "$SCENE/elapsing" ] || sh "$SCENE/deadman-sshd/run"
+    rm -f "$SCENE/armed" ;;
 esac
 """
 
@@ -119,12 +121,12 @@ class Shell:
             (programs / name).write_text(text)
             (programs / name).chmod(0o700)
         path = f"{programs}:{os.environ['PATH']}"
-        self._environment = {**os.environ, "PATH": path, "SCENE": str(directory)}
+        self.environment = {**os.environ, "PATH": path, "SCENE": str(directory)}
 
     def run(self, script: str, *arguments: str) -> int:
         text = script.replace("/run/bzzz-install", str(self.directory))
         command = ["sh", "-c", text, "bzzz", "sshd", *arguments]
-        return subprocess.run(command, env=self._environment, timeout=20, check=False).returncode
+        return subprocess.run(command, env=self.environment, timeout=20, check=False).returncode
 
     def arm(self, restore: str) -> None:
         for name, text in (("r", restore), ("d", "data")):
@@ -175,6 +177,40 @@ def test_arming_anew_keeps_the_way_back_that_does_not_work_yet(tmp_path: Path) -
 
 def test_disarming_after_the_host_was_faster_is_too_late(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    shell.arm("true")
-    (shell.room / "fired").touch()
+    shell.arm('echo went >>"$SCENE/went"')
+    assert shell.run('sh "$SCENE/deadman-sshd/run"') == 0
     assert shell.run(deadman._DISARM) == 75
+    assert (shell.room / "run").exists(), "the host may be at it still"
+
+
+def test_a_timer_that_elapses_as_it_is_stopped_undoes_nothing_that_was_proved(
+    tmp_path: Path,
+) -> None:
+    """Its service is started and has done nothing yet, when the proof is written down."""
+    shell = Shell(tmp_path)
+    shell.arm('echo went >>"$SCENE/went"')
+    (tmp_path / "elapsing").touch()
+    assert shell.run(deadman._DISARM) == 0
+    assert not (tmp_path / "went").exists()
+    assert not shell.room.exists()
+
+
+def test_a_proved_change_whose_room_was_left_stays(tmp_path: Path) -> None:
+    """The link was lost, or we were killed, while the timer was being stopped."""
+    shell = Shell(tmp_path)
+    shell.arm('echo went >>"$SCENE/went"')
+    proved = deadman._DISARM.partition('systemctl stop "$unit.timer" 2>/dev/null || :\nrm')[0]
+    assert shell.run(proved) == 0
+    assert shell.room.exists()
+    assert shell.run(deadman._BACK) == 0
+    assert not (tmp_path / "went").exists()
+    assert not shell.room.exists()
+
+
+def test_the_first_to_decide_wins_and_the_other_is_told(tmp_path: Path) -> None:
+    """A way back that has begun is never called a proof, however long it takes."""
+    shell = Shell(tmp_path)
+    shell.arm('sh -c "$DISARM" bzzz sshd; echo $? >"$SCENE/told"')
+    shell.environment["DISARM"] = deadman._DISARM.replace("/run/bzzz-install", str(tmp_path))
+    assert shell.run('sh "$SCENE/deadman-sshd/run"') == 0
+    assert (tmp_path / "told").read_text() == "75\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,10 +13,24 @@ from typing import Any
 
 import pytest
 
-from bzzz_core.deploy import lease
+from bzzz_core.deploy import deadman, lease
 from bzzz_core.deploy.lease import STALE_S, Lease, Owner, decode, held
 from bzzz_core.deploy.remote import Completed, Runs
 from bzzz_core.errors import CommandFailed, HostLocked, HostUnreachable, LeaseLost
+
+SYSTEMCTL = """#!/bin/sh
+case $1 in
+  list-units) echo "$UNITS" ;;
+  is-active) [ -e "$SCENE/armed" ] ;;
+  start)
+    room=${2#bzzz-install-}
+    sh "$SCENE/bzzz-install/${room%.service}/run" ;;
+  stop) rm -f "$SCENE/armed" ;;
+esac
+"""
+ARMS = """#!/bin/sh
+: >"$SCENE/armed"
+"""
 
 
 class ShellHost:
@@ -24,9 +39,27 @@ class ShellHost:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.uptime_s = 1_000
+        self.armed = directory / "armed"
+        (directory / "bin").mkdir()
+        for name, text in {"systemctl": SYSTEMCTL, "systemd-run": ARMS}.items():
+            (directory / "bin" / name).write_text(text)
+            (directory / "bin" / name).chmod(0o700)
         self.units: list[str] = []
         self.away = False
         self.check: Callable[[Runs], Awaitable[None]] | None = None
+
+    def arm(self, what: str, restore: str) -> None:
+        """Leave a change that nobody proved, as a run does that dies."""
+        for name, text in (("restore", restore), ("data", "")):
+            (self._directory / name).write_text(text)
+        places = (str(self._directory / "restore"), str(self._directory / "data"))
+        asyncio.run(self.run(deadman._ARM, what, "60", *places, "600", what="arm"))
+
+    def reboot(self) -> None:
+        """Lose what lies in /run."""
+        shutil.rmtree(self._directory / "bzzz-install.lock")
+        (self._directory / "bzzz-install.guard").unlink()
+        self.uptime_s = 3
 
     def guard(self, check: Callable[[Runs], Awaitable[None]] | None) -> None:
         """Keep what would be asked on a new connection."""
@@ -39,24 +72,26 @@ class ShellHost:
     async def run(
         self, script: str, *arguments: str, what: str, timeout_s: int = 60, check: bool = True
     ) -> Completed:
-        """Run the script, with its paths below a directory and a systemctl that plays."""
+        """Run the script, with its paths below a directory and a systemd that plays."""
         del what, timeout_s, check
         if self.away:
             raise HostUnreachable("a: no route")
         (self._directory / "uptime").write_text(f"{self.uptime_s}.5 1.0\n")
-        names = "".join(f"echo {unit}\n" for unit in self.units)
         body = script.replace("/run/", f"{self._directory}/").replace(
             "/proc/uptime", f"{self._directory}/uptime"
         )
         body = re.sub(r"find /etc.*?2>/dev/null", ":", body, count=1, flags=re.DOTALL)
         body = body.replace("/var/tmp", str(self._directory))  # noqa: S108  the script's own
-        text = f"systemctl() {{ :\n{names}}}\n{body}"
         done = await asyncio.to_thread(
             subprocess.run,
-            ["sh", "-c", text, "bzzz", *arguments],
+            ["sh", "-c", body, "bzzz", *arguments],
             capture_output=True,
             check=False,
-            env={"PATH": os.environ["PATH"]},
+            env={
+                "PATH": f"{self._directory}/bin:{os.environ['PATH']}",
+                "SCENE": str(self._directory),
+                "UNITS": "\n".join(self.units),
+            },
         )
         return Completed(done.returncode, done.stdout, done.stderr).checked("a", "lease")
 
@@ -146,15 +181,67 @@ def test_a_timer_of_another_run_is_no_unit_at_work(host: ShellHost) -> None:
     take(host, "two")
 
 
-def test_after_a_reboot_the_owner_takes_it_anew(host: ShellHost, tmp_path: Path) -> None:
+def test_after_a_reboot_the_owner_takes_it_anew(host: ShellHost) -> None:
     take(host, "one")
-    for path in (tmp_path / "bzzz-install.lock").iterdir():
-        path.unlink()
-    (tmp_path / "bzzz-install.lock").rmdir()
-    host.uptime_s = 3
+    host.reboot()
     asyncio.run(Lease(host, owner("one")).beat("", ""))
     with pytest.raises(HostLocked, match="run one"):
         take(host, "two")
+
+
+@pytest.mark.parametrize("rebooted", [True, False])
+def test_a_run_that_slept_while_another_had_the_host_does_not_take_it_anew(
+    host: ShellHost, *, rebooted: bool
+) -> None:
+    """What it knows of the host, its plan too, is older than what the other one did there."""
+    take(host, "one")
+    if rebooted:
+        host.reboot()
+    host.uptime_s += STALE_S
+    take(host, "two")
+    asyncio.run(Lease(host, owner("two")).free())
+    with pytest.raises(LeaseLost, match="another run has had it since"):
+        asyncio.run(Lease(host, owner("one")).beat("", ""))
+    take(host, "three")
+
+
+def test_a_lease_that_was_freed_by_hand_is_lost_at_the_next_heartbeat(host: ShellHost) -> None:
+    take(host, "one")
+    asyncio.run(lease.ask(host, "free", owner("any")))
+    with pytest.raises(LeaseLost, match="freed by hand"):
+        asyncio.run(Lease(host, owner("one")).beat("", ""))
+
+
+def test_what_a_dead_run_did_not_prove_is_taken_back_by_who_takes_its_lease(
+    host: ShellHost, tmp_path: Path
+) -> None:
+    """Else it would stay for good, as if it had been proved: the sweep took the way back along."""
+    take(host, "one", origin="here")
+    (tmp_path / "rule").touch()
+    host.arm("firewall-ufw", f"rm {tmp_path}/rule")
+    assert asyncio.run(lease.ask(host, "show", owner("two"))).unproved == ("firewall-ufw",)
+    take(host, "two", origin="here")
+    assert not (tmp_path / "rule").exists()
+    assert not host.armed.exists()
+    assert not any((tmp_path / "bzzz-install").iterdir())
+
+
+def test_a_way_back_that_fails_is_kept_and_refuses_the_host(
+    host: ShellHost, tmp_path: Path
+) -> None:
+    host.arm("sshd", f"[ -e {tmp_path}/free ]")
+
+    async def run() -> None:
+        async with held({"a": host}, owner("two"), QuickClock()):
+            raise AssertionError("not reached")
+
+    for _ in range(2):
+        with pytest.raises(CommandFailed, match="status"):
+            asyncio.run(run())
+        assert host.armed.exists()
+    (tmp_path / "free").touch()
+    take(host, "three")
+    assert not any((tmp_path / "bzzz-install").iterdir())
 
 
 def test_what_dead_runs_left_is_removed_and_nothing_of_a_living_one(

@@ -14,7 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bzzz_core.deploy import layout
+from bzzz_core.deploy.facts.host import Kind, PathFact
 from bzzz_core.deploy.facts.logins import LoginKeys, read_login
+from bzzz_core.deploy.facts.openings import OwnRules
 from bzzz_core.deploy.phases import distribute_key, harden_ssh
 from bzzz_core.deploy.ssh import own_key
 from bzzz_core.deploy.state import OpenCluster
@@ -70,6 +73,22 @@ def test_hardening_is_planned_only_on_request() -> None:
     asked = spec(1, security={"ssh": {"harden": True}})
     (change,) = harden_ssh.plan(goals(asked, facts)["bzzz-1"])
     assert "PasswordAuthentication no" in change.after
+
+
+def test_a_drop_in_that_nobody_proved_counts_as_not_being_there() -> None:
+    """Whoever takes the host's lease takes it back: the plan is the same before and after."""
+    asked = spec(1, security={"ssh": {"harden": True}})
+    before = fresh(1)
+    left = msgspec.structs.replace(
+        before,
+        own_rules=OwnRules(armed=("sshd",)),
+        paths={**(before.paths or {}), layout.SSHD_DROPIN: PathFact(Kind.FILE)},
+    )
+    for answers in (spec(1), asked):
+        first, second = (
+            harden_ssh.plan(goals(answers, {"bzzz-1": facts})["bzzz-1"]) for facts in (before, left)
+        )
+        assert first == second
 
 
 def test_hardening_without_a_key_is_refused() -> None:

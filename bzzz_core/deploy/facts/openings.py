@@ -55,7 +55,7 @@ class OwnRules(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     others: dict[str, tuple[Opening, ...]] = {}
     """Rules of others that open a port for one source, as ours would."""
     armed: tuple[str, ...] = ()
-    """Changes that an earlier run left unproved: within a minute the host undoes them."""
+    """Changes that an earlier run left unproved: the host undoes them, or the next run does."""
     tools: tuple[str, ...] = ()
     """Which of `nft` and `iptables` there are."""
 

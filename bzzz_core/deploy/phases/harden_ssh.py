@@ -71,14 +71,15 @@ def text(goal: Goal) -> str:
 def plan(goal: Goal) -> tuple[Change, ...]:
     """Return the drop-in that is missing or differs, or its removal."""
     fact = goal.facts.path(layout.SSHD_DROPIN)
-    absent = fact.kind in {Kind.ABSENT, Kind.UNKNOWN}
+    rules = goal.facts.own_rules
+    # What nobody proved is about to be undone: it counts as not being there (`openings.present`).
+    pending = rules is not None and WHAT in rules.armed
+    absent = pending or fact.kind in {Kind.ABSENT, Kind.UNKNOWN}
     if not goal.spec.security.ssh.harden:
         if absent:
             return ()
         return (_change("remove", "keys alone", "absent", "let sshd decide about passwords again"),)
     sha256 = hashlib.sha256(text(goal).encode()).hexdigest()
-    rules = goal.facts.own_rules
-    pending = rules is not None and WHAT in rules.armed  # the host is about to undo it
     if fact == PathFact(Kind.FILE, "644", "root", "root", sha256) and not pending:
         return ()
     word = "passwords as sshd is configured" if absent else "another drop-in of ours"
@@ -106,7 +107,7 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     for number in range(1, LOGINS_MIN + 1):
         work.say(host.name, f"login by key, {number} of {LOGINS_MIN}")
         await work.prove_login(host.name, Way.KEYS)
-    await deadman.settle(host, WHAT)  # else what nobody proved is read as what was there
+    await deadman.settle(host, WHAT)  # else what this step did before a lost link is read as old
     old = await host.run(_OLD, layout.SSHD_DROPIN, what="read the drop-in")
     await made.note(host, entry)
 
