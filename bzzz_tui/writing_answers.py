@@ -7,7 +7,7 @@ yet, is a warning, for the file is written to be read and completed by a person.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -90,6 +90,7 @@ def write(wanted: Wanted, *, say: Callable[[str], None]) -> int:
         listed = inventory.read(read_text(wanted.inventory), what=str(wanted.inventory))
         hosts += [host_of(one) for one in listed]
     draft = Draft(hosts=hosts)
+    given = set()
     for pair in wanted.pairs:
         key, found, value = pair.partition("=")
         if not found or key not in FIELDS:
@@ -97,24 +98,40 @@ def write(wanted: Wanted, *, say: Callable[[str], None]) -> int:
 
             raise ConfigError(f"--set {key}: unknown key{nearest(key, list(FIELDS))}")
         draft.set(key, value)
+        given.add(key)
     problems = draft.problems()
     if problems:
         raise ConfigError("\n".join(f"{p.key or 'answers'}: {p.words}" for p in problems))
     if not wanted.offline:
-        _detect(draft, say)
+        suggest(draft, _look(draft, say), given, say)
     _create(wanted.target, draft.yaml())
     say(f"{wanted.target} written; look at it, then: bzzz-tui setup --answers {wanted.target}")
     return 0
 
 
-def _detect(draft: Any, say: Callable[[str], None]) -> None:
-    """Look at the hosts and put what they suggest where no flag answered."""
+def suggest(draft: Any, facts: Any, given: Collection[str], say: Callable[[str], None]) -> None:
+    """Put what hosts suggest where no flag answered.
+
+    Args:
+        draft: The answers.
+        facts: By host, what was seen of it.
+        given: Keys that a flag answered, with the default perhaps.
+        say: Told what is put where, and why.
+    """
+    from bzzz_core.deploy.defaults import detected  # noqa: PLC0415
+
+    for one in detected(facts):
+        if one.key not in given:
+            draft.set(one.key, str(one.value))
+            say(f"{one.key}: {one.value}, because {one.words}")
+
+
+def _look(draft: Any, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return what is true of the hosts, by name; of those that can be looked at."""
     import asyncio  # noqa: PLC0415
 
     from bzzz_core.clock import SystemClock  # noqa: PLC0415
-    from bzzz_core.deploy.defaults import detected  # noqa: PLC0415
     from screens.setup.deploy_engine import DeployEngine  # noqa: PLC0415
-    from screens.setup.draft import FIELDS  # noqa: PLC0415
 
     spec = draft.spec()
     engine = DeployEngine(SystemClock())
@@ -128,10 +145,7 @@ def _detect(draft: Any, say: Callable[[str], None]) -> None:
             say(f"{host.name}: {found.words or found.state.value}; nothing is detected there")
         else:
             facts[host.name] = found.facts
-    for one in detected(facts):
-        if draft.get(one.key) == FIELDS[one.key].default:
-            draft.set(one.key, str(one.value))
-            say(f"{one.key}: {one.value}, because {one.words}")
+    return facts
 
 
 def _create(target: Path, text: str) -> None:

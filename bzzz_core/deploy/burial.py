@@ -60,7 +60,7 @@ class Burial:
         self._fleet = Fleet(
             spec, self._state.known_hosts, open_session, own_key=self._state.ssh_key(spec)
         )
-        self._run_id = new_run_id()
+        self._run_id = new_run_id(self._state.directory)
         self._hosts: Mapping[str, RemoteHost] = self._fleet.steady(
             [host.name for host in spec.hosts],
             run_id=self._run_id,

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import urllib.parse
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
-from bzzz_core.clock import utc_now
+from bzzz_core.clock import utc_instant
 from bzzz_core.config.secrets import Secret
 
 SUFFIX = ".ndjson"
+RUN_PLACES: Final = ("journal", "runs")
+"""Directories of a cluster in which files or directories begin with a run's name."""
+_TIME: Final = "%Y-%m-%dT%H%M%S"
+_BEGUN: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{6}(?=-)")
 _SHORTEST = 6
 """A shorter secret is not replaced: it would cut words apart and tell by that what it is."""
 
@@ -81,9 +88,25 @@ class Journal:
         os.fsync(self._descriptor)
 
 
-def new_run_id() -> str:
-    """Return a name for a run: when it began, and something that no other has."""
-    return f"{utc_now()[:19].replace(':', '')}-{secrets.token_hex(3)}"
+def new_run_id(cluster: Path) -> str:
+    """Return a name for a run: when it began, and something that no other has.
+
+    The order of names is that of the beginnings, also where the clock was set back: the time in a
+    name is later than that of every run that the cluster's directory knows.
+
+    Args:
+        cluster: The operator's directory of the cluster; it need not be there.
+    """
+    known = (path.name for place in RUN_PLACES for path in cluster.glob(f"{place}/*"))
+    last = max((found[0] for name in known if (found := _BEGUN.match(name))), default="")
+    begun = utc_instant().strftime(_TIME)
+    with suppress(ValueError, OverflowError):  # a time that cannot be is before all others
+        begun = max(begun, (_moment(last) + timedelta(seconds=1)).strftime(_TIME))
+    return f"{begun}-{secrets.token_hex(3)}"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
 
 
 def _forms(value: str) -> set[str]:

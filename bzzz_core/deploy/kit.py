@@ -2,7 +2,8 @@
 
 One file under a passphrase (`trust.passphrase_box`), with the operator's directory of one cluster:
 authorities (which are encrypted by themselves as well), API token, cluster id, pinned host keys,
-profile, keys that setup made, and the answers. Journals stay: they tell what was done, from where.
+profile, keys that setup made, and the answers. Journals and runs stay: they tell what was done,
+from where. So do manifests, which are made of the answers, and files half written (`.name`).
 
 Importing never overwrites: a cluster that is known on this machine stays as it is. The directory
 appears whole or not at all. Paths in the profile that led into the old directory lead into the new
@@ -35,7 +36,7 @@ ANSWERS: Final = "answers.yaml"
 PROFILE: Final = "profile.yaml"
 BYTES_MAX: Final = 16_000_000
 _FILES_MAX: Final = 500
-_LEFT_OUT: Final = frozenset({"journal", "logs"})
+_LEFT_OUT: Final = frozenset({"journal", "logs", "manifests", "runs"})
 _PATH: Final = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,4}$"
 
 _Path = Annotated[str, msgspec.Meta(pattern=_PATH, max_length=300)]
@@ -93,7 +94,7 @@ def export_kit(
     files = {
         str(path.relative_to(directory)): private_files.read(path)
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.relative_to(directory).parts[0] not in _LEFT_OUT
+        if _is_taken(path.relative_to(directory)) and path.is_file()
     }
     if answers is not None:
         files[ANSWERS] = _answers_text(answers)
@@ -126,10 +127,11 @@ def import_kit(source: Path, passphrase: Secret, *, base: Path | None = None) ->
         )
     (base or home()).mkdir(mode=0o700, parents=True, exist_ok=True)
     private_files.private_directory(directory.parent)
+    names = [name for name in kit.files if _is_taken(Path(name))]  # an older kit holds more
     part = directory.with_name(f".{kit.cluster}-{secrets.token_hex(6)}")
     try:
-        for name, content in kit.files.items():
-            path = part / name
+        for name in names:
+            path, content = part / name, kit.files[name]
             private_files.private_directory(path.parent)
             moved = _moved(content, kit.directory, directory) if name == PROFILE else content
             private_files.create(path, moved)
@@ -143,10 +145,15 @@ def import_kit(source: Path, passphrase: Secret, *, base: Path | None = None) ->
     return Packed(
         cluster=kit.cluster,
         made_at=kit.made_at,
-        files=tuple(sorted(kit.files)),
+        files=tuple(sorted(names)),
         directory=directory,
         missing=_missing(directory),
     )
+
+
+def _is_taken(name: Path) -> bool:
+    """Return whether a file of the cluster's directory goes into a kit."""
+    return name.parts[0] not in _LEFT_OUT and not any(part.startswith(".") for part in name.parts)
 
 
 def _opened(source: Path, passphrase: Secret) -> _Kit:

@@ -182,7 +182,7 @@ class Deployment:
             return await self._apply(plan)
 
     async def _apply(self, plan: Plan) -> Summary:
-        run_id = self._wishes.run_id or new_run_id()
+        run_id = self._wishes.run_id or new_run_id(self._state.directory)
         owner = self._state.owner(run_id)
         hosts = self._fleet.steady(
             self._names, run_id=run_id, clock=self._clock, witness=self._record.witness

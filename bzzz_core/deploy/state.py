@@ -76,6 +76,11 @@ class ClusterState:
         self._directory = cluster_directory(name, base)
 
     @property
+    def directory(self) -> Path:
+        """Return the directory itself."""
+        return self._directory
+
+    @property
     def known_hosts(self) -> Path:
         """Return the file with the hosts' pinned keys."""
         return self._directory / "known_hosts"

@@ -78,17 +78,21 @@ def append(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
-def lock(path: Path) -> BinaryIO:
+def lock(path: Path, *, wait: bool = False) -> BinaryIO:
     """Lock a file of our own, made where it is missing; closing what is returned unlocks it.
 
     So does the death of this process, and no child that it starts inherits the lock.
+
+    Args:
+        path: The file.
+        wait: Whether to wait while another process holds it.
 
     Raises:
         BlockingIOError: Another process holds it.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
         os.close(descriptor)
         raise

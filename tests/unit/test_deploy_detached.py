@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from bzzz_core.deploy.detached.place import (
 )
 from bzzz_core.deploy.detached.start import refuse_second
 from bzzz_core.deploy.events import Began, Event, Refusal, Step, Summary
+from bzzz_core.deploy.journal import new_run_id
 from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost
@@ -118,6 +120,49 @@ def test_the_last_runs_are_kept_and_one_that_lives(spec: ClusterSpec, tmp_path: 
         assert old.exists()
         assert not dead.exists()
         assert len(runs_of("one", tmp_path)) == KEPT + 1
+
+
+def test_a_run_is_the_newest_also_after_the_clock_was_set_back(
+    spec: ClusterSpec, tmp_path: Path
+) -> None:
+    runs = tmp_path / "clusters" / "one" / "runs"
+    for number in range(KEPT):
+        make_run(spec, Wishes(), hold=False, base=tmp_path)
+        newest = runs / f"2999-12-31T23595{number}-aaaaaa"
+        runs_of("one", tmp_path)[0].path.rename(newest)
+    run = make_run(spec, Wishes(), hold=False, base=tmp_path)
+    assert run.path.exists()
+    assert run.id.startswith("3000-01-01T000000-")
+    assert find_run("", tmp_path) == run
+    assert not (runs / "2999-12-31T235950-aaaaaa").exists()
+
+
+def test_a_journal_of_the_future_is_not_taken_for_the_last_run_s(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    for name in ("9999-12-31T235959-a", "2999-01-01T000000-a.b.log", "noise-a"):
+        (tmp_path / "journal" / name).touch()
+    assert new_run_id(tmp_path / "none") < "2900"
+    assert new_run_id(tmp_path).startswith("20"), "nothing is later than the end of time"
+    (tmp_path / "journal" / "9999-12-31T235959-a").unlink()
+    assert new_run_id(tmp_path).startswith("2999-01-01T000001-")
+
+
+def test_whoever_looks_at_a_run_that_begins_is_waited_for(run: Run) -> None:
+    """A watcher may come between the making of a run and its lock."""
+    with run.lock.open("rb") as watcher:
+        fcntl.flock(watcher, fcntl.LOCK_SH)
+
+        def leave(*_: object) -> None:
+            fcntl.flock(watcher, fcntl.LOCK_UN)
+
+        former = signal.signal(signal.SIGALRM, leave)
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        try:
+            with run.locked():
+                assert run.alive
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, former)
 
 
 def test_a_run_is_found_by_its_beginning_or_by_being_the_one_at_work(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bzzz_core.config.profile import load_profile
 from bzzz_core.config.profile_places import cluster_directory, profile_path
 from bzzz_core.config.secrets import Secret
+from bzzz_core.deploy.detached.place import all_runs, make_run
 from bzzz_core.deploy.kit import export_kit, import_kit
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import ConfigError, TrustError
+from bzzz_core.trust import private_files
 from bzzz_core.trust.passphrase_box import close_box, open_box
 from tests.fakes.deploy_goals import spec
 
@@ -111,3 +115,31 @@ def test_what_is_no_kit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kit").write_bytes(b"something else")
     with pytest.raises(TrustError, match="no file that BZZZ closed"):
         import_kit(tmp_path / "kit", PASSPHRASE, base=tmp_path / "theirs")
+
+
+def test_what_runs_leave_behind_stays(mine: Path, tmp_path: Path) -> None:
+    """However much it is: a run's events are larger than any key."""
+    run = make_run(spec(3), Wishes(), hold=False, base=mine)
+    run.events.write_bytes(b"x" * 17_000_000)
+    directory = cluster_directory("bzzz", mine)
+    private_files.create(directory / ".answers.last.yaml.part", b"half")
+    (directory / "manifests").mkdir()
+    (directory / "manifests" / "compose.yaml").write_text("{}")
+    export(mine, tmp_path / "kit")
+    theirs = tmp_path / "theirs"
+    packed = import_kit(tmp_path / "kit", PASSPHRASE, base=theirs)
+    assert all_runs(theirs) == []
+    assert not [name for name in packed.files if name.startswith((".", "manifests", "runs"))]
+    assert "cluster-id" in packed.files
+
+
+def test_runs_in_a_kit_of_an_earlier_release_are_left_there(mine: Path, tmp_path: Path) -> None:
+    export(mine, tmp_path / "kit")
+    kit = msgspec.msgpack.decode(open_box((tmp_path / "kit").read_bytes(), PASSPHRASE))
+    kit["files"]["runs/2026-01-01T000000-aaaaaa/lock"] = b""
+    older = close_box(msgspec.msgpack.encode(kit), PASSPHRASE, scrypt_n=CHEAP)
+    (tmp_path / "older").write_bytes(older)
+    theirs = tmp_path / "theirs"
+    packed = import_kit(tmp_path / "older", PASSPHRASE, base=theirs)
+    assert all_runs(theirs) == []
+    assert not [name for name in packed.files if name.startswith("runs")]

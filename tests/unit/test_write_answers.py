@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy import last_answers
+from bzzz_core.deploy.facts.host import Listener
+from bzzz_tui import writing_answers
 from bzzz_tui.cli import main
+from screens.setup.draft import Draft, parse_hosts
+from tests.fakes.deploy_goals import fresh
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +47,18 @@ def test_an_inventory_becomes_an_answers_file(tmp_path: Path) -> None:
     inventory = str(tmp_path / "hosts.ini")
     ask("setup", "--write-answers", str(target), "--inventory", inventory, "--offline")
     assert [host.name for host in load_answers(target).hosts] == ["n1", "n2"]
+
+
+def test_what_a_flag_says_is_kept_although_the_hosts_suggest_something_else() -> None:
+    """Also where it says what the default is: port 8080 is taken there, and its owner will move."""
+    taken = (Listener("::", 8080, process="nginx"), Listener("::", 4222, process="other"))
+    facts = {"a": msgspec.structs.replace(fresh(1), listeners=taken)}
+    draft = Draft(hosts=parse_hosts("a=10.0.0.1", ()))
+    said: list[str] = []
+    writing_answers.suggest(draft, facts, {"network.ports.api"}, said.append)
+    assert draft.get("network.ports.api") == "8080"
+    assert draft.get("network.ports.fabric_client") != "4222"
+    assert [line.partition(":")[0] for line in said] == ["network.ports.fabric_client"]
 
 
 def test_a_host_that_cannot_be_reached_is_a_warning(tmp_path: Path) -> None:

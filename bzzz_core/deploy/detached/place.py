@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -125,6 +125,13 @@ class Run:
         """Return whether its engine is at work."""
         return _is_locked(self.lock, fcntl.LOCK_SH)
 
+    def locked(self) -> BinaryIO:
+        """Lock it, as its engine; closing what is returned, everywhere, unlocks it.
+
+        Whoever looks whether it is `alive` holds the lock for that moment, and is waited for.
+        """
+        return private_files.lock(self.lock, wait=True)
+
     @property
     def attended(self) -> bool:
         """Return whether somebody watches who can answer for hosts that failed."""
@@ -146,14 +153,14 @@ def make_run(spec: ClusterSpec, wishes: Wishes, *, hold: bool, base: Path | None
     runs = cluster_directory(spec.cluster.name, base) / RUNS
     private_files.private_directory(runs.parent)
     private_files.private_directory(runs)
-    run = Run(runs / new_run_id())
+    run = Run(runs / new_run_id(runs.parent))
     run.path.mkdir(mode=0o700)
     asked = Asked(replace(wishes, run_id=run.id), hold)
     private_files.create(run.answers, last_answers.as_yaml(spec).encode())
     private_files.create(run.path / "wishes.json", msgspec.json.encode(asked))
     for path in (run.events, run.orders, run.log, run.lock, run.path / "attended"):
         private_files.create(path, b"")
-    _prune(runs)
+    _prune(runs, run)
     return run
 
 
@@ -194,10 +201,10 @@ def _runs(clusters: Path, pattern: str) -> list[Run]:
     return sorted((Run(lock.parent) for lock in found), key=lambda run: run.id, reverse=True)
 
 
-def _prune(runs: Path) -> None:
+def _prune(runs: Path, new: Run) -> None:
     old = sorted((path for path in runs.iterdir() if path.is_dir()), reverse=True)[KEPT:]
     for path in old:
-        if not Run(path).alive:
+        if path != new.path and not Run(path).alive:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -36,7 +36,7 @@ def start(
     with _alone(cluster_directory(spec.cluster.name, base)):
         refuse_second(spec.cluster.name, base)
         run = make_run(spec, wishes, hold=hold, base=base)
-        with private_files.lock(run.lock) as lock, private_files.append(run.log) as log:
+        with run.locked() as lock, private_files.append(run.log) as log:
             # -P: a module of the directory that somebody stands in is none of ours.
             process = subprocess.Popen(  # noqa: S603  our own program
                 [
