@@ -7,11 +7,12 @@ beside its name, never the end of the others.
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ from bzzz_core.ports import Clock
 
 CONNECTS_MAX: Final = 32
 PROBE_S_MAX: Final = 90
+_MANY: Final = 100
 OpenSession = Callable[[Login, KnownHosts], AbstractAsyncContextManager[SshHost]]
 
 
@@ -210,11 +212,23 @@ async def probe_all(
         done(host, facts, "")
         return facts
 
+    if len(spec.hosts) >= _MANY:
+        _keep_what_is_loaded()
     results = await asyncio.gather(*(one(host) for host in spec.hosts))
     pairs = [(host.name, result) for host, result in zip(spec.hosts, results, strict=True)]
     facts = {name: result for name, result in pairs if isinstance(result, HostFacts)}
     failures = {name: result for name, result in pairs if isinstance(result, str)}
     return facts, failures
+
+
+@cache
+def _keep_what_is_loaded() -> None:
+    """Take all that is loaded by now out of the garbage collector's sight; once in a process.
+
+    A full collection that looks at that and at hundreds of connections stops the program, and the
+    screen with it, for 150 ms (measured with 500 hosts); at the connections alone for 60 ms.
+    """
+    gc.freeze()
 
 
 def _other_known_hosts(spec: ClusterSpec) -> tuple[Path, ...]:

@@ -6,8 +6,9 @@ given fingerprint or the explicit consent, pin it; then connect with exactly the
 keys. A password therefore never goes to a host that is not the expected one.
 
 Rules: the user's ssh_config is not read (`config=None`); keys and agent are what the answers say. A
-lost connection during the handshake is tried again, because a busy sshd drops new connections at
-random (MaxStartups); a refused login never is, because attempts lock accounts.
+lost connection during the handshake is tried again for `DROPPED_S_MAX`, because a busy sshd drops
+new connections at random (MaxStartups), more of them the more come at once; a refused login never
+is, because attempts lock accounts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +38,13 @@ from bzzz_core.errors import (
     HostUnreachable,
 )
 
-ATTEMPTS_MAX: Final = 5
+DROPPED_S_MAX: Final = 30
+"""How long a host that drops connections is asked again. Behind one door with many others (a jump
+host, `MaxStartups 10:30:100`, 32 at once) every second attempt is dropped; after 5 of them, about
+4 s, one host in some hundreds was given up (measured). Longer costs patience with a filter that
+resets every connection."""
 DROP_S_MAX: Final = 3
+PAUSE_S_MAX: Final = 2
 _CIPHERS: Final = (
     "aes128-gcm@openssh.com",  # fastest here by measurement, then what any server has
     "aes256-gcm@openssh.com",
@@ -146,7 +153,8 @@ async def connect(
     except _FAILURES as exc:
         raise _classify(login, exc) from exc
     loop = asyncio.get_running_loop()
-    for attempt in range(1, ATTEMPTS_MAX + 1):
+    give_up_s = loop.time() + DROPPED_S_MAX
+    for attempt in count(1):
         begun_s = loop.time()
         listener = refusal.Listener()
         try:
@@ -156,8 +164,8 @@ async def connect(
             await _explain_host_key(login, trust, pace, exc)
         except _LOST as exc:
             # A drop comes at once; a server that was silent for long will be silent again.
-            if attempt == ATTEMPTS_MAX or loop.time() - begun_s > DROP_S_MAX:
-                raise HostUnreachable(f"{login.name}: {_dropped(exc)}") from exc
+            if loop.time() > give_up_s or loop.time() - begun_s > DROP_S_MAX:
+                raise HostUnreachable(f"{login.name}: {_dropped(exc, attempt)}") from exc
             await _pause(attempt)
         except _FAILURES as exc:
             raise _classify(login, exc, listener.offered) from exc
@@ -266,15 +274,17 @@ async def _first_contact(
 
 async def _presented_key(login: Login, pace: Pace) -> asyncssh.SSHKey:
     """Return the key that the host shows; nothing about us is told to it."""
-    for attempt in range(1, ATTEMPTS_MAX + 1):
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + DROPPED_S_MAX
+    for attempt in count(1):
         try:
             async with asyncio.timeout(pace.connect_s + pace.login_s):
                 key = await asyncssh.get_server_host_key(
                     login.address, login.port, config=None, server_host_key_algs=list(PREFERRED)
                 )
         except _LOST as exc:
-            if attempt == ATTEMPTS_MAX:
-                raise HostUnreachable(f"{login.name}: {_dropped(exc)}") from exc
+            if loop.time() > give_up_s:
+                raise HostUnreachable(f"{login.name}: {_dropped(exc, attempt)}") from exc
             await _pause(attempt)
         except _FAILURES as exc:
             raise _classify(login, exc) from exc
@@ -287,13 +297,14 @@ async def _presented_key(login: Login, pace: Pace) -> asyncssh.SSHKey:
 
 async def _pause(attempt: int) -> None:
     """Wait longer each time, by chance: all that a busy sshd dropped would come back together."""
-    await asyncio.sleep(0.1 * 2**attempt * (0.5 + secrets.randbelow(1_000) / 1_000))
+    usual_s = min(PAUSE_S_MAX, 0.1 * 2**attempt)
+    await asyncio.sleep(usual_s * (0.5 + secrets.randbelow(1_000) / 1_000))
 
 
-def _dropped(exc: BaseException) -> str:
+def _dropped(exc: BaseException, attempts: int) -> str:
     return (
-        f"the host dropped the connection during the handshake, {ATTEMPTS_MAX} times or after a"
-        f" long silence ({_reason(exc)}); MaxStartups of its sshd, or a filter that resets?"
+        f"the host dropped the connection during the handshake, at attempt {attempts} the last time"
+        f" ({_reason(exc)}); MaxStartups of its sshd, or a filter that resets?"
     )
 
 
