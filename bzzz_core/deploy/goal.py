@@ -36,6 +36,8 @@ class RuntimeRef:
     version: tuple[int, int, int]
     size_bytes: int
     archive_sha256: str
+    glibc: str = ""
+    """The oldest GNU C library that it runs on; "" if that is not known."""
 
     @property
     def python(self) -> Python:
@@ -161,7 +163,7 @@ def choose_python(facts: HostFacts, supply: Supply = ANY) -> Python | None:
         fit = [python for python in fit if python.minor in minors]
     native = [python for python in fit if not python.path.startswith(layout.RUNTIMES)]
     runtime = supply.runtimes.get(facts.arch or "")
-    if not native and runtime is not None:
+    if not native and runtime is not None and runtime_fault(runtime, facts) is None:
         return runtime.python
     usual = next((python for python in native if python.path == "/usr/bin/python3"), None)
     return usual or max(native or fit, key=lambda python: python.version, default=None)
@@ -176,6 +178,26 @@ def python_fault(python: Python) -> str | None:
     if python.missing:
         return f"{name} without {', '.join(python.missing)}"
     return None
+
+
+def runtime_fault(runtime: RuntimeRef, facts: HostFacts) -> str | None:
+    """Return why a host cannot run a Python of ours, or None."""
+    if glibc_numbers(f"glibc {runtime.glibc}") <= glibc_numbers(facts.libc):
+        return None
+    version = ".".join(map(str, runtime.version))
+    return (
+        f"the bundle's Python {version} needs glibc {runtime.glibc}, and here is"
+        f" {facts.libc or 'another C library'}"
+    )
+
+
+def glibc_numbers(libc: str | None) -> tuple[int, ...]:
+    """Return the version in "glibc 2.36" as numbers; none if it is not known or another library."""
+    words = (libc or "").split()
+    try:
+        return tuple(int(part) for part in words[1].split("."))
+    except (IndexError, ValueError):
+        return ()
 
 
 def choose_voters(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> frozenset[str]:

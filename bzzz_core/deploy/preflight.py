@@ -23,9 +23,11 @@ from bzzz_core.deploy.goal import (
     Supply,
     choose_python,
     choose_voters,
+    glibc_numbers,
     names_of,
     node_address,
     python_fault,
+    runtime_fault,
 )
 from bzzz_core.deploy.identities import identities
 from bzzz_core.deploy.mending import mending
@@ -108,7 +110,7 @@ def _system(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Fi
         )
     if facts.libc == "musl":
         yield _error("libc", host.name, "musl instead of glibc", "use a distribution with glibc")
-    elif _glibc(facts.libc) is None or _glibc(facts.libc, (0, 0)) < GLIBC_OLDEST:
+    elif glibc_numbers(facts.libc) < GLIBC_OLDEST:
         yield _error(
             "libc",
             host.name,
@@ -124,14 +126,6 @@ def _system(_spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Fi
         )
 
 
-def _glibc(libc: str | None, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    words = (libc or "").split()
-    try:
-        return tuple(int(part) for part in words[1].split("."))
-    except (IndexError, ValueError):
-        return default if default is not None else ()
-
-
 def _python(host: HostSpec, facts: HostFacts, supply: Supply) -> Iterator[Finding]:
     if choose_python(facts, supply) is not None:
         return
@@ -141,6 +135,9 @@ def _python(host: HostSpec, facts: HostFacts, supply: Supply) -> Iterator[Findin
     if minors is not None:
         fit = [p for p in facts.pythons or () if python_fault(p) is None]
         faults += [f"the bundle holds no release for {p.path} ({p.minor})" for p in fit]
+    runtime = supply.runtimes.get(facts.arch or "")
+    if runtime is not None and (fault := runtime_fault(runtime, facts)):
+        faults.append(fault)
     yield _error(
         "python",
         host.name,

@@ -166,6 +166,7 @@ def supply_of(manifest: Manifest) -> Supply:
                 version=(numbers[0], numbers[1], numbers[2]),
                 size_bytes=one.archive.size_bytes,
                 archive_sha256=one.archive.sha256,
+                glibc=one.glibc,
             )
     return Supply(minors=minors, runtimes=runtimes)
 

@@ -39,7 +39,7 @@ def python_archive(place: Path, **extra: str) -> Path:
     path = place / "python.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         for name, content in (
-            ("python/bin/python3.11", ELF),
+            ("python/bin/python3.11", ELF + b"\0GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_2.4\0"),
             ("python/lib/python3.11/os.py", b"# os"),
             ("python/include/python3.11/patchlevel.h", b'#define PY_VERSION  "3.11.9"\n'),
         ):
@@ -228,7 +228,7 @@ def test_a_runtime_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     source = python_archive(tmp_path, **{"bin/python": "python3.11", "share/terminfo": "../lib"})
     one = runtime.convert(source, "0" * 64, tmp_path / "one")
     two = runtime.convert(source, "0" * 64, tmp_path / "two")
-    assert (one.version, one.arch) == ("3.11.9", "x86_64")
+    assert (one.version, one.arch, one.glibc) == ("3.11.9", "x86_64", "2.34")
     assert one.name.startswith("cpython-3.11.9-x86_64-")
     assert one.archive.read_bytes() == two.archive.read_bytes()
     with tarfile.open(one.archive) as tar:

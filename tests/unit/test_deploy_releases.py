@@ -57,6 +57,18 @@ def test_too_old_a_python_is_refused_with_both_ways_out() -> None:
     assert preflight.check(spec(1), {"bzzz-1": host(pythons=(OLD,))}, {}, KNOWN, BUNDLE) == ()
 
 
+def test_a_runtime_that_needs_a_newer_c_library_is_not_offered() -> None:
+    """Debian 11 has glibc 2.31: a Python that was built on Debian 12 does not start there."""
+    too_new = Supply(minors=BUNDLE.minors, runtimes={"x86_64": replace(RUNTIME, glibc="2.34")})
+    debian_11 = host(pythons=(OLD,), libc="glibc 2.31")
+    assert choose_python(debian_11, too_new) is None
+    (found,) = preflight.check(spec(1), {"bzzz-1": debian_11}, {}, KNOWN, too_new)
+    assert "Python 3.12.7 needs glibc 2.34, and here is glibc 2.31" in found.message
+    debian_12 = host(pythons=(), libc="glibc 2.36")
+    assert choose_python(debian_12, too_new) == RUNTIME.python
+    assert choose_python(debian_11, BUNDLE) == RUNTIME.python
+
+
 def test_a_runtime_is_sent_once() -> None:
     goal = goals(spec(1), {"bzzz-1": host()})["bzzz-1"]
     assert upload_runtime.plan(goal) == ()

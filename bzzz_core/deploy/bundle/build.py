@@ -97,6 +97,7 @@ def assemble(
                 arch=one.arch,
                 archive=parts[f"runtimes/{one.name}.tar.gz"],
                 source_sha256=one.source_sha256,
+                glibc=one.glibc,
             )
             for one in runtimes
         ),

@@ -60,6 +60,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     archive: Part
     source_sha256: str
     """Of the archive as its makers publish it; ours is the same files in a fixed order."""
+    glibc: str = ""
+    """The oldest GNU C library that it runs on; "": not known, as in bundles of older makers."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ import re
 import tarfile
 import tempfile
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -32,6 +33,8 @@ _BYTES_MAX: Final = 500_000_000
 _FILES_MAX: Final = 50_000
 _PYTHON: Final = re.compile(r"(?P<root>.*?)/?bin/python(?P<minor>3\.\d{1,2})")
 _PATCH_LEVEL: Final = re.compile(rb'#define\s+PY_VERSION\s+"(\d+\.\d+\.\d+)')
+_GLIBC: Final = re.compile(rb"GLIBC_(\d+)\.(\d+)")
+_ELF: Final = b"\x7fELF"
 _MACHINES: Final = {0x3E: "x86_64", 0xB7: "aarch64"}
 """`e_machine` of an ELF file."""
 
@@ -43,6 +46,8 @@ class BuiltRuntime:
     name: str
     version: str
     arch: str
+    glibc: str
+    """The oldest GNU C library that has everything its programs name; "" if they name none."""
     archive: Path
     source_sha256: str
 
@@ -80,6 +85,7 @@ def convert(source: Path, source_sha256: str, target: Path) -> BuiltRuntime:
             _check_links(members, root)
             arch = _machine(tar, members[f"{root}bin/python{minor}"])
             version = _version(tar, members, root, minor)
+            glibc = _glibc(tar, (m for name, m in members.items() if name.startswith(root)))
             _repack(tar, members, root, minor, target)
     except (tarfile.TarError, OSError, EOFError, KeyError) as exc:
         raise ReleaseError(
@@ -90,6 +96,7 @@ def convert(source: Path, source_sha256: str, target: Path) -> BuiltRuntime:
         name=f"cpython-{version}-{arch}-{digest[:12]}",
         version=version,
         arch=arch,
+        glibc=glibc,
         archive=target,
         source_sha256=source_sha256,
     )
@@ -162,9 +169,19 @@ def _machine(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     file = tar.extractfile(member)
     head = file.read(20) if file else b""
     machine = _MACHINES.get(int.from_bytes(head[18:20], "little"))
-    if head[:4] != b"\x7fELF" or machine is None:
+    if head[:4] != _ELF or machine is None:
         raise ReleaseError(f"runtime: {member.name} is no program for x86_64 or aarch64 Linux")
     return machine
+
+
+def _glibc(tar: tarfile.TarFile, members: Iterable[tarfile.TarInfo]) -> str:
+    """Return the newest version of a symbol of the C library that a program or library asks for."""
+    needed: set[tuple[int, ...]] = set()
+    for member in members:
+        file = tar.extractfile(member) if member.isreg() else None
+        if file is not None and file.read(4) == _ELF:
+            needed |= {tuple(map(int, found)) for found in _GLIBC.findall(file.read())}
+    return ".".join(map(str, max(needed))) if needed else ""
 
 
 def _version(
