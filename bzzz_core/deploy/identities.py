@@ -49,6 +49,24 @@ def identities(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Fi
             yield _error("voters", host.name, text, _NO_REPLACEMENT)
 
 
+def kept_data(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:
+    """Refuse to install over data of a node whose keys are gone: nobody can go on with them.
+
+    An uninstall with `--keep-data` left them. The new node would find a registry in which it is not
+    enrolled, and a broker's store that belongs to somebody else.
+    """
+    data = spec.resources.paths.data
+    no_node = facts.cluster_id == "" and facts.path(layout.IDENTITY_KEY).kind is Kind.ABSENT
+    if no_node and facts.path(f"{data}/registry").kind is Kind.FILE:
+        yield _error(
+            "kept-data",
+            host.name,
+            f"{data} holds the data of a former node, kept when it was uninstalled; its keys went,"
+            " so no new node can go on with them",
+            f"move {data} away, or have it removed: --uninstall --hosts {host.name}",
+        )
+
+
 def _identity_fault(cluster: Membership, host: HostSpec, facts: HostFacts | None) -> str | None:
     """Return why a host is not who the cluster knows by its name, or None."""
     if facts is None or facts.enrolled is None:

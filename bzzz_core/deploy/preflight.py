@@ -29,7 +29,7 @@ from bzzz_core.deploy.goal import (
     python_fault,
     runtime_fault,
 )
-from bzzz_core.deploy.identities import identities
+from bzzz_core.deploy.identities import identities, kept_data
 from bzzz_core.deploy.mending import mending
 from bzzz_core.deploy.missing import missing_hosts, nobody_lets_in, second_cluster
 from bzzz_core.deploy.model_advice import advise_models
@@ -244,6 +244,7 @@ _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[F
     surroundings.check,
     _essentials,
     mending,
+    kept_data,
     limits.findings,
 )
 

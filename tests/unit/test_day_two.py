@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from bzzz_core.deploy import day_two, preflight
+from bzzz_core.deploy import day_two, layout, preflight
 from bzzz_core.deploy.day_two import Going, Surroundings, parse_replace
+from bzzz_core.deploy.facts.host import Kind, PathFact
 from bzzz_core.deploy.membership import doubt, leavers, membership
 from bzzz_core.deploy.missing import missing_hosts
 from bzzz_core.deploy.removals import Wish
@@ -88,6 +89,25 @@ def test_a_cluster_of_which_a_member_is_looked_at_takes_new_hosts() -> None:
 def test_a_first_installation_that_broke_off_goes_on() -> None:
     """The profile has its hosts, all were looked at, and none is a member yet."""
     assert founding({f"bzzz-{n}": fresh(n) for n in range(1, 4)}, "bzzz-1", "bzzz-2") == []
+
+
+@pytest.mark.parametrize(
+    ("registry", "key", "config", "refused"),
+    [
+        (Kind.FILE, Kind.ABSENT, "", ["bzzz-1"]),
+        (Kind.FILE, Kind.FILE, "", []),  # A joining that was cut off goes on.
+        (Kind.FILE, Kind.ABSENT, KNOWN.cluster_id, []),  # Lost keys are another finding's.
+        (Kind.ABSENT, Kind.ABSENT, "", []),
+    ],
+)
+def test_nothing_is_installed_over_data_whose_keys_are_gone(
+    registry: Kind, key: Kind, config: str, refused: list[str]
+) -> None:
+    facts = fresh(1)
+    seen = {layout.IDENTITY_KEY: PathFact(key), "/var/lib/bzzz/registry": PathFact(registry)}
+    facts = msgspec.structs.replace(facts, cluster_id=config, paths={**(facts.paths or {}), **seen})
+    found = preflight.check(spec(1), {"bzzz-1": facts}, {}, KNOWN)
+    assert [finding.host for finding in found if finding.check == "kept-data"] == refused
 
 
 @pytest.mark.parametrize("enrolled", [None, ()])

@@ -46,7 +46,7 @@ look() {
   else echo "unknown - - - - $1"
   fi
 }
-for path in /opt/bzzz /opt/bzzz/before /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$2" \
+for path in /opt/bzzz /opt/bzzz/before /opt/bzzz/releases /etc/bzzz /etc/bzzz/secrets "$1" "$1/registry" "$2" \
   /etc/bzzz/agent.yaml /etc/bzzz/node.json \
   /etc/systemd/system/bzzz-fabric.service /etc/systemd/system/bzzz-agent.service \
   /etc/bzzz/secrets/identity.key /etc/bzzz/secrets/node.key /etc/bzzz/secrets/route.key \
