@@ -375,6 +375,13 @@ class ChangeTakenBack(DeployError):
     code = "change_taken_back"
 
 
+class NotWritten(DeployError):
+    """The operator's machine cannot write down what a run does, so nothing further is begun."""
+
+    code = "not_written"
+    exit_code = UNDONE
+
+
 class Unforeseen(DeployError):
     """Setup stumbled over something that nobody foresaw: a mistake of its own, to be reported."""
 

@@ -211,8 +211,6 @@ class Drive:
             return True
         self._record.emit(Step(name, phase.name, Status.STARTED))
         begun_ms = self._clock.now_ms()
-        if changes:
-            self._record.intend(name, phase.name, input_sha256(changes))
         if not await self._guarded(name, phase.name, self._act(phase, goal, changes)):
             return False
         self._record.changed(name, len(changes))
@@ -226,6 +224,8 @@ class Drive:
     async def _act(self, phase: Phase, goal: Goal, changes: tuple[Change, ...]) -> None:
         """Make the changes and look at the result; from the start again after a lost link."""
         host = self._hosts[goal.host.name]
+        if changes:
+            self._record.intend(host.name, phase.name, input_sha256(changes))
         for attempt in range(1, LOSSES_MAX + 1):
             try:
                 if changes:

@@ -13,7 +13,8 @@ from typing import Final
 
 from bzzz_core.clock import utc_now
 from bzzz_core.deploy.remote import Completed, printable
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, NotWritten
+from bzzz_core.trust import private_files
 
 BYTES_MAX: Final = 4_000_000
 TAIL_BYTES: Final = 2_000
@@ -32,7 +33,11 @@ class HostLog:
         self._written = 0
 
     def note(self, phase: str, what: str, elapsed_ms: int, outcome: Completed | BzzzError) -> None:
-        """Write down how a command ended."""
+        """Write down how a command ended.
+
+        Raises:
+            NotWritten: It cannot be written.
+        """
         if isinstance(outcome, BzzzError):
             ended, tails = printable(self._redact(str(outcome))), []
         else:
@@ -55,8 +60,11 @@ class HostLog:
         if self._written >= BYTES_MAX:
             data += b"(the log has reached its limit)\n"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._path, flags, 0o600)
         try:
-            os.write(descriptor, data)
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                private_files.append_whole(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as exc:
+            raise NotWritten(f"{self._path}: {exc.strerror}") from exc

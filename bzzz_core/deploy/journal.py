@@ -11,8 +11,8 @@ import os
 import re
 import secrets
 import urllib.parse
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,8 @@ import msgspec
 
 from bzzz_core.clock import utc_instant
 from bzzz_core.config.secrets import Secret
+from bzzz_core.errors import NotWritten
+from bzzz_core.trust import private_files
 
 SUFFIX = ".ndjson"
 RUN_PLACES: Final = ("journal", "runs")
@@ -61,15 +63,16 @@ class Journal:
         return self._path
 
     def __enter__(self) -> Self:
-        """Create the file; a run never continues another's."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(self._path, flags, 0o600)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # the file's name must last as its lines do
-        finally:
-            os.close(directory)
+        """Create the file; a run never continues another's.
+
+        Raises:
+            NotWritten: It cannot be made.
+        """
+        with _written(self._path):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+            private_files.sync_directory(self._path.parent)  # its name must last as its lines do
         return self
 
     def __exit__(
@@ -82,10 +85,15 @@ class Journal:
         os.close(self._descriptor)
 
     def write(self, at: str, entry: Any) -> None:
-        """Append one entry, durable on return."""
+        """Append one entry, durable on return.
+
+        Raises:
+            NotWritten: It cannot be written; the entries before it are whole.
+        """
         line = msgspec.json.encode({"at": at, **msgspec.to_builtins(entry)}) + b"\n"
-        os.write(self._descriptor, line)
-        os.fsync(self._descriptor)
+        with _written(self._path):
+            private_files.append_whole(self._descriptor, line)
+            os.fsync(self._descriptor)
 
 
 def new_run_id(cluster: Path) -> str:
@@ -103,6 +111,16 @@ def new_run_id(cluster: Path) -> str:
     with suppress(ValueError, OverflowError):  # a time that cannot be is before all others
         begun = max(begun, (_moment(last) + timedelta(seconds=1)).strftime(_TIME))
     return f"{begun}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise  # two runs of one name: a mistake of our own
+    except OSError as exc:
+        raise NotWritten(f"{path}: {exc.strerror}; nothing is begun without a journal") from exc
 
 
 def _moment(text: str) -> datetime:

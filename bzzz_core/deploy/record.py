@@ -5,7 +5,8 @@ Every event passes through here, so redaction and journal cannot be forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from bzzz_core.clock import utc_now
 from bzzz_core.deploy.events import (
     Event,
+    Finding,
     HostResult,
     Result,
     Sink,
@@ -30,7 +32,7 @@ from bzzz_core.deploy.exits import (
 from bzzz_core.deploy.host_log import HostLog
 from bzzz_core.deploy.journal import Journal, Redactor
 from bzzz_core.deploy.remote import Completed
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, NotWritten
 from bzzz_core.ports import Clock
 
 _WORDS: Final = frozenset({"host", "name", "phase", "check", "severity", "action", "hash"})
@@ -58,6 +60,7 @@ class Record:
         self._logs: dict[str, HostLog] = {}
         self.redact = Redactor()
         self.journal: Journal | None = None
+        self._told_unwritten = False
 
     def emit(self, event: Event) -> None:
         """Pass an event on, clean of secrets, and into the journal if one is open."""
@@ -66,8 +69,22 @@ class Record:
         if isinstance(event, Step) and not progress:
             self._at[event.host] = event.phase if event.status is Status.STARTED else ""
         if self.journal is not None and not progress:
-            self.journal.write(utc_now(), event)
+            with self._going_on():
+                self.journal.write(utc_now(), event)
         self._sink(event)
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Write down what happened if that can be done: what was begun is ended, or taken back.
+
+        That nothing further is begun meanwhile is the task of `intend`.
+        """
+        try:
+            yield
+        except NotWritten as exc:
+            if not self._told_unwritten:
+                self._told_unwritten = True
+                self._sink(Finding("warning", "journal", "", str(exc), "make room on this machine"))
 
     def clean(self, value: T) -> T:
         """Return an event, or a part of one, without secrets in any of its texts."""
@@ -95,7 +112,8 @@ class Record:
         if host not in self._logs:
             path = self.journal.path.with_suffix(f".{host}.log")
             self._logs[host] = HostLog(path, self.redact)
-        self._logs[host].note(self.at(host) or self.at(""), what, elapsed_ms, outcome)
+        with self._going_on():
+            self._logs[host].note(self.at(host) or self.at(""), what, elapsed_ms, outcome)
 
     def at(self, host: str) -> str:
         """Return the phase that a host ("": the cluster) is in; empty between two of them."""
@@ -118,7 +136,11 @@ class Record:
         del self._failures[name]
 
     def intend(self, host: str, phase: str, input_sha256: str) -> None:
-        """Write down that a step is about to act; durable on return."""
+        """Write down that a step is about to act; durable on return.
+
+        Raises:
+            NotWritten: It cannot be written, so the step may not begin.
+        """
         if self.journal is not None:
             self.journal.write(
                 utc_now(),

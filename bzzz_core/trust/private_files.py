@@ -78,6 +78,24 @@ def append(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
+def append_whole(descriptor: int, content: bytes) -> None:
+    """Write at the end of a file that nobody else writes to: all of it, or nothing.
+
+    A disk that gets full takes a part first, and half a line would spoil the next one.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
+
+
 def lock(path: Path, *, wait: bool = False) -> BinaryIO:
     """Lock a file of our own, made where it is missing; closing what is returned unlocks it.
 

@@ -33,8 +33,9 @@ from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.steering import Retry, Skip, Steering, Stop
 from bzzz_core.deploy.wishes import Wishes
-from bzzz_core.errors import ConfigError, HostUnreachable, PreconditionFailed
+from bzzz_core.errors import ConfigError, HostUnreachable, NotWritten, PreconditionFailed
 from bzzz_core.trust import private_files
+from tests.fakes.full_disk import FullDisk
 
 ANSWERS = """
 cluster: {name: one}
@@ -120,6 +121,14 @@ def test_the_last_runs_are_kept_and_one_that_lives(spec: ClusterSpec, tmp_path: 
         assert old.exists()
         assert not dead.exists()
         assert len(runs_of("one", tmp_path)) == KEPT + 1
+
+
+def test_a_run_for_which_there_is_no_room_leaves_nothing(spec: ClusterSpec, tmp_path: Path) -> None:
+    with FullDisk() as disk:
+        disk.fill()
+        with pytest.raises(NotWritten):
+            make_run(spec, Wishes(), hold=False, base=tmp_path)
+    assert list((tmp_path / "clusters" / "one" / "runs").iterdir()) == []
 
 
 def test_a_run_is_the_newest_also_after_the_clock_was_set_back(

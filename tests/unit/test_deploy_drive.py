@@ -17,6 +17,7 @@ from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy import sparing
 from bzzz_core.deploy.drive import LOSSES_MAX, Drive
 from bzzz_core.deploy.events import Event, Finding, Result, Status, Step, Summary
+from bzzz_core.deploy.exits import EXIT_ROLLED_BACK
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.journal import Journal, Redactor
 from bzzz_core.deploy.phases import start_fabric
@@ -37,6 +38,7 @@ from bzzz_core.trust.certify import Issuers
 from bzzz_core.trust.issuing import Issuer
 from tests.fakes.deploy_goals import KNOWN, RELEASE, converged, fresh, goals, spec
 from tests.fakes.deploy_host import FakeHost
+from tests.fakes.full_disk import FullDisk
 
 NAMES = ("bzzz-1", "bzzz-2", "bzzz-3")
 
@@ -458,6 +460,23 @@ def test_an_intent_is_written_before_the_step_acts(tmp_path: Path) -> None:
         e.get("status") == "changed" and e["phase"] == "create_account" and e["host"] == "bzzz-1"
         for e in entries
     )
+
+
+def test_on_a_full_disk_nothing_further_is_begun_and_what_was_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    """The operator's own disk: the release that was just switched to is not left half proved."""
+    scene = Scene(_outdated())
+    with Journal(tmp_path, "run") as journal, FullDisk() as disk:
+        scene.record.journal = journal
+        scene.hosts["bzzz-2"].on = {"switch": disk.fill}
+        _, summary = scene.run()
+    switched = [line for line in scene.log if "switch the release" in line]
+    back = [line for line in scene.log if "go back" in line]
+    assert len(switched) == len(back) == 1
+    assert summary.exit_code == EXIT_ROLLED_BACK
+    told = [event for event in scene.events if isinstance(event, Finding)]
+    assert [(one.severity, one.check) for one in told] == [("warning", "journal")]
 
 
 def test_a_cluster_that_does_not_serve_is_restarted_at_once() -> None:

@@ -21,7 +21,8 @@ from bzzz_core.deploy.node_record import RUNS_MAX, NodeRun, with_run
 from bzzz_core.deploy.past import last_run
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.steering import Steering
-from bzzz_core.errors import CommandFailed
+from bzzz_core.errors import CommandFailed, NotWritten
+from tests.fakes.full_disk import FullDisk
 
 RUN = {"event": "run", "hosts": ["a", "b", "c"]}
 
@@ -139,3 +140,30 @@ def test_one_interrupt_is_an_order_and_two_cut_off() -> None:
         asyncio.run(go())
     assert len(said) == 2
     assert "once more cuts it off" in said[0]
+
+
+def test_an_entry_that_finds_no_room_leaves_those_before_it_whole(tmp_path: Path) -> None:
+    with Journal(tmp_path, "run") as journal, FullDisk() as disk:
+        journal.write("now", RUN)
+        whole = journal.path.read_bytes()
+        disk.fill(len(whole) + 10)
+        with pytest.raises(NotWritten, match="nothing is begun without a journal"):
+            journal.write("now", step("a", "write_config", "started"))
+        assert journal.path.read_bytes() == whole
+
+
+def test_a_journal_that_cannot_be_made_is_said_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotWritten, match="Not a directory"), Journal(tmp_path / "file" / "j", "r"):
+        pass
+
+
+def test_a_log_that_finds_no_room_is_no_bug(tmp_path: Path) -> None:
+    log = HostLog(tmp_path / "log", str)
+    log.note("probe", "look", 5, Completed(0, b"one", b""))
+    whole = (tmp_path / "log").read_bytes()
+    with FullDisk() as disk:
+        disk.fill(len(whole) + 10)
+        with pytest.raises(NotWritten, match="log"):
+            log.note("probe", "look", 5, Completed(0, b"two", b""))
+    assert (tmp_path / "log").read_bytes() == whole

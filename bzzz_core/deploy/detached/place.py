@@ -33,7 +33,7 @@ from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy import last_answers
 from bzzz_core.deploy.journal import new_run_id
 from bzzz_core.deploy.wishes import Wishes
-from bzzz_core.errors import ConfigError
+from bzzz_core.errors import ConfigError, NotWritten
 from bzzz_core.trust import private_files
 
 RUNS: Final = "runs"
@@ -149,17 +149,25 @@ class Run:
 
 
 def make_run(spec: ClusterSpec, wishes: Wishes, *, hold: bool, base: Path | None) -> Run:
-    """Make a new run's directory with all its files, and remove those of old runs."""
+    """Make a new run's directory with all its files, and remove those of old runs.
+
+    Raises:
+        NotWritten: It cannot be made; nothing of it is left.
+    """
     runs = cluster_directory(spec.cluster.name, base) / RUNS
-    private_files.private_directory(runs.parent)
-    private_files.private_directory(runs)
     run = Run(runs / new_run_id(runs.parent))
-    run.path.mkdir(mode=0o700)
     asked = Asked(replace(wishes, run_id=run.id), hold)
-    private_files.create(run.answers, last_answers.as_yaml(spec).encode())
-    private_files.create(run.path / "wishes.json", msgspec.json.encode(asked))
-    for path in (run.events, run.orders, run.log, run.lock, run.path / "attended"):
-        private_files.create(path, b"")
+    try:
+        private_files.private_directory(runs.parent)
+        private_files.private_directory(runs)
+        run.path.mkdir(mode=0o700)
+        private_files.create(run.answers, last_answers.as_yaml(spec).encode())
+        private_files.create(run.path / "wishes.json", msgspec.json.encode(asked))
+        for path in (run.events, run.orders, run.log, run.lock, run.path / "attended"):
+            private_files.create(path, b"")
+    except OSError as exc:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise NotWritten(f"{run.path}: {exc.strerror}") from exc
     _prune(runs, run)
     return run
 
