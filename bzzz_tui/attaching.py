@@ -14,6 +14,7 @@ from bzzz_core.errors import ConfigError
 if TYPE_CHECKING:
     from bzzz_core.config.schema import ClusterSpec
     from bzzz_core.deploy.detached.place import Run
+    from bzzz_core.deploy.report import Report
     from bzzz_core.deploy.wishes import Wishes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -80,7 +81,7 @@ def taken_out(options: dict[str, Any]) -> Attaching | None:
     return None if name is None else Attaching(name, stops)
 
 
-def watch(run: Run, *, as_json: bool) -> int:
+def watch(run: Run, report: Report) -> int:
     """Print what a run says from its beginning to its end; return its exit code.
 
     Ctrl-C ends the watching, not the run.
@@ -88,48 +89,43 @@ def watch(run: Run, *, as_json: bool) -> int:
     import asyncio  # noqa: PLC0415  --help need not load it
 
     from bzzz_core.clock import SystemClock  # noqa: PLC0415
-    from bzzz_core.deploy import headless  # noqa: PLC0415
     from bzzz_core.deploy.detached.follow import death_words, follow  # noqa: PLC0415
     from bzzz_core.deploy.detached.start import attach_command  # noqa: PLC0415
-    from bzzz_core.deploy.events import Refusal, Summary  # noqa: PLC0415
+    from bzzz_core.deploy.events import Refusal  # noqa: PLC0415
     from bzzz_core.deploy.exits import EXIT_INTERRUPTED  # noqa: PLC0415
+    from bzzz_core.deploy.lines import complain  # noqa: PLC0415
 
-    clock = SystemClock()
-    sink = headless.json_sink(sys.stdout) if as_json else headless.text_sink(sys.stdout, clock)
-
-    async def whole() -> int:
-        code: int | None = None
-        async for event in follow(run, clock):
+    async def whole() -> int | None:
+        async for event in follow(run, SystemClock()):
             if isinstance(event, Refusal):
-                headless.complain(event.message)
-                if as_json:
-                    headless.print_json(sys.stdout, event)
-                continue
-            sink(event)
-            code = event.exit_code if isinstance(event, Summary) else code
-        if code is None:
-            headless.complain(death_words(run))
-            code = EXIT_INTERRUPTED
-            sink(Summary(hosts=(), exit_code=code, elapsed_ms=0))
-        return code
-
-    try:
-        return asyncio.run(whole())
-    except KeyboardInterrupt:
-        command = attach_command(run)
-        headless.complain(f"run {run.id} goes on; follow it: {command}; stop it: {command} --stop")
+                report.refuse(event)
+            else:
+                report(event)
+        if report.ended:
+            return None
+        complain(death_words(run))
         return EXIT_INTERRUPTED
 
+    def begin() -> int | None:
+        try:
+            return asyncio.run(whole())
+        except KeyboardInterrupt:
+            command = attach_command(run)
+            complain(f"run {run.id} goes on; follow it: {command}; stop it: {command} --stop")
+            return EXIT_INTERRUPTED
 
-def start_and_watch(spec: ClusterSpec, wishes: Wishes, *, as_json: bool) -> int:
+    return report.framed(begin)
+
+
+def start_and_watch(spec: ClusterSpec, wishes: Wishes, report: Report) -> int:
     """Start applying answers in a process that no terminal ends, and watch it.
 
     Raises:
         PreconditionFailed: A run of this cluster is at work already.
     """
-    from bzzz_core.deploy import headless  # noqa: PLC0415
     from bzzz_core.deploy.detached.start import attach_command, start  # noqa: PLC0415
+    from bzzz_core.deploy.lines import complain  # noqa: PLC0415
 
     run = start(spec, wishes)
-    headless.complain(f"run {run.id} goes on if this ends; follow it again: {attach_command(run)}")
-    return watch(run, as_json=as_json)
+    complain(f"run {run.id} goes on if this ends; follow it again: {attach_command(run)}")
+    return watch(run, report)

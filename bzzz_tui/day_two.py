@@ -12,6 +12,7 @@ import click
 from bzzz_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from bzzz_core.deploy.report import Report
     from bzzz_core.deploy.wishes import Wishes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -79,6 +80,8 @@ def run(
     mine: Mapping[str, Any],
     wishes: Wishes | None,
     parted: Mapping[str, Any],
+    *,
+    report: Report,
 ) -> int:
     """Uninstall, or apply answers while hosts go; return the exit code.
 
@@ -89,6 +92,7 @@ def run(
     from bzzz_core.deploy import day_two, last_answers  # noqa: PLC0415
     from bzzz_core.deploy.removals import Wish  # noqa: PLC0415
     from bzzz_core.deploy.wishes import Wishes  # noqa: PLC0415
+    from bzzz_tui.headless_setup import confirm  # noqa: PLC0415
 
     if answers is None:
         raise last_answers.missing("--uninstall, --remove, --replace and --keep need")
@@ -99,8 +103,8 @@ def run(
     yes = bool(mine["yes"])
     wish = Wish(purge=parted["purge"], keep_data=parted["keep_data"])
     around = day_two.Surroundings(
-        as_json=mine["as_json"],
-        confirm=_confirm if sys.stdin.isatty() else None,
+        report=report,
+        confirm=confirm if sys.stdin.isatty() else None,
         wishes=wishes or Wishes(),
     )
     if parted["uninstall"]:
@@ -131,7 +135,3 @@ def run(
     )
     wanted = cast("Literal['check', 'plan', 'apply']", mode)
     return day_two.change(answers, mode=wanted, yes=yes, going=going, around=around)
-
-
-def _confirm(question: str) -> bool:
-    return click.confirm(question, err=True)

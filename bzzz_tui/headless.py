@@ -13,6 +13,7 @@ from bzzz_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from bzzz_core.deploy.headless import Mode
+    from bzzz_core.deploy.report import Report
     from bzzz_core.deploy.wishes import Wishes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -56,12 +57,15 @@ def refuse_without_mode(mine: Mapping[str, object]) -> None:
     Raises:
         ConfigError: One is.
     """
-    for name in ("only_failed", "plan_hash", "detach"):
+    for name in ("only_failed", "plan_hash", "detach", "as_json"):
         if mine[name]:
-            raise ConfigError(f"--{name.replace('_', '-')} is for --apply, --plan and --check")
+            option = {"as_json": "json"}.get(name, name.replace("_", "-"))
+            raise ConfigError(f"--{option} is for --apply, --plan and --check")
 
 
-def run(answers: Path, mode: str, mine: Mapping[str, Any], wishes: Wishes | None) -> int:
+def run(
+    answers: Path, mode: str, mine: Mapping[str, Any], wishes: Wishes | None, report: Report
+) -> int:
     """Run setup without a screen and return its exit code."""
     from bzzz_core.deploy import wishes as all_wishes  # noqa: PLC0415  --help need not load it
     from bzzz_tui import headless_setup  # noqa: PLC0415
@@ -70,9 +74,9 @@ def run(answers: Path, mode: str, mine: Mapping[str, Any], wishes: Wishes | None
         raise ConfigError("--detach is for --apply --yes: nobody is there to be asked")
     return headless_setup.run(
         answers,
+        report,
         mode=cast("Mode", mode),
         yes=mine["yes"],
-        as_json=mine["as_json"],
         detach=mine["detach"],
         wishes=replace(
             wishes or all_wishes.Wishes(),

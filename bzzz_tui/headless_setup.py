@@ -10,7 +10,7 @@ import click
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import load_answers
-from bzzz_core.deploy import headless, last_answers
+from bzzz_core.deploy import headless
 from bzzz_core.deploy.detached.place import live_runs
 from bzzz_core.deploy.detached.start import refuse_second
 from bzzz_core.errors import ConfigError
@@ -18,46 +18,44 @@ from bzzz_tui import attaching
 
 if TYPE_CHECKING:
     from bzzz_core.deploy.headless import Mode
+    from bzzz_core.deploy.report import Report
     from bzzz_core.deploy.wishes import Wishes
 
 
 def run(
-    answers: Path, *, mode: Mode, yes: bool, as_json: bool, detach: bool, wishes: Wishes
+    answers: Path, report: Report, *, mode: Mode, yes: bool, detach: bool, wishes: Wishes
 ) -> int:
-    """Run setup without a screen and return the exit code; keep the answers of a good run.
+    """Run setup without a screen and return the exit code.
 
-    Raises:
-        PreconditionFailed: A run of the cluster goes on by itself.
-        ConfigError: The answers want to be asked for in part, and nobody can be asked here.
+    What speaks against it, a run of the cluster that goes on by itself say, is told as all else.
     """
 
-    def confirm(question: str) -> bool:
-        return click.confirm(question, err=True)
+    def begin() -> int:
+        spec = _readable(answers)
+        if spec is not None and spec.interactive_sections:
+            raise ConfigError(
+                "interactive_sections are asked by the wizard: leave out --check, --plan and"
+                " --apply, or take them out of the answers"
+            )
+        if spec is not None and mode == "apply":
+            live = live_runs(cluster=spec.cluster.name)
+            if live and sys.stdin.isatty() and confirm(f"Run {live[0].id} is at work; follow it?"):
+                return attaching.watch(live[0], report)
+            refuse_second(spec.cluster.name)
+        if detach and spec is not None:
+            return attaching.start_and_watch(spec, wishes, report)
+        asks = confirm if sys.stdin.isatty() else None
+        return headless.main(answers, report, mode=mode, yes=yes, confirm=asks, wishes=wishes)
 
-    spec = _readable(answers)
-    if spec is not None and spec.interactive_sections:
-        raise ConfigError(
-            "interactive_sections are asked by the wizard: leave out --check, --plan and --apply,"
-            " or take them out of the answers"
-        )
-    if spec is not None and mode == "apply":
-        live = live_runs(cluster=spec.cluster.name)
-        if live and sys.stdin.isatty() and confirm(f"Run {live[0].id} is at work; follow it?"):
-            return attaching.watch(live[0], as_json=as_json)
-        refuse_second(spec.cluster.name)
-    if detach and spec is not None:
-        return attaching.start_and_watch(spec, wishes, as_json=as_json)
-    code = headless.main(
-        answers,
-        mode=mode,
-        yes=yes,
-        as_json=as_json,
-        confirm=confirm if sys.stdin.isatty() else None,
-        wishes=wishes,
-    )
-    if mode == "apply" and code == 0 and spec is not None:
-        last_answers.keep(spec)
-    return code
+    return report.framed(begin)
+
+
+def confirm(question: str) -> bool:
+    """Ask the person; one who ends the input does not agree."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
 
 
 def _readable(answers: Path) -> ClusterSpec | None:

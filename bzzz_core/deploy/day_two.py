@@ -14,35 +14,34 @@ here is the order, and one summary for both.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
-from bzzz_core.clock import SystemClock
 from bzzz_core.config.profile import ProfileHost
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy.burial import Burial
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Sink, Summary
-from bzzz_core.deploy.exits import EXIT_INTERRUPTED, EXIT_PREFLIGHT, EXIT_USAGE
+from bzzz_core.deploy.exits import EXIT_INTERRUPTED, EXIT_PREFLIGHT
 from bzzz_core.deploy.fleet import OpenSession
-from bzzz_core.deploy.headless import Mode, json_sink, text_sink
+from bzzz_core.deploy.headless import Mode
 from bzzz_core.deploy.interrupt import interruptible
+from bzzz_core.deploy.lines import complain
 from bzzz_core.deploy.removals import Wish
-from bzzz_core.deploy.report import Report, complain
+from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.uninstall import Uninstall
 from bzzz_core.deploy.wishes import Wishes
-from bzzz_core.errors import BzzzError, ConfigError
+from bzzz_core.errors import ConfigError
 
 Confirm = Callable[[str], bool]
-Run = Callable[[ClusterSpec, Report, Confirm | None], Coroutine[None, None, int]]
+Run = Callable[[ClusterSpec, Confirm | None], Coroutine[None, None, int | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +82,9 @@ class Going:
 class Surroundings:
     """How a command talks and connects."""
 
-    as_json: bool = False
+    report: Report
+    """Has all that is told."""
     base: Path | None = None
-    output: TextIO | None = None
     confirm: Confirm | None = None
     """Asks a person; without it `apply` needs `yes`."""
     open_session: OpenSession = session
@@ -118,8 +117,9 @@ def uninstall(
     around: Surroundings,
 ) -> int:
     """Uninstall hosts of the answers, all of them if none is named, and return the exit code."""
+    report = around.report
 
-    async def run(spec: ClusterSpec, report: Report, confirm: Confirm | None) -> int:
+    async def run(spec: ClusterSpec, confirm: Confirm | None) -> int | None:
         chosen = hosts or frozenset(host.name for host in spec.hosts)
         async with Uninstall(
             spec,
@@ -133,10 +133,10 @@ def uninstall(
             plan = await removal.prepare()
             if mode != "apply" or not await _agreed(confirm, _question(plan, "Remove")):
                 removal.finish()
-                return report.end()
-            with interruptible(removal.steering, complain):
+                return None
+            with interruptible(removal.steering, complain, report.cut_off):
                 await removal.apply(plan)
-            return report.end()
+            return None
 
     return _guarded(answers, mode, yes=yes, around=around, run=run)
 
@@ -144,9 +144,9 @@ def uninstall(
 def change(answers: Path, *, mode: Mode, yes: bool, going: Going, around: Surroundings) -> int:
     """Apply the answers to a cluster from which hosts go, and return the exit code."""
 
-    async def run(spec: ClusterSpec, report: Report, confirm: Confirm | None) -> int:
+    async def run(spec: ClusterSpec, confirm: Confirm | None) -> int | None:
         going.check(spec)
-        return await _change(spec, mode, going, report=report, confirm=confirm, around=around)
+        return await _change(spec, mode, going, confirm=confirm, around=around)
 
     return _guarded(answers, mode, yes=yes, around=around, run=run)
 
@@ -156,11 +156,10 @@ async def _change(
     mode: Mode,
     going: Going,
     *,
-    report: Report,
     confirm: Confirm | None,
     around: Surroundings,
-) -> int:
-    steering = Steering()
+) -> int | None:
+    steering, report = Steering(), around.report
     wider = _with_former(spec, going.names, around.base)
     async with (
         Deployment(
@@ -177,12 +176,12 @@ async def _change(
         report.cleaned_by(leaver.redact)
         prepared = await (staying.check() if mode == "check" else staying.prepare())
         if prepared.errors or prepared.plan is None:
-            return report.end(EXIT_PREFLIGHT if prepared.errors else 0)
+            return EXIT_PREFLIGHT if prepared.errors else 0
         removal = await leaver.prepare()
         count = prepared.plan.change_count + removal.change_count
         question = f"Make {count} changes, and let {', '.join(sorted(going.names)) or 'nobody'} go?"
         if mode != "apply" or not await _agreed(confirm, question):
-            return report.end(0)
+            return 0
         steps = ((staying, prepared.plan), (leaver, removal))
         return await in_order(steps, steering, report)
 
@@ -194,7 +193,9 @@ class Part(Protocol):
         """Carry out a plan, and say how it went."""
 
 
-async def in_order(steps: tuple[tuple[Part, Plan], ...], steering: Steering, report: Report) -> int:
+async def in_order(
+    steps: tuple[tuple[Part, Plan], ...], steering: Steering, report: Report
+) -> int | None:
     """Carry out plans one after the other, until one fails or the operator says stop.
 
     Args:
@@ -203,20 +204,20 @@ async def in_order(steps: tuple[tuple[Part, Plan], ...], steering: Steering, rep
         report: Has their summaries.
 
     Returns:
-        The exit code.
+        The exit code; None: by what the parts say.
 
     Raises:
         BzzzError: One could not do its work; the report has what those before it did.
         KeyboardInterrupt: The operator cut it off.
     """
-    with interruptible(steering, complain):
+    with interruptible(steering, complain, report.cut_off):
         for part, plan in steps:
             if steering.stopping:
-                return report.end(EXIT_INTERRUPTED)
+                return EXIT_INTERRUPTED
             done = await part.apply(plan)
             if done.exit_code and part is not steps[-1][0]:
-                return report.end(done.exit_code)
-    return report.end()
+                return done.exit_code
+    return None
 
 
 def _leaver(
@@ -273,17 +274,12 @@ def _question(plan: Plan, verb: str) -> str:
 
 
 def _guarded(answers: Path, mode: Mode, *, yes: bool, around: Surroundings, run: Run) -> int:
-    """Read the answers, run, and turn what goes wrong into a message and an exit code."""
-    out = around.output or sys.stdout
-    sink = json_sink(out) if around.as_json else text_sink(out, SystemClock())
-    if mode == "apply" and not yes and around.confirm is None:
-        complain("this changes hosts; say --yes, or look first with --plan")
-        return EXIT_USAGE
-    report = Report(sink, out=out, as_json=around.as_json)
-    try:
+    """Read the answers and run, in the report's frame; return the exit code."""
+
+    def begin() -> int | None:
+        if mode == "apply" and not yes and around.confirm is None:
+            raise ConfigError("this changes hosts; say --yes, or look first with --plan")
         spec = load_answers(answers)
-        return asyncio.run(run(spec, report, None if yes else around.confirm))
-    except BzzzError as exc:
-        return report.fail(exc)
-    except KeyboardInterrupt:
-        return report.interrupted()
+        return asyncio.run(run(spec, None if yes else around.confirm))
+
+    return around.report.framed(begin)

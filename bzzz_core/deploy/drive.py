@@ -32,6 +32,7 @@ from bzzz_core.deploy.phases.verify_cluster import (
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.steering import Steering
+from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import BzzzError, CommandFailed, LinkLost
 from bzzz_core.ports import Clock
@@ -280,10 +281,11 @@ class Drive:
         return matrix
 
     async def _guarded(self, name: str, phase: str, action: Awaitable[None]) -> bool:
-        """Await; an expected failure takes the host out of the run and is no exception."""
+        """Await; a failure takes the host out of the run and is no exception."""
         begun_ms = self._clock.now_ms()
         try:
-            await action
+            with foreseen(name, self._record.redact):
+                await action
         except BzzzError as exc:
             if isinstance(exc, CommandFailed) and phase in _GATE:
                 self._work.condemned.add(name)

@@ -34,13 +34,12 @@ def foreseen(what: str, redact: Callable[[str], str] | None = None) -> Iterator[
     except BzzzError:
         raise
     except Exception as exc:
-        said = printable(redact(str(exc))) if redact else ""
-        kind = type(exc).__name__ + (f": {said}" if said else "")
+        first = _first(exc)
+        said = printable(redact(str(first))) if redact else ""
+        kind = type(first).__name__ + (f": {said}" if said else "")
         _LOG.error("%s: %s\n%s", what, kind, "".join(_places(exc)))
-        raise Unforeseen(
-            f"{what}: setup stumbled, which is a mistake of its own ({kind}{_where(exc)});"
-            " please report it"
-        ) from exc
+        blame = "" if isinstance(first, OSError) else ", which is a mistake of its own"
+        raise Unforeseen(f"{what}: setup stumbled{blame} ({kind}{_where(first)})") from exc
 
 
 def _places(exc: BaseException) -> Iterator[str]:
@@ -54,8 +53,12 @@ def _places(exc: BaseException) -> Iterator[str]:
             yield from _places(inner)
 
 
-def _where(exc: BaseException) -> str:
+def _first(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
+    return exc
+
+
+def _where(exc: BaseException) -> str:
     frames = traceback.extract_tb(exc.__traceback__)
     return f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

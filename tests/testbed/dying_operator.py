@@ -14,6 +14,7 @@ from typing import Any
 
 from bzzz_core.deploy import headless, runner
 from bzzz_core.deploy.journal import Journal
+from bzzz_core.deploy.report import Report
 
 
 class DyingJournal(Journal):
@@ -35,7 +36,7 @@ def main() -> int:
     DyingJournal.left = int(after)
     vars(runner)["Journal"] = DyingJournal
     out = io.StringIO()
-    code = headless.main(Path(answers), mode="apply", yes=True, as_json=True, output=out)
+    code = headless.main(Path(answers), Report(out, as_json=True), mode="apply", yes=True)
     if code:
         sys.stdout.write(out.getvalue())
     return code

@@ -17,6 +17,7 @@ from bzzz_core.deploy.facts.host import Kind, PathFact
 from bzzz_core.deploy.membership import doubt, leavers, membership
 from bzzz_core.deploy.missing import missing_hosts
 from bzzz_core.deploy.removals import Wish
+from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.errors import ConfigError
 from bzzz_tui.cli import main
@@ -193,7 +194,7 @@ def test_a_replacement_names_two_hosts(word: str) -> None:
 
 def test_uninstalling_needs_a_yes_from_somebody(tmp_path: Path) -> None:
     code, events = uninstall(tmp_path, yes=False)
-    assert (code, events) == (2, [])
+    assert (code, [event["event"] for event in events]) == (2, ["error", "summary"])
 
 
 def test_a_host_that_the_answers_do_not_have_is_not_uninstalled(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_who_goes_has_to_be_known_by_the_profile(tmp_path: Path) -> None:
     out = io.StringIO()
     answers = tmp_path / "answers.yaml"
     answers.write_text(ANSWERS)
-    around = Surroundings(as_json=True, base=tmp_path, output=out)
+    around = Surroundings(report=Report(out, as_json=True), base=tmp_path)
     going = Going(remove=frozenset({"stranger"}))
     code = day_two.change(answers, mode="plan", yes=True, going=going, around=around)
     assert code == 2
@@ -235,7 +236,7 @@ def uninstall(
     answers = tmp_path / "answers.yaml"
     answers.write_text(ANSWERS)
     out = io.StringIO()
-    around = Surroundings(as_json=True, base=tmp_path, output=out)
+    around = Surroundings(report=Report(out, as_json=True), base=tmp_path)
     code = day_two.uninstall(
         answers, mode="apply", yes=yes, hosts=hosts, wish=Wish(), around=around
     )

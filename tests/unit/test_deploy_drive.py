@@ -462,6 +462,17 @@ def test_an_intent_is_written_before_the_step_acts(tmp_path: Path) -> None:
     )
 
 
+def test_a_host_over_which_setup_stumbles_is_out_and_the_others_go_on() -> None:
+    def stumble() -> None:
+        raise ValueError("odd")
+
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-3"].on = {"unpack": stumble}
+    _, summary = scene.run()
+    assert [host.result for host in summary.hosts] == [*[Result.CHANGED] * 2, Result.FAILED]
+    assert "ValueError: odd" in summary.hosts[2].detail
+
+
 def test_on_a_full_disk_nothing_further_is_begun_and_what_was_is_taken_back(
     tmp_path: Path,
 ) -> None:

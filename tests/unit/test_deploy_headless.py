@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bzzz_core.deploy import headless
+from bzzz_core.deploy import headless, lines
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.events import (
     Event,
@@ -23,6 +23,7 @@ from bzzz_core.deploy.events import (
     Step,
     Summary,
 )
+from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost
@@ -35,9 +36,8 @@ def run(tmp_path: Path, text: str, **options: Any) -> tuple[int, list[dict[str, 
     answers = tmp_path / "answers.yaml"
     answers.write_text(text)
     out = io.StringIO()
-    code = headless.main(
-        answers, **{"mode": "check", "as_json": True, "base": tmp_path, "output": out, **options}
-    )
+    report = Report(out, as_json=True)
+    code = headless.main(answers, report, **{"mode": "check", "base": tmp_path, **options})
     return code, [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -50,7 +50,9 @@ def test_wrong_answers_end_with_2_and_say_where(tmp_path: Path) -> None:
 
 def test_changing_hosts_needs_a_yes_from_somebody(tmp_path: Path) -> None:
     code, events = run(tmp_path, ANSWERS, mode="apply")
-    assert (code, events) == (2, [])
+    assert code == 2
+    assert [event["event"] for event in events] == ["error", "summary"]
+    assert "--yes" in events[0]["message"]
 
 
 def test_hosts_that_cannot_be_reached_end_with_3_and_are_all_named(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_hosts_that_cannot_be_reached_end_with_3_and_are_all_named(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("event", "lines"),
+    ("event", "expected"),
     [
         (Step("a", "write_config", Status.UNCHANGED), []),
         (
@@ -87,8 +89,8 @@ def test_hosts_that_cannot_be_reached_end_with_3_and_are_all_named(tmp_path: Pat
         ),
     ],
 )
-def test_events_as_lines(event: Event, lines: list[str]) -> None:
-    assert headless.render(event) == lines
+def test_events_as_lines(event: Event, expected: list[str]) -> None:
+    assert lines.render(event) == expected
 
 
 def test_a_plan_shows_what_differs_in_a_text() -> None:
@@ -100,8 +102,8 @@ def test_a_plan_shows_what_differs_in_a_text() -> None:
         after="a: 1\nb: 3\n",
         sentence="write the configuration",
     )
-    lines = headless.render(Planned("f" * 64, "1.0", (), {"a": (change,), "b": ()}))
-    assert lines[0] == "PLAN ffffffffffff, release 1.0"
-    assert "             -b: 2" in lines
-    assert "             +b: 3" in lines
-    assert lines[-1] == "  b: no changes"
+    shown = lines.render(Planned("f" * 64, "1.0", (), {"a": (change,), "b": ()}))
+    assert shown[0] == "PLAN ffffffffffff, release 1.0"
+    assert "             -b: 2" in shown
+    assert "             +b: 3" in shown
+    assert shown[-1] == "  b: no changes"

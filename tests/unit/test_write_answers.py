@@ -121,10 +121,10 @@ def test_the_answers_of_the_last_run_load_back_equal(tmp_path: Path) -> None:
 def test_whoever_forgot_the_answers_file_is_told_of_the_last_run_s(words: list[str]) -> None:
     before = ask("setup", *words)
     assert before.exit_code == 2
-    assert before.output.rstrip().endswith("--answers FILE")
+    assert before.stderr.rstrip().endswith("--answers FILE")
     spec = ClusterSpec.model_validate({"hosts": [{"name": "a", "address": "10.0.0.1"}]})
     path = last_answers.keep(spec)
-    assert str(path) in ask("setup", *words).output
+    assert str(path) in ask("setup", *words).stderr
 
 
 def test_a_bundle_by_command_needs_a_cluster(tmp_path: Path) -> None:

@@ -18,12 +18,13 @@ from typing import Final
 import msgspec
 
 from bzzz_core.clock import SystemClock
-from bzzz_core.deploy import headless, last_answers
+from bzzz_core.deploy import headless
 from bzzz_core.deploy.detached.orders import while_told
 from bzzz_core.deploy.detached.place import Run
 from bzzz_core.deploy.events import Began
 from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.headless import Work
+from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.steering import Steering
 
@@ -41,20 +42,16 @@ def work(run: Run, *, open_session: OpenSession = session) -> int:
     with run.events.open("a", encoding="utf-8") as out:
         out.write(msgspec.json.encode(Began(run.id, os.getpid())).decode() + "\n")
         out.flush()
-        code = headless.main(
+        return headless.main(
             run.answers,
+            Report(out, as_json=True),
             mode="apply",
             yes=True,
-            as_json=True,
             base=run.base,
-            output=out,
             open_session=open_session,
             wishes=asked.wishes,
             beside=beside,
         )
-    if code == 0:
-        last_answers.keep(run.spec(), run.base)
-    return code
 
 
 def main() -> int:
