@@ -64,13 +64,10 @@ def check(home: Path, port: int, **how: Any) -> subprocess.Popen[str]:
     return start(*setup, home=home, **how)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_look_that_is_ended_ends_with_a_summary(
-    tmp_path: Path, silent: socket.socket, number: signal.Signals
-) -> None:
+def test_a_look_that_is_ended_ends_with_a_summary(tmp_path: Path, silent: socket.socket) -> None:
     process = check(tmp_path, silent.getsockname()[1])
     with silent.accept()[0]:
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
     summary = json.loads(out.splitlines()[-1])
     assert (summary["event"], summary["exit_code"], process.returncode) == ("summary", 130, 130)
