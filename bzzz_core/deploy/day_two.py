@@ -30,6 +30,7 @@ from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.headless import Mode
 from bzzz_core.deploy.interrupt import interruptible
 from bzzz_core.deploy.lines import complain
+from bzzz_core.deploy.operation import Means
 from bzzz_core.deploy.removals import Wish
 from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.runner import Deployment
@@ -91,6 +92,10 @@ class Surroundings:
     wishes: Wishes = field(default_factory=Wishes)
     """What is asked of the run besides: a bundle, say."""
 
+    def means(self, sink: Sink, steering: Steering) -> Means:
+        """Return what a run of the command has."""
+        return Means(sink=sink, base=self.base, open_session=self.open_session, steering=steering)
+
 
 def parse_replace(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Return `OLD=NEW` words as pairs.
@@ -121,14 +126,8 @@ def uninstall(
 
     async def run(spec: ClusterSpec, confirm: Confirm | None) -> int | None:
         chosen = hosts or frozenset(host.name for host in spec.hosts)
-        async with Uninstall(
-            spec,
-            chosen=chosen,
-            wish=wish,
-            sink=report,
-            base=around.base,
-            open_session=around.open_session,
-        ) as removal:
+        means = around.means(report, Steering())
+        async with Uninstall(spec, means, chosen=chosen, wish=wish) as removal:
             report.cleaned_by(removal.redact)
             plan = await removal.prepare()
             if mode != "apply" or not await _agreed(confirm, _question(plan, "Remove")):
@@ -160,17 +159,12 @@ async def _change(
     around: Surroundings,
 ) -> int | None:
     steering, report = Steering(), around.report
+    means = around.means(report, steering)
+    wishes = replace(around.wishes, answered=going.names | going.keep)
     wider = _with_former(spec, going.names, around.base)
     async with (
-        Deployment(
-            spec,
-            sink=report,
-            base=around.base,
-            open_session=around.open_session,
-            wishes=replace(around.wishes, answered=going.names | going.keep),
-            steering=steering,
-        ) as staying,
-        _leaver(wider, going, report, around, steering) as leaver,
+        Deployment(spec, means, wishes=wishes) as staying,
+        _leaver(wider, means, going) as leaver,
     ):
         report.cleaned_by(staying.redact)
         report.cleaned_by(leaver.redact)
@@ -220,28 +214,11 @@ async def in_order(
     return None
 
 
-def _leaver(
-    spec: ClusterSpec, going: Going, sink: Sink, around: Surroundings, steering: Steering
-) -> Uninstall | Burial:
+def _leaver(spec: ClusterSpec, means: Means, going: Going) -> Uninstall | Burial:
     if going.dead:
         stay = tuple(host for host in spec.hosts if host.name not in going.names)
-        return Burial(
-            spec.model_copy(update={"hosts": stay}),
-            dead=going.names,
-            sink=sink,
-            base=around.base,
-            open_session=around.open_session,
-            steering=steering,
-        )
-    return Uninstall(
-        spec,
-        chosen=going.names,
-        wish=going.wish,
-        sink=sink,
-        base=around.base,
-        open_session=around.open_session,
-        steering=steering,
-    )
+        return Burial(spec.model_copy(update={"hosts": stay}), means, dead=going.names)
+    return Uninstall(spec, means, chosen=going.names, wish=going.wish)
 
 
 def _with_former(spec: ClusterSpec, names: frozenset[str], base: Path | None) -> ClusterSpec:

@@ -21,6 +21,7 @@ from bzzz_core.deploy.exits import EXIT_PREFLIGHT
 from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.interrupt import interruptible
 from bzzz_core.deploy.lines import complain
+from bzzz_core.deploy.operation import Means
 from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.runner import NOTHING, Deployment, Prepared
 from bzzz_core.deploy.ssh.session import session
@@ -74,9 +75,8 @@ def main(
                 spec=spec, sink=report, yes=yes, base=base, open_session=open_session
             )
             return asyncio.run(unlocking.run())
-        deployment = Deployment(
-            spec, sink=report, base=base, open_session=open_session, wishes=wishes or NOTHING
-        )
+        means = Means(sink=report, base=base, open_session=open_session)
+        deployment = Deployment(spec, means, wishes=wishes or NOTHING)
         report.cleaned_by(deployment.redact)
         asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash)
         work = partial(_run, deployment, spec, mode, report, asking, base=base)

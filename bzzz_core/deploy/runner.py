@@ -18,38 +18,28 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from bzzz_core.clock import SystemClock, utc_instant, utc_now
+from bzzz_core.clock import utc_instant
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy import back, fitness, phases, preflight, reach
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.drive import Drive
-from bzzz_core.deploy.events import Finding, Planned, Result, Sink, Status, Step, Summary
+from bzzz_core.deploy.events import Finding, Planned, Result, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
-from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
+from bzzz_core.deploy.fleet import probe_all
 from bzzz_core.deploy.goal import Goal, Known
-from bzzz_core.deploy.journal import Journal, Redactor, new_run_id
-from bzzz_core.deploy.lease import Owner, held
-from bzzz_core.deploy.lease_keeper import while_kept
 from bzzz_core.deploy.node_record import remember, run_of
+from bzzz_core.deploy.operation import Means, Operation
 from bzzz_core.deploy.past import last_run, left_out, warning
 from bzzz_core.deploy.phases.verify_cluster import Verdict, verify_cluster
 from bzzz_core.deploy.plan import build_goals, build_plan
-from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.release import Release, kept
 from bzzz_core.deploy.releases import get_all
-from bzzz_core.deploy.remote import RemoteHost
-from bzzz_core.deploy.ssh.session import session
-from bzzz_core.deploy.state import ClusterState
-from bzzz_core.deploy.steady import SteadyHost
-from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.supply import Building, Source, open_bundle
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import BzzzError, LeaseLost, PlanChanged, PreconditionFailed
-from bzzz_core.ports import Clock
+from bzzz_core.errors import BzzzError, PlanChanged, PreconditionFailed
 
 NOTHING: Final = Wishes()
 
@@ -69,63 +59,17 @@ class Prepared:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
 
-class Deployment:
-    """One run of setup. An async context manager: its connections end with it."""
+class Deployment(Operation):
+    """One run of setup."""
 
-    def __init__(
-        self,
-        spec: ClusterSpec,
-        *,
-        sink: Sink,
-        base: Path | None = None,
-        clock: Clock | None = None,
-        open_session: OpenSession = session,
-        wishes: Wishes = NOTHING,
-        steering: Steering | None = None,
-    ) -> None:
-        """Take the answers; nothing happens yet.
-
-        Args:
-            spec: The answers.
-            sink: Receives every event.
-            base: The operator's directory; None: the user's own.
-            clock: For durations.
-            open_session: How to connect.
-            wishes: What is asked of this run beyond the answers.
-            steering: Takes orders while the run works.
-        """
-        self._spec = spec
-        self._clock = clock or SystemClock()
-        self._record = Record(sink=sink, clock=self._clock)
-        self._state = ClusterState(spec.cluster.name, base)
-        self._fleet = Fleet(
-            spec, self._state.known_hosts, open_session, own_key=self._state.ssh_key(spec)
-        )
+    def __init__(self, spec: ClusterSpec, means: Means, *, wishes: Wishes = NOTHING) -> None:
+        """Take the answers, and what is asked of this run beyond them; nothing happens yet."""
+        names = [host.name for host in spec.hosts]
+        super().__init__(spec, means, names=names, run_id=wishes.run_id)
         self._releases: dict[str, Release] = {}
         self._wishes = wishes
-        self._base = base
+        self._base = means.base
         self._source: Source = Building()
-        self.steering = steering or Steering()
-        """Takes orders while the run works."""
-        self.summary: Summary | None = None
-        """How the run ended, once it did; also of one that was cut off."""
-
-    async def __aenter__(self) -> Self:
-        """Return the deployment itself."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close all connections."""
-        await self._fleet.close()
-
-    def redact(self, text: str) -> str:
-        """Return a text, of an error say, without the secrets of this run."""
-        return self._record.redact(text)
 
     async def check(self) -> Prepared:
         """Connect, probe and check.
@@ -179,29 +123,11 @@ class Deployment:
             TrustError: The authorities could not be unlocked; nothing was changed on any host.
         """
         with self._state.locked():
-            return await self._apply(plan)
+            # Before the second look: what is seen then, nobody changes any more.
+            chosen = [name for name in self._names if name not in self._record.left_out]
+            return await self._leased(chosen, lambda: self._changed(plan))
 
-    async def _apply(self, plan: Plan) -> Summary:
-        run_id = self._wishes.run_id or new_run_id(self._state.directory)
-        owner = self._state.owner(run_id)
-        hosts = self._fleet.steady(
-            self._names, run_id=run_id, clock=self._clock, witness=self._record.witness
-        )
-        changed = {name: hosts[name].quiet for name in self._names if self._chosen(name)}
-        # Before the second look: what is seen then, nobody changes any more.
-        async with held(changed, owner, self._clock) as leases:
-
-            async def work() -> Summary:
-                return await self._changed(plan, owner, hosts)
-
-            def lost(name: str, reason: LeaseLost) -> None:
-                hosts[name].bar(reason)
-
-            return await while_kept(
-                leases, work, clock=self._clock, step=self._record.at, lost=lost
-            )
-
-    async def _changed(self, plan: Plan, owner: Owner, hosts: Mapping[str, SteadyHost]) -> Summary:
+    async def _changed(self, plan: Plan) -> Summary:
         facts, findings, known = await self._look(again=True)
         misfits = self._misfits(facts)
         errors = [f.message for f in (*findings, *misfits) if f.severity == "error"]
@@ -210,7 +136,7 @@ class Deployment:
         if self._plan(facts, known).hash != plan.hash:
             raise PlanChanged("the hosts are not as they were when the plan was made; plan again")
         cluster = await asyncio.to_thread(self._state.open_cluster, self._spec)
-        self._record.redact = Redactor(self._state.secrets(self._spec))
+        self._learn_secrets()
         created = self._state.known(self._spec)
         work = Work(
             cluster=cluster,
@@ -218,59 +144,36 @@ class Deployment:
             say=self._record.say,
             allow_downgrade=self._wishes.allow_downgrade,
             fresh=self._fleet.fresh,
-            nodes=reach.nodes_of(self._spec, hosts, facts),
-            hosts=hosts,
+            nodes=reach.nodes_of(self._spec, self._hosts, facts),
+            hosts=self._hosts,
         )
         drive = Drive(
-            hosts=hosts,
+            hosts=self._hosts,
             work=work,
             record=self._record,
             clock=self._clock,
             goals=lambda learned: self._goals(learned, created),
             steering=self.steering,
         )
-        with Journal(self._state.journal, owner.run) as journal:
-            journal.write(utc_now(), self._headline(plan))
-            self._record.journal = journal
-            try:
-                verdict = await (
-                    self._go_back(facts, created, hosts) if self._wishes.back else drive.run(facts)
-                )
-                self._state.write_profile(self._spec)
-                await self._remember(plan, owner, hosts)
-            except asyncio.CancelledError:
-                self._record.drop(self._names)  # the next run reads here how far it came
-                self._end(plan, None)
-                raise
-            except BzzzError as exc:
-                self._record.fail("", "run", 0, str(exc))
-                self._end(plan, None)
-                raise
-            else:
-                return self._end(plan, verdict)
-            finally:
-                self._record.journal = None
+        with self._journaled("run", plan, **self._headline(plan)):
+            done = self._go_back(facts, created) if self._wishes.back else drive.run(facts)
+            verdict = await done
+            self._state.write_profile(self._spec)
+            await self._remember(plan)
+            return self.finish(
+                operator_changes=len(plan.operator),
+                leader=verdict.leader if verdict else None,
+                term=verdict.term if verdict else 0,
+            )
 
     def _headline(self, plan: Plan) -> dict[str, object]:
         return {
-            "event": "run",
-            "plan": plan.hash,
             "release": plan.release,
             "hosts": self._names,
             "left_out": sorted(self._record.left_out),
         }
 
-    def _end(self, plan: Plan, verdict: Verdict | None) -> Summary:
-        self.summary = self._record.summary(
-            self._names,
-            operator_changes=len(plan.operator),
-            leader=verdict.leader if verdict else None,
-            term=verdict.term if verdict else 0,
-        )
-        self._record.emit(self.summary)
-        return self.summary
-
-    async def _remember(self, plan: Plan, owner: Owner, hosts: Mapping[str, SteadyHost]) -> None:
+    async def _remember(self, plan: Plan) -> None:
         """Leave a note of this run on each host that it changed, and that can be reached."""
 
         async def one(name: str) -> None:
@@ -278,18 +181,11 @@ class Deployment:
             untouched = came.result is not Result.FAILED and not came.changes
             if untouched or not self._fleet.hosts[name].alive:
                 return
-            run = run_of(owner, plan.release, came)
+            run = run_of(self._owner, plan.release, came)
             with suppress(BzzzError):  # a note that cannot be left is no failure of the run
-                await remember(hosts[name], self._spec.resources.paths.data, run)
+                await remember(self._hosts[name], self._spec.resources.paths.data, run)
 
         await asyncio.gather(*(one(name) for name in self._names))
-
-    @property
-    def _names(self) -> list[str]:
-        return [host.name for host in self._spec.hosts]
-
-    def _chosen(self, name: str) -> bool:
-        return name not in self._record.left_out
 
     def _recall(self) -> tuple[Finding, ...]:
         """Read how the last run ended: choose hosts by it, and say if it was killed."""
@@ -303,7 +199,7 @@ class Deployment:
         self, *, again: bool = False
     ) -> tuple[dict[str, HostFacts], tuple[Finding, ...], Known]:
         """Probe and check; the second time only what went wrong is an event."""
-        self._record.redact = Redactor(self._state.secrets(self._spec))
+        self._learn_secrets()
         known = self._state.known(self._spec)
         await self._open_source()
         begun_ms = self._clock.now_ms()
@@ -333,17 +229,15 @@ class Deployment:
                 self._record.emit(finding)
         return facts, findings, known
 
-    async def _go_back(
-        self, facts: Mapping[str, HostFacts], known: Known, hosts: Mapping[str, RemoteHost]
-    ) -> Verdict | None:
+    async def _go_back(self, facts: Mapping[str, HostFacts], known: Known) -> Verdict | None:
         goals = self._goals(facts, known)
-        await back.go_back(hosts, goals, self._record, self._clock)
+        await back.go_back(self._hosts, goals, self._record, self._clock)
         standing = self._record.standing(goals)
         limit_ms = self._spec.validation.elect_ms_max
         if len(standing) < len(goals):
             return None
         try:
-            return await verify_cluster(hosts, goals, self._clock, limit_ms)
+            return await verify_cluster(self._hosts, goals, self._clock, limit_ms)
         except BzzzError as exc:
             self._record.fail("", phases.VERIFY_CLUSTER, 0, str(exc))
             return None

@@ -14,69 +14,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from bzzz_core.clock import SystemClock, utc_now
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy import departure, undo
 from bzzz_core.deploy.change import Change, Plan, make_plan
-from bzzz_core.deploy.events import Finding, Planned, Sink, Status, Step, Summary
+from bzzz_core.deploy.events import Finding, Planned, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
-from bzzz_core.deploy.fleet import Fleet, OpenSession, probe_all
+from bzzz_core.deploy.fleet import probe_all
 from bzzz_core.deploy.goal import Sponsor, choose_python
-from bzzz_core.deploy.journal import Journal, Redactor, new_run_id
-from bzzz_core.deploy.lease import held
-from bzzz_core.deploy.lease_keeper import while_kept
 from bzzz_core.deploy.membership import doubt, leavers, membership
+from bzzz_core.deploy.operation import Means, Operation
 from bzzz_core.deploy.paths_in_use import paths_in_use
 from bzzz_core.deploy.plan import sponsors_of
-from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.removals import Survey, Wish, removals
-from bzzz_core.deploy.ssh.session import session
-from bzzz_core.deploy.state import ClusterState
-from bzzz_core.deploy.steering import Steering
 from bzzz_core.errors import (
     BzzzError,
     CommandFailed,
     ConfigError,
-    LeaseLost,
     PlanChanged,
     PreconditionFailed,
 )
-from bzzz_core.ports import Clock
 
 PHASE: Final = "uninstall"
 LEAVE: Final = "leave_cluster"
 
 
-class Uninstall:
-    """One uninstall. An async context manager: its connections end with it."""
+class Uninstall(Operation):
+    """One uninstall; orders are taken between hosts that leave, and before any is cleared."""
 
     def __init__(
-        self,
-        spec: ClusterSpec,
-        *,
-        chosen: frozenset[str],
-        wish: Wish,
-        sink: Sink,
-        base: Path | None = None,
-        clock: Clock | None = None,
-        open_session: OpenSession = session,
-        steering: Steering | None = None,
+        self, spec: ClusterSpec, means: Means, *, chosen: frozenset[str], wish: Wish
     ) -> None:
         """Take the answers and who is meant; nothing happens yet.
 
         Args:
             spec: The answers; their other hosts are looked at too, for the cluster goes on there.
+            means: Whom to tell, where to keep things, how to connect.
             chosen: Names of the hosts to uninstall.
             wish: What is kept.
-            sink: Receives every event.
-            base: The operator's directory; None: the user's own.
-            clock: For durations.
-            open_session: How to connect.
-            steering: Takes orders while the run works.
 
         Raises:
             ConfigError: A name is none of the answers.
@@ -84,45 +60,13 @@ class Uninstall:
         unknown = sorted(chosen - {host.name for host in spec.hosts})
         if unknown:
             raise ConfigError(f"the answers have no host {', '.join(unknown)}")
-        self._spec = spec
-        self._names = [host.name for host in spec.hosts if host.name in chosen]
+        names = [host.name for host in spec.hosts if host.name in chosen]
+        super().__init__(spec, means, names=names)
         self._wish = wish
-        self._clock = clock or SystemClock()
-        self._record = Record(sink=sink, clock=self._clock)
-        self._state = ClusterState(spec.cluster.name, base)
-        self._fleet = Fleet(
-            spec, self._state.known_hosts, open_session, own_key=self._state.ssh_key(spec)
-        )
-        self._run_id = new_run_id(self._state.directory)
-        self._hosts = self._fleet.steady(
-            [host.name for host in spec.hosts],
-            run_id=self._run_id,
-            clock=self._clock,
-            witness=self._record.witness,
-        )
         self._surveys: dict[str, Survey] = {}
         self._leaving: dict[str, str] = {}
         """Host -> node id, of those whose cluster goes on without them."""
         self._facts: Mapping[str, HostFacts] = {}
-        self.steering = steering or Steering()
-        """Takes orders while the run works: between hosts that leave, and before any is cleared."""
-
-    async def __aenter__(self) -> Self:
-        """Return it."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close all connections."""
-        await self._fleet.close()
-
-    def redact(self, text: str) -> str:
-        """Return a text, of an error say, without the secrets of this run."""
-        return self._record.redact(text)
 
     async def prepare(self) -> Plan:
         """Look at the hosts and return what would be removed; say it as an event too."""
@@ -140,53 +84,27 @@ class Uninstall:
             PreconditionFailed: Another setup works on this cluster, or holds one of the hosts.
         """
         with self._state.locked():
-            owner = self._state.owner(self._run_id)
-            hosts = {n: self._hosts[n].quiet for n in self._record.standing(plan.hosts)}
-            async with held(hosts, owner, self._clock) as leases:
-
-                async def work() -> Summary:
-                    return await self._changed(plan)
-
-                def lost(name: str, reason: LeaseLost) -> None:
-                    self._hosts[name].bar(reason)
-
-                return await while_kept(
-                    leases, work, clock=self._clock, step=self._record.at, lost=lost
-                )
+            names = self._record.standing(plan.hosts)
+            return await self._leased(names, lambda: self._changed(plan))
 
     async def _changed(self, plan: Plan) -> Summary:
         if (await self._look(again=True)).hash != plan.hash:
             raise PlanChanged("the hosts are not as they were; look at the plan again")
-        with Journal(self._state.journal, self._run_id) as journal:
-            journal.write(utc_now(), {"event": "uninstall", "plan": plan.hash})
-            self._record.journal = journal
-            try:
-                for name in self._record.standing(self._leaving):
-                    if not self.steering.stopping:
-                        await self._depart(name)
-                if self.steering.stopping:
-                    self._record.stopped = True
-                    self._record.skip(self._names, PHASE, "stopped by the operator")
-                await asyncio.gather(
-                    *(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
-                )
-                self._forget()
-                return self.finish()
-            except asyncio.CancelledError:
-                self._record.drop(self._names)
-                self.finish()
-                raise
-            finally:
-                self._record.journal = None
-
-    def finish(self) -> Summary:
-        """End with the summary, also where nothing was done."""
-        summary = self._record.summary(self._names, operator_changes=0, leader=None, term=0)
-        self._record.emit(summary)
-        return summary
+        with self._journaled("uninstall", plan):
+            for name in self._record.standing(self._leaving):
+                if not self.steering.stopping:
+                    await self._depart(name)
+            if self.steering.stopping:
+                self._record.stopped = True
+                self._record.skip(self._names, PHASE, "stopped by the operator")
+            await asyncio.gather(
+                *(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
+            )
+            self._forget()
+            return self.finish()
 
     async def _look(self, *, again: bool) -> Plan:
-        self._record.redact = Redactor(self._state.secrets(self._spec))
+        self._learn_secrets()
 
         def done(host: HostSpec, facts: HostFacts | None, failure: str) -> None:
             if facts is None and host.name in self._names:
@@ -245,16 +163,8 @@ class Uninstall:
         return paths.data, paths.logs
 
     async def _depart(self, name: str) -> None:
-        begun_ms = self._clock.now_ms()
-        self._record.emit(Step(name, LEAVE, Status.STARTED))
-        try:
-            detail = await self._left_and_revoked(name)
-        except BzzzError as exc:
-            self._record.fail(name, LEAVE, self._clock.now_ms() - begun_ms, str(exc))
-            return
-        self._record.changed(name, 1)
-        elapsed_ms = self._clock.now_ms() - begun_ms
-        self._record.emit(Step(name, LEAVE, Status.CHANGED, elapsed_ms, detail))
+        with self._step(name, LEAVE) as done:
+            done(1, await self._left_and_revoked(name))
 
     async def _left_and_revoked(self, name: str) -> str:
         """Let a host leave, as far as it has not, and revoke it; return what was done."""
@@ -296,21 +206,12 @@ class Uninstall:
         if not changes:
             self._record.emit(Step(name, PHASE, Status.UNCHANGED))
             return
-        begun_ms = self._clock.now_ms()
-        self._record.emit(Step(name, PHASE, Status.STARTED))
-        host = self._hosts[name]
-        try:
-            await undo.carry_out(host, self._surveys[name], changes)
+        with self._step(name, PHASE) as done:
+            await undo.carry_out(self._hosts[name], self._surveys[name], changes)
             left = removals(await self._survey(name), self._wish)
             if left:
                 raise CommandFailed(f"still there: {', '.join(one.target for one in left)}")
-        except BzzzError as exc:
-            self._record.fail(name, PHASE, self._clock.now_ms() - begun_ms, str(exc))
-            return
-        self._record.changed(name, len(changes))
-        detail = "; ".join(change.sentence for change in changes)
-        elapsed_ms = self._clock.now_ms() - begun_ms
-        self._record.emit(Step(name, PHASE, Status.CHANGED, elapsed_ms, detail))
+            done(len(changes), "; ".join(change.sentence for change in changes))
 
     def _forget(self) -> None:
         """Take the hosts out of the cluster's profile, which ends with its last host."""

@@ -28,6 +28,7 @@ from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.generate import texts
 from bzzz_core.deploy.generate.command import Wanted, asked_of
 from bzzz_core.deploy.generate.writing import differing, write
+from bzzz_core.deploy.operation import Means
 from bzzz_core.deploy.runner import Deployment
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steering import Steering, Stop
@@ -159,7 +160,8 @@ class DeployEngine:
         """
         refuse_second(spec.cluster.name)
         wishes = Wishes(only_failed=only_failed)
-        async with Deployment(spec, sink=emit, clock=self._clock, wishes=wishes) as deployment:
+        means = Means(sink=emit, clock=self._clock)
+        async with Deployment(spec, means, wishes=wishes) as deployment:
             prepared = await deployment.prepare()
             if prepared.plan is None:
                 raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))
@@ -198,7 +200,8 @@ class DeployEngine:
             PreconditionFailed: A host is no longer fit.
             BzzzError: A host could not be looked at.
         """
-        async with Deployment(spec, sink=lambda _event: None, clock=self._clock) as deployment:
+        means = Means(sink=lambda _event: None, clock=self._clock)
+        async with Deployment(spec, means) as deployment:
             prepared = await deployment.prepare()
         if prepared.plan is None:
             raise PreconditionFailed("; ".join(_sentence(error) for error in prepared.errors))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy.burial import Burial
@@ -12,8 +13,10 @@ from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.events import HostResult, Result, Sink, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.membership import Membership, leavers, membership
+from bzzz_core.deploy.operation import Means
 from bzzz_core.deploy.removals import Wish
-from bzzz_core.deploy.steering import Steering, Stop
+from bzzz_core.deploy.steady import SteadyHost
+from bzzz_core.deploy.steering import Stop
 from bzzz_core.deploy.uninstall import Uninstall
 from bzzz_core.errors import BzzzError
 from tests.fakes.deploy_goals import spec
@@ -51,13 +54,14 @@ class FakeBurial(Burial):
 
     def __init__(self, facts: dict[str, HostFacts], sink: Sink, base: Path) -> None:
         """Take what the hosts know; a test may change it."""
-        super().__init__(spec(2), dead=frozenset({"bzzz-3"}), sink=sink, base=base)
+        super().__init__(spec(2), Means(sink=sink, base=base), dead=frozenset({"bzzz-3"}))
         self.facts = facts
         self.commands: list[str] = []
-        self._hosts: Mapping[str, FakeHost] = {
+        voters = {
             name: FakeHost(name, number=number, log=self.commands)
             for number, name in enumerate(("bzzz-1", "bzzz-2"), 1)
         }
+        self._hosts = cast("dict[str, SteadyHost]", voters)
 
     async def _look(self) -> tuple[Membership, dict[str, HostFacts]]:
         cluster = membership(self.facts)
@@ -73,7 +77,7 @@ class FakeDeparture(Uninstall):
     ) -> None:
         """Take what the hosts know, and who goes."""
         chosen = frozenset({gone})
-        super().__init__(answers, chosen=chosen, wish=Wish(), sink=sink, base=base)
+        super().__init__(answers, Means(sink=sink, base=base), chosen=chosen, wish=Wish())
         self._facts = facts
         self._leaving = leavers(chosen, facts, membership(facts))
         self.commands: list[str] = []
@@ -99,11 +103,11 @@ class FakeUninstall(Uninstall):
     def __init__(self, sink: Sink, base: Path, *, stops: bool) -> None:
         """Take whether the operator says stop while the first host leaves."""
         names = frozenset({"bzzz-2", "bzzz-3"})
-        super().__init__(
-            spec(3), chosen=names, wish=Wish(), sink=sink, base=base, steering=Steering()
-        )
+        super().__init__(spec(3), Means(sink=sink, base=base), chosen=names, wish=Wish())
         self._leaving = dict.fromkeys(sorted(names), "id")
         self._stops = stops
+        self.breaks: BzzzError | None = None
+        """What ends it when a host is cleared."""
         self.done: list[str] = []
 
     async def carry_out(self) -> Summary:
@@ -124,3 +128,5 @@ class FakeUninstall(Uninstall):
     async def _clear(self, name: str, changes: tuple[Change, ...]) -> None:
         del changes
         self.done.append(f"{name} is cleared")
+        if self.breaks is not None:
+            raise self.breaks

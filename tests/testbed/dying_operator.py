@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bzzz_core.deploy import headless, runner
+from bzzz_core.deploy import headless, operation
 from bzzz_core.deploy.journal import Journal
 from bzzz_core.deploy.report import Report
 
@@ -34,7 +34,7 @@ def main() -> int:
     """Run setup; return its exit code if it comes so far."""
     answers, after = sys.argv[1:]
     DyingJournal.left = int(after)
-    vars(runner)["Journal"] = DyingJournal
+    vars(operation)["Journal"] = DyingJournal
     out = io.StringIO()
     code = headless.main(Path(answers), Report(out, as_json=True), mode="apply", yes=True)
     if code:

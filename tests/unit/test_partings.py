@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from bzzz_core.deploy.day_two import in_order
-from bzzz_core.deploy.events import Result
+from bzzz_core.deploy.events import Event, Result, Summary
 from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steering import Steering, Stop
-from bzzz_core.errors import HostLocked, PlanChanged, PreconditionFailed
+from bzzz_core.errors import ConfigError, HostLocked, PlanChanged, PreconditionFailed
 from tests.fakes.deploy_goals import converged, spec
 from tests.fakes.partings import NO_PLAN, FakeBurial, FakeDeparture, FakePart, FakeUninstall
 
@@ -91,6 +91,22 @@ def test_without_a_stop_all_leave_and_are_cleared(tmp_path: Path) -> None:
     ]
 
 
+def test_what_breaks_off_is_summed_up_where_it_was_done_and_in_the_journal(tmp_path: Path) -> None:
+    """The next run reads there how far it came; whoever waits for the summary has one."""
+    events: list[Event] = []
+    removal = FakeUninstall(events.append, tmp_path, stops=False)
+    removal.breaks = ConfigError("the profile is damaged")
+    with pytest.raises(ConfigError):
+        asyncio.run(removal.carry_out())
+    assert isinstance(events[-1], Summary)
+    assert removal.summary == events[-1]
+    assert events[-1].exit_code == 4
+    (journal,) = ClusterState("bzzz", tmp_path).journal.glob("*.ndjson")
+    told = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [entry["event"] for entry in told] == ["uninstall", "step", "summary"]
+    assert told[1]["detail"] == "the profile is damaged"
+
+
 def test_the_node_that_was_confirmed_is_revoked_and_the_journal_says_so(tmp_path: Path) -> None:
     burial = FakeBurial(converged(spec(3)), Told().report, tmp_path)
     plan = asyncio.run(burial.prepare())
@@ -129,7 +145,7 @@ def test_nobody_is_revoked_while_another_setup_works_on_the_cluster(tmp_path: Pa
 def test_a_stop_buries_nobody_more(tmp_path: Path) -> None:
     burial = FakeBurial(converged(spec(3)), Told().report, tmp_path)
     plan = asyncio.run(burial.prepare())
-    burial._steering.take(Stop())
+    burial.steering.take(Stop())
     assert asyncio.run(burial.apply(plan)).exit_code == 130
     assert burial.commands == []
 
