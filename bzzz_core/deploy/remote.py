@@ -26,6 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
+from bzzz_core.deploy.job import Job
 from bzzz_core.errors import CommandFailed
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -134,29 +135,15 @@ class RemoteHost(Protocol):
         """
         ...
 
-    async def run_unit(
-        self,
-        step: str,
-        script: str,
-        *arguments: str,
-        what: str,
-        timeout_s: int,
-        silent_s_max: int | None = None,
-        check: bool = True,
-    ) -> Completed:
-        """Run a constant script as root in a systemd unit of its own, and watch it to its end.
+    async def run_unit(self, job: Job, *, check: bool = True) -> Completed:
+        """Run a job as root in a systemd unit of its own, and watch it to its end.
 
         For what is long, or must not end half-way when the link is lost: unpacking, packages,
         pulls of models, starting services. The connection may break meanwhile and the host may
         reboot (then the script is started again: it must bear that). Its output is bounded.
 
         Args:
-            step: Names the unit; unique in the run on this host: letters, digits, `-`, `_`.
-            script: POSIX sh, without anything that varies.
-            arguments: What varies: `$1`, `$2` ...; they lie in a file of root's meanwhile.
-            what: What this does, in a few words, for messages.
-            timeout_s: When the host ends it.
-            silent_s_max: When it is stopped for printing nothing; None: only `timeout_s` counts.
+            job: The script, what varies, and when it is given up.
             check: A status other than 0 is an error.
 
         Raises:

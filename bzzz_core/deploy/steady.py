@@ -19,10 +19,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.lease import Leasable
 from bzzz_core.deploy.remote import Completed, Progress, Runs
 from bzzz_core.deploy.ssh.session import SshHost
-from bzzz_core.deploy.transient import Job, run_job
+from bzzz_core.deploy.transient import run_job
 from bzzz_core.errors import BzzzError, HostUnreachable, LeaseLost, LinkLost
 from bzzz_core.ports import Clock
 
@@ -171,26 +172,8 @@ class SteadyHost:
 
         return await self._told(what, once)
 
-    async def run_unit(
-        self,
-        step: str,
-        script: str,
-        *arguments: str,
-        what: str,
-        timeout_s: int,
-        silent_s_max: int | None = None,
-        check: bool = True,
-    ) -> Completed:
-        """Run a constant script in a unit; the contract is `RemoteHost.run_unit`."""
-        job = Job(
-            run_id=self._run_id,
-            step=step,
-            what=what,
-            script=script,
-            arguments=arguments,
-            timeout_s=timeout_s,
-            silent_s_max=silent_s_max,
-        )
+    async def run_unit(self, job: Job, *, check: bool = True) -> Completed:
+        """Run a job in a unit; the contract is `RemoteHost.run_unit`."""
         begun_ms = told_ms = self._clock.now_ms()
 
         def tell(quiet_ms: int, last: str) -> None:
@@ -198,11 +181,11 @@ class SteadyHost:
             now_ms = self._clock.now_ms()
             if now_ms - told_ms >= TELL_MS:
                 told_ms = now_ms
-                self._witness.runs(what, now_ms - begun_ms, quiet_ms, last)
+                self._witness.runs(job.what, now_ms - begun_ms, quiet_ms, last)
 
-        done = await run_job(_Quiet(self), job, clock=self._clock, tell=tell)
-        self._witness.ended(what, self._clock.now_ms() - begun_ms, done)
-        return done.checked(self._name, what) if check else done
+        done = await run_job(_Quiet(self), job, run_id=self._run_id, clock=self._clock, tell=tell)
+        self._witness.ended(job.what, self._clock.now_ms() - begun_ms, done)
+        return done.checked(self._name, job.what) if check else done
 
     @asynccontextmanager
     async def forwarded(self, port: int) -> AsyncIterator[int]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bzzz_core.deploy.facts.sections import number
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.remote import PATH, Completed, Runs, printable
 from bzzz_core.errors import CommandFailed, LinkLost
 from bzzz_core.ports import Clock
@@ -119,54 +120,56 @@ Tell = Callable[[int, str], None]
 """Called with milliseconds since the last output, and the last line of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One piece of long work."""
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A job of one run, as the host knows it."""
 
+    job: Job
     run_id: str
-    step: str
-    """Unique in its run; letters, digits, `-` and `_`."""
-    what: str
-    script: str
-    arguments: tuple[str, ...]
-    timeout_s: int
-    silent_s_max: int | None = None
-    """When it is stopped for not printing anything; None: only the total limit counts."""
 
     @property
-    def unit(self) -> str:
+    def name(self) -> str:
         """Return the unit's name, without `.service`."""
-        return f"{PREFIX}{self.run_id}-{self.step}"
+        return f"{PREFIX}{self.run_id}-{self.job.step}"
 
     @property
     def place(self) -> str:
         """Return where its files are on the host."""
-        return f"{PLACE}/{self.run_id}-{self.step}"
+        return f"{PLACE}/{self.run_id}-{self.job.step}"
 
     @property
     def text(self) -> str:
         """Return the file that the unit's shell reads."""
-        words = shlex.join(["exec", "sh", "-c", self.script, "bzzz", *self.arguments])
+        words = shlex.join(["exec", "sh", "-c", self.job.script, "bzzz", *self.job.arguments])
         return f"exec </dev/null\nexport LC_ALL=C PATH={PATH}\n{words}\n"
 
 
-async def run_job(host: Runs, job: Job, *, clock: Clock, tell: Tell | None = None) -> Completed:
+async def run_job(
+    host: Runs, job: Job, *, run_id: str, clock: Clock, tell: Tell | None = None
+) -> Completed:
     """Run a job to its end, across lost links and a reboot of the host.
+
+    Args:
+        host: Where.
+        job: What.
+        run_id: The run whose job it is; a unit of another run there refuses it.
+        clock: For the time of silence.
+        tell: Told of it while it runs.
 
     Raises:
         CommandFailed: Another run's unit lives there, or the job took too long, was silent for too
             long, was stopped by somebody, or the host rebooted too often under it.
         HostUnreachable: The host did not come back; the job goes on there to its own end.
     """
-    losses = 0
+    unit, losses = _Unit(job, run_id), 0
     for _ in range(STARTS_MAX):
         attach = False
         started = False
-        watch = _Watch(host, job, clock, tell)
+        watch = _Watch(host, unit, clock, tell)
         while True:
             try:
                 if not started:
-                    await _start(host, job, attach=attach)
+                    await _start(host, unit, attach=attach)
                     started = True
                 done = await watch.look()
             except LinkLost:
@@ -185,9 +188,9 @@ async def run_job(host: Runs, job: Job, *, clock: Clock, tell: Tell | None = Non
 class _Watch:
     """Looks at one unit again and again."""
 
-    def __init__(self, host: Runs, job: Job, clock: Clock, tell: Tell | None) -> None:
+    def __init__(self, host: Runs, unit: _Unit, clock: Clock, tell: Tell | None) -> None:
         self._host = host
-        self._job = job
+        self._unit = unit
         self._clock = clock
         self._tell = tell
         self._seen = ""
@@ -196,15 +199,15 @@ class _Watch:
 
     async def look(self) -> Completed | None:
         """Return how it ended; None: it runs, or the host has `rebooted`."""
-        job, host = self._job, self._host
+        unit, job, host = self._unit, self._unit.job, self._host
         said = await host.run(
-            _WATCH, job.place, job.unit, what=f"watch: {job.what}", timeout_s=_WATCH_S
+            _WATCH, unit.place, unit.name, what=f"watch: {job.what}", timeout_s=_WATCH_S
         )
         head, _, rest = said.stdout.partition(b"\n")
         state, _, value = head.decode("ascii", errors="replace").partition(" ")
         match state:
             case "ended":
-                await host.run(_FORGET, job.place, what=f"tidy up: {job.what}", check=False)
+                await host.run(_FORGET, unit.place, what=f"tidy up: {job.what}", check=False)
                 if value in _TIMED_OUT:
                     raise CommandFailed(
                         f"{host.name}: {job.what}: took longer than {job.timeout_s} s"
@@ -219,18 +222,20 @@ class _Watch:
             case "rebooted":
                 self.rebooted = True
             case "gone":
-                raise CommandFailed(f"{host.name}: {job.what}: somebody stopped {job.unit}")
+                raise CommandFailed(f"{host.name}: {job.what}: somebody stopped {unit.name}")
             case _:
                 await self._note(value, rest)
         return None
 
     async def _note(self, trace: str, tail: bytes) -> None:
-        job, now_ms = self._job, self._clock.now_ms()
+        unit, job, now_ms = self._unit, self._unit.job, self._clock.now_ms()
         if trace != self._seen:
             self._seen, self._seen_ms = trace, now_ms
         quiet_ms = now_ms - self._seen_ms
         if job.silent_s_max is not None and quiet_ms > job.silent_s_max * 1_000:
-            await self._host.run(_STOP, job.unit, job.place, what=f"stop: {job.what}", check=False)
+            await self._host.run(
+                _STOP, unit.name, unit.place, what=f"stop: {job.what}", check=False
+            )
             raise CommandFailed(
                 f"{self._host.name}: {job.what}: no output for {job.silent_s_max} s; stopped"
             )
@@ -239,10 +244,11 @@ class _Watch:
             self._tell(quiet_ms, next((p for p in map(printable, reversed(lines)) if p), ""))
 
 
-async def _start(host: Runs, job: Job, *, attach: bool) -> None:
+async def _start(host: Runs, unit: _Unit, *, attach: bool) -> None:
+    job = unit.job
     done = await host.run(
         _START,
-        *(job.unit, job.run_id, "yes" if attach else "no", str(job.timeout_s), KEEP, job.text),
+        *(unit.name, unit.run_id, "yes" if attach else "no", str(job.timeout_s), KEEP, unit.text),
         what=f"start: {job.what}",
         check=False,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.remote import Completed, Progress
 from bzzz_core.errors import CommandFailed, LinkLost
 from bzzz_core.trust.keys import node_id_of
@@ -82,19 +83,11 @@ class FakeHost:
             said = self._enrolment()
         return Completed(0, said or b"", b"")
 
-    async def run_unit(
-        self,
-        step: str,
-        script: str,
-        *arguments: str,
-        what: str,
-        timeout_s: int,
-        silent_s_max: int | None = None,
-        check: bool = True,
-    ) -> Completed:
+    async def run_unit(self, job: Job, *, check: bool = True) -> Completed:
         """Note the command and answer it; that it runs in a unit makes no difference here."""
-        del step, silent_s_max
-        return await self.run(script, *arguments, what=what, timeout_s=timeout_s, check=check)
+        return await self.run(
+            job.script, *job.arguments, what=job.what, timeout_s=job.timeout_s, check=check
+        )
 
     @asynccontextmanager
     async def forwarded(self, port: int) -> AsyncIterator[int]:

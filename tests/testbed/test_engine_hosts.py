@@ -15,6 +15,7 @@ from typing import TypeVar
 import pytest
 
 from bzzz_core.clock import SystemClock
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.lease import Lease, Owner
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.ssh.connect import Login, Pace
@@ -129,6 +130,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     cli.down(state)
 
 
+def named(step: str, script: str, *, timeout_s: int = 60, silent_s_max: int | None = None) -> Job:
+    """Return a job that does what its name says."""
+    return Job(step=step, what=step, script=script, timeout_s=timeout_s, silent_s_max=silent_s_max)
+
+
 def test_an_upload_goes_on_where_the_link_was_cut(bench: Bench, tmp_path: Path) -> None:
     """Nothing is sent twice that arrived, nothing is left, and what arrived is right."""
     large = tmp_path / "large"
@@ -160,6 +166,13 @@ def test_an_upload_goes_on_where_the_link_was_cut(bench: Bench, tmp_path: Path) 
 
 def test_long_work_outlives_the_link_and_is_found_again(bench: Bench) -> None:
     notes = Notes()
+    job = Job(
+        step="count",
+        what="count",
+        script='for n in 1 2 3 4 5 6; do echo "$1 $n"; sleep 1; done; echo grumble >&2; exit 7',
+        arguments=("value $HOME %n",),
+        timeout_s=30,
+    )
 
     async def work(host: SteadyHost, link: Link) -> Completed:
         async def cut() -> None:
@@ -168,14 +181,7 @@ def test_long_work_outlives_the_link_and_is_found_again(bench: Bench) -> None:
                 await asyncio.to_thread(bench.behind, CUT)
 
         done, _ = await asyncio.gather(
-            host.run_unit(
-                "count",
-                'for n in 1 2 3 4 5 6; do echo "$1 $n"; sleep 1; done; echo grumble >&2; exit 7',
-                "value $HOME %n",
-                what="count",
-                timeout_s=30,
-                check=False,
-            ),
+            host.run_unit(job, check=False),
             cut(),
         )
         assert link.opened == 3
@@ -198,11 +204,9 @@ def test_a_unit_that_is_silent_for_too_long_is_stopped(bench: Bench) -> None:
     async def work(host: SteadyHost, link: Link) -> None:
         del link
         with pytest.raises(CommandFailed, match="no output for 2 s"):
-            await host.run_unit(
-                "hang", "echo on; sleep 61.5", what="hang", timeout_s=60, silent_s_max=2
-            )
+            await host.run_unit(named("hang", "echo on; sleep 61.5", silent_s_max=2))
         with pytest.raises(CommandFailed, match="longer than 1 s"):
-            await host.run_unit("slow", "sleep 62.5", what="be slow", timeout_s=1)
+            await host.run_unit(named("slow", "sleep 62.5", timeout_s=1))
 
     bench.run(work)
     assert bench.behind("pgrep -f 'sleep 6[12].5'; true") == ""
@@ -216,7 +220,7 @@ def test_output_without_end_and_without_utf8_costs_neither_status_nor_memory(
     async def work(host: SteadyHost, link: Link) -> tuple[Completed, Completed, str]:
         del link
         plain = await host.run(flood, what="flood", check=False)
-        unit = await host.run_unit("flood", flood, what="flood", timeout_s=60, check=False)
+        unit = await host.run_unit(named("flood", flood), check=False)
         return plain, unit, (await host.run("echo on", what="go on")).text
 
     plain, unit, after = bench.run(work)
@@ -291,7 +295,7 @@ def test_of_two_runs_the_second_is_refused_by_name(bench: Bench) -> None:
 
     async def other_unit(host: SteadyHost, link: Link) -> None:
         del link
-        await host.run_unit("work", "true", what="work", timeout_s=5)
+        await host.run_unit(named("work", "true"))
 
     bench.run(first)
     assert bench.behind("ls -d /run/bzzz-install.lock 2>/dev/null; true") == ""
@@ -303,9 +307,7 @@ def test_work_goes_on_after_the_host_rebooted(bench: Bench) -> None:
 
     async def work(host: SteadyHost, link: Link) -> Completed:
         del link
-        unit = asyncio.ensure_future(
-            host.run_unit("slow", script, what="work slowly", timeout_s=60)
-        )
+        unit = asyncio.ensure_future(host.run_unit(named("slow", script)))
         await asyncio.sleep(2)
         here = bench.bed.hosts()[0]
         await asyncio.to_thread(faults.reboot, bench.docker, bench.bed, here)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from bzzz_core.deploy import transient
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.remote import Completed
-from bzzz_core.deploy.transient import Job, run_job
+from bzzz_core.deploy.transient import run_job
 from bzzz_core.errors import CommandFailed, LinkLost
 from tests.fakes.unit_hosts import LOST, UnitHost
 
@@ -35,12 +36,12 @@ class SecondsClock:
 
 
 def job(**fields: Any) -> Job:
-    given = {"script": "echo done", "arguments": (), "timeout_s": 60, **fields}
-    return Job(run_id="run-1", step="pull", what="pull a model", **given)
+    given = {"script": "echo done", "timeout_s": 60, **fields}
+    return Job(step="pull", what="pull a model", **given)
 
 
 def run(host: UnitHost, **fields: Any) -> Completed:
-    return asyncio.run(run_job(host, job(**fields), clock=SecondsClock()))
+    return asyncio.run(run_job(host, job(**fields), run_id="run-1", clock=SecondsClock()))
 
 
 def test_what_a_unit_printed_and_how_it_ended_comes_back() -> None:
@@ -102,6 +103,7 @@ def test_the_last_line_and_the_age_of_the_output_are_told() -> None:
         run_job(
             host,
             job(),
+            run_id="run-1",
             clock=SecondsClock(),
             tell=lambda quiet_ms, last: told.append((quiet_ms, last)),
         )
@@ -117,7 +119,7 @@ def test_the_limit_on_the_host_is_told_from_a_failure() -> None:
 def test_values_reach_the_script_as_they_are() -> None:
     """The file that the unit's shell reads holds them quoted; systemd never sees them."""
     hostile = ("$HOME ${x} %n", "a'b\"c", "line\nline", "-n", "", "ünïcode", "\\")
-    text = job(script='printf "%s\\0" "$@"', arguments=hostile).text
+    text = transient._Unit(job(script='printf "%s\\0" "$@"', arguments=hostile), "r").text
     done = subprocess.run(["sh", "-c", text], capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == list(hostile)
 

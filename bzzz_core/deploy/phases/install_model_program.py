@@ -13,6 +13,7 @@ from bzzz_core.config.sections.model_servers import MODELS_PATH
 from bzzz_core.deploy import layout, made, model_archive, model_servers
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
 
@@ -142,14 +143,17 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
         work.say(host.name, "unpacking")
         base, release = change.target.rsplit("/", 1)
         await made.note(host, made.Made(_NAME, base))
-        await host.run_unit(
-            "model-program",
-            _UNPACK,
-            *(uploaded, archive.sha256, base, release, servers.program, archive.entry),
-            *(servers.version or "", layout.MODELS_USER, str(archive.unpacked_bytes)),
+        job = Job(
+            step="model-program",
             what=f"unpack {servers.program}",
+            script=_UNPACK,
+            arguments=(
+                *(uploaded, archive.sha256, base, release, servers.program, archive.entry),
+                *(servers.version or "", layout.MODELS_USER, str(archive.unpacked_bytes)),
+            ),
             timeout_s=_UNPACK_S_MAX,
         )
+        await host.run_unit(job)
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:

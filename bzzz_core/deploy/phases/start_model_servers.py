@@ -13,6 +13,7 @@ from bzzz_core.deploy import layout, made, model_servers
 from bzzz_core.deploy.change import Action, Change
 from bzzz_core.deploy.facts.model_hosting import ModelUnit
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.model_servers import Instance
 from bzzz_core.deploy.place import Placed, place
 from bzzz_core.deploy.remote import RemoteHost
@@ -226,16 +227,19 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
 async def _start(host: RemoteHost, goal: Goal, instance: Instance, paths: list[str]) -> None:
     release = _release(goal, instance)
     version = goal.spec.ai.servers.version if release else ""
-    await host.run_unit(
-        f"model-server-{instance.unit}",
-        _START,
-        *(f"{instance.unit}.service", str(instance.port), goal.python.path),
-        *(f"{layout.MODEL_SERVERS}/{instance.program}", release, version or ""),
-        "own" if instance.unit_text else "",
-        *paths,
+    job = Job(
+        step=f"model-server-{instance.unit}",
         what=f"start {instance.unit}.service",
+        script=_START,
+        arguments=(
+            *(f"{instance.unit}.service", str(instance.port), goal.python.path),
+            *(f"{layout.MODEL_SERVERS}/{instance.program}", release, version or ""),
+            "own" if instance.unit_text else "",
+            *paths,
+        ),
         timeout_s=_START_S_MAX,
     )
+    await host.run_unit(job)
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:

@@ -13,6 +13,7 @@ from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.remote import Progress, RemoteHost
 from bzzz_core.deploy.work import Work
 
@@ -115,14 +116,17 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     async with work.uploads:
         archive = await host.upload(release.archive, telling(host.name, work))
     work.say(host.name, "unpacking")
-    await host.run_unit(
-        "upload_release",
-        _UNPACK,
-        *(archive, release.ref.archive_sha256),
-        *(layout.release_path(release.ref.version), goal.python.path),
+    job = Job(
+        step="upload_release",
         what="unpack the release",
+        script=_UNPACK,
+        arguments=(
+            *(archive, release.ref.archive_sha256),
+            *(layout.release_path(release.ref.version), goal.python.path),
+        ),
         timeout_s=UNPACK_S_MAX,
     )
+    await host.run_unit(job)
 
 
 def telling(name: str, work: Work) -> Progress:

@@ -11,6 +11,7 @@ from typing import Final
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.phases.upload_release import LEFT_CLEAN, TAKE_PLACE, UNPACK_S_MAX, telling
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
@@ -69,14 +70,17 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     async with work.uploads:
         archive = await host.upload(local, telling(host.name, work))
     work.say(host.name, "unpacking")
-    await host.run_unit(
-        "upload_runtime",
-        _UNPACK,
-        *(archive, runtime.archive_sha256),
-        *(f"{layout.RUNTIMES}/{runtime.name}", runtime.python.minor),
+    job = Job(
+        step="upload_runtime",
         what="unpack the Python runtime",
+        script=_UNPACK,
+        arguments=(
+            *(archive, runtime.archive_sha256),
+            *(f"{layout.RUNTIMES}/{runtime.name}", runtime.python.minor),
+        ),
         timeout_s=UNPACK_S_MAX,
     )
+    await host.run_unit(job)
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
