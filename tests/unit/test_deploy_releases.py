@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.sections import ModelServersAnswers
 from bzzz_core.deploy import back, fitness, preflight
 from bzzz_core.deploy.facts.host import Disk, HostFacts, Python
+from bzzz_core.deploy.facts.model_hosting import ModelHosting, ModelProgram
 from bzzz_core.deploy.goal import ReleaseRef, RuntimeRef, Supply, choose_python
 from bzzz_core.deploy.phases import keep_config, prune_releases, upload_runtime, wait_ready
 from bzzz_core.deploy.wishes import Wishes
@@ -125,6 +130,67 @@ def test_the_release_before_is_never_pruned() -> None:
     facts["bzzz-1"] = msgspec.structs.replace(facts["bzzz-1"], releases=names, previous="0.0.6+a")
     removed = [change.before for change in prune_releases.plan(goals(answers, facts)["bzzz-1"])]
     assert removed == ["0.0.7+b"]
+
+
+def removed(answers: ClusterSpec, facts: HostFacts) -> list[str]:
+    """Return what would be pruned on the first host."""
+    found = {**converged(answers), "bzzz-1": facts}
+    return [change.target for change in prune_releases.plan(goals(answers, found)["bzzz-1"])]
+
+
+def test_old_pythons_go_with_the_releases_that_used_them() -> None:
+    answers = spec(1)
+    names = ("py-5", "py-4", "py-3", "py-2", "py-1")
+    facts = msgspec.structs.replace(
+        converged(answers)["bzzz-1"], runtimes=names, runtimes_used=("py-1",)
+    )
+    assert removed(answers, facts) == ["/opt/bzzz/runtimes/py-3", "/opt/bzzz/runtimes/py-2"]
+    unknown = msgspec.structs.replace(facts, runtimes_used=None)
+    assert removed(answers, unknown) == [], "the units may start with any of them"
+    one = Python("/opt/bzzz/runtimes/py-2/bin/python3", (3, 12, 1), "CPython")
+    runs = msgspec.structs.replace(facts, pythons=(one,))
+    assert removed(answers, runs) == ["/opt/bzzz/runtimes/py-3"]
+
+
+def test_old_programs_of_model_servers_go_but_not_what_is_in_use_or_wanted() -> None:
+    answers = spec(1)
+    wanted = ModelServersAnswers(
+        program="ollama", source="https://example.org/o.tgz", sha256="a" * 64, version="0.9.0"
+    )
+    ai = answers.ai.model_copy(update={"servers": wanted})
+    answers = answers.model_copy(update={"ai": ai})
+    kept = ("0.9.4-4", f"0.9.0-{'a' * 12}", "0.9.3-3", "0.9.2-2", "0.9.1-1")
+    programs = (
+        ModelProgram(name="ollama", current="0.9.1-1", kept=kept),
+        ModelProgram(name="parallama", current="1", kept=("4", "3", "2", "1")),
+    )
+    facts = msgspec.structs.replace(
+        converged(answers)["bzzz-1"], model_hosting=ModelHosting(programs=programs)
+    )
+    gone = [target for target in removed(answers, facts) if "model-servers" in target]
+    assert gone == ["/opt/bzzz/model-servers/ollama/0.9.2-2", "/opt/bzzz/model-servers/parallama/2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "goes"),
+    [
+        ("runtimes/py-1", True),
+        ("model-servers/ollama/1", True),
+        ("releases/1.0+a", True),
+        ("model-servers/ollama", False),
+        ("runtimes/../releases", False),
+        ("runtimes/", False),
+        ("install", False),
+    ],
+)
+def test_only_what_may_be_old_is_ever_removed(tmp_path: Path, path: str, *, goes: bool) -> None:
+    (tmp_path / "opt/bzzz" / path).mkdir(parents=True)
+    script = prune_releases._REMOVE.replace("/opt/bzzz", f"{tmp_path}/opt/bzzz")
+    done = subprocess.run(
+        ["sh", "-c", script, "remove", f"{tmp_path}/opt/bzzz/{path}"], check=False
+    )
+    assert (done.returncode == 0) is goes
+    assert (tmp_path / "opt/bzzz" / path).exists() is not goes
 
 
 def test_a_broker_needs_routes_to_a_majority_without_itself() -> None:

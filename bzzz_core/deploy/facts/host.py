@@ -259,7 +259,9 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kept: str | None = None
     """The release whose configuration and units are kept for the way back; "" if none."""
     runtimes: tuple[str, ...] | None = None
-    """Those of ours that are unpacked."""
+    """Those of ours that are unpacked, newest first."""
+    runtimes_used: tuple[str, ...] | None = None
+    """Those that the units start with: the present ones, and those kept for the way back."""
     pending: str | None = None
     """An upgrade that was begun and not finished: the release it was to; "" if none."""
     refused: dict[str, str] | None = None

@@ -65,6 +65,9 @@ def with_installed(facts: HostFacts, sections: Sections) -> HostFacts:
         previous=_link(release, "previous"),
         kept=None if release is None else dict(release).get("kept", ""),
         runtimes=None if release is None else tuple(v for k, v in release if k == "runtime"),
+        runtimes_used=None
+        if release is None
+        else tuple(v for k, v in release if k == "runtime-used"),
         pending=None if release is None else dict(release).get("pending", ""),
         refused=_refused(release),
         bundle=_bundle(_content(sections, f"{layout.CURRENT}/bundle.json")),

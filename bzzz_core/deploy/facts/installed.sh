@@ -4,15 +4,22 @@ section account '
 getent passwd bzzz || [ $? -eq 2 ]
 '
 
-# Newest first. A directory without a manifest is not a release.
+# Newest first. A directory without a manifest is not a release. Of the runtimes: which the units
+# start with, those in force and those that are kept for the way back.
 section release '
 echo "current=$(readlink /opt/bzzz/current || true)"
 echo "previous=$(readlink /opt/bzzz/previous || true)"
 show pending /opt/bzzz/install/pending
 show kept /opt/bzzz/install/before/release
-for runtime in /opt/bzzz/runtimes/*; do
-  [ -x "$runtime/bin/python3" ] && echo "runtime=${runtime##*/}"
+ls -1t /opt/bzzz/runtimes 2>/dev/null | while read -r name; do
+  case $name in *.part) continue ;; esac
+  [ -x "/opt/bzzz/runtimes/$name/bin/python3" ] && echo "runtime=$name"
 done
+units="etc/systemd/system/bzzz-fabric.service etc/systemd/system/bzzz-agent.service"
+{
+  (cd / && cat $units)
+  tar -xOf /opt/bzzz/install/before/files.tar $units
+} 2>/dev/null | sed -n "s|^ExecStart=/opt/bzzz/runtimes/\([^/ ]*\)/.*|runtime-used=\1|p" | sort -u
 for mark in /opt/bzzz/install/refused/*; do
   [ -f "$mark" ] && show "refused:${mark##*/}" "$mark"
 done

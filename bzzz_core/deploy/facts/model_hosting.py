@@ -47,6 +47,7 @@ class ModelProgram(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     current: str = ""
     """Name of the directory in use."""
     kept: tuple[str, ...] = ()
+    """Newest first."""
 
 
 class ModelHosting(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

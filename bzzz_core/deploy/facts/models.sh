@@ -19,10 +19,9 @@ for program in ollama parallama; do
   [ -d "$base" ] || continue
   echo "== program $program"
   echo "current=$(readlink "$base/current" || true)"
-  for one in "$base"/*/version; do
-    [ -f "$one" ] || continue
-    one=${one%/version}
-    [ -L "$one" ] || echo "kept=${one##*/}"
+  ls -1t "$base" | while read -r name; do
+    case $name in *.part) continue ;; esac
+    [ -f "$base/$name/version" ] && [ ! -L "$base/$name" ] && echo "kept=$name"
   done
 done
 command -v systemctl >/dev/null || exit 0
