@@ -217,6 +217,8 @@ class Drive:
         self._record.changed(name, len(changes))
         status = Status.CHANGED if changes else Status.UNCHANGED
         doubts = self._work.doubts.pop(name, ())
+        for doubt in doubts:
+            self._record.warn(name, doubt)
         detail = "; ".join([*(change.sentence for change in changes), *doubts])
         elapsed_ms = self._clock.now_ms() - begun_ms
         self._record.emit(Step(name, phase.name, status, elapsed_ms, detail))

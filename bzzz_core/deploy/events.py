@@ -83,6 +83,7 @@ class HostResult(msgspec.Struct, frozen=True):
     result: Result
     changes: int
     detail: str = ""
+    """Why it did not come through; or, if it did, what a person should know of it."""
 
 
 class Summary(msgspec.Struct, frozen=True, tag="summary", tag_field="event"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import layout, limits, openings, port_use, surroundings
+from bzzz_core.deploy import layout, left_behind, limits, openings, port_use, surroundings
 from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
@@ -245,6 +245,7 @@ _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[F
     _essentials,
     mending,
     kept_data,
+    left_behind.findings,
     limits.findings,
 )
 

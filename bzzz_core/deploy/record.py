@@ -52,6 +52,7 @@ class Record:
         self._skipped: dict[str, str] = {}
         self._changes: dict[str, int] = {}
         self._returned: dict[str, str] = {}
+        self._warnings: dict[str, list[str]] = {}
         self.left_out: dict[str, str] = {}
         """Hosts that this run is not about, and why; they are looked at and not changed."""
         self.stopped = False
@@ -151,6 +152,10 @@ class Record:
         """Count changes that were made on a host."""
         self._changes[name] = self._changes.get(name, 0) + count
 
+    def warn(self, name: str, text: str) -> None:
+        """Have something said of a host in the summary, though the host came through."""
+        self._warnings.setdefault(name, []).append(self.redact(text))
+
     def fail(self, name: str, phase: str, elapsed_ms: int, reason: str) -> None:
         """Take a host ("" for the cluster as a whole) out of the run and say why."""
         self._failures[name] = self.redact(reason)
@@ -220,7 +225,8 @@ class Record:
             return HostResult(name, Result.SKIPPED, count, self._skipped[name])
         if name in self.left_out:
             return HostResult(name, Result.UNCHANGED, count, self.left_out[name])
-        return HostResult(name, Result.CHANGED if count else Result.UNCHANGED, count)
+        came = Result.CHANGED if count else Result.UNCHANGED
+        return HostResult(name, came, count, "; ".join(self._warnings.get(name, ())))
 
 
 class HostWitness:

@@ -22,7 +22,7 @@ from typing import Final
 
 from bzzz_core.clock import utc_instant
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import back, fitness, phases, preflight, reach
+from bzzz_core.deploy import back, fitness, left_behind, phases, preflight, reach
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.drive import Drive
 from bzzz_core.deploy.events import Finding, Planned, Result, Status, Step, Summary
@@ -155,6 +155,8 @@ class Deployment(Operation):
             goals=lambda learned: self._goals(learned, created),
             steering=self.steering,
         )
+        if not self._wishes.back:
+            self._name_what_stays(facts)
         with self._journaled("run", plan, **self._headline(plan)):
             done = self._go_back(facts, created) if self._wishes.back else drive.run(facts)
             verdict = await done
@@ -165,6 +167,12 @@ class Deployment(Operation):
                 leader=verdict.leader if verdict else None,
                 term=verdict.term if verdict else 0,
             )
+
+    def _name_what_stays(self, facts: Mapping[str, HostFacts]) -> None:
+        """Have the summary name directories that hosts stop using; the next run knows none."""
+        for name, one in facts.items():
+            for path in left_behind.left_behind(self._spec, one):
+                self._record.warn(name, left_behind.sentence(path))
 
     def _headline(self, plan: Plan) -> dict[str, object]:
         return {

@@ -155,13 +155,28 @@ CHECKS: Final = (
 )
 
 
-def report(outcomes: Sequence[tuple[Check, Outcome]], *, cluster: str, at: str) -> str:
-    """Return the report file's text."""
+def report(
+    outcomes: Sequence[tuple[Check, Outcome]],
+    *,
+    cluster: str,
+    at: str,
+    remarks: Sequence[str] = (),
+) -> str:
+    """Return the report file's text.
+
+    Args:
+        outcomes: How each check came out.
+        cluster: Its name.
+        at: The time, for people.
+        remarks: What the run before could not prove, or has left.
+    """
     lines = [f"BZZZ validation of cluster {cluster}, {at}", ""]
     lines += [
         f"{outcome.verdict.value:<14} {check.title:<26} {outcome.words}".rstrip()
         for check, outcome in outcomes
     ]
+    if remarks:
+        lines += ["", "of the run that installed it", *(f"{'warn':<14} {text}" for text in remarks)]
     return "\n".join(lines) + "\n"
 
 

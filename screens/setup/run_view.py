@@ -165,6 +165,15 @@ class RunView:
         return host in self._hosts and host != CLUSTER
 
     @property
+    def remarks(self) -> list[str]:
+        """Return what should be known of hosts that came through."""
+        fine = {Result.CHANGED, Result.UNCHANGED}
+        hosts = self.summary.hosts if self.summary else ()
+        return [
+            clean(f"{one.name}: {one.detail}") for one in hosts if one.result in fine and one.detail
+        ]
+
+    @property
     def busy(self) -> bool:
         """Return whether the run is under way, or waits for the operator's word."""
         return self.stage in {Stage.LOOKING, Stage.ASKING, Stage.WORKING}

@@ -329,7 +329,9 @@ class ServicesStep(StepView):
         changes = sum(host.changes for host in run.summary.hosts)
         if run.succeeded:
             leader = f"; {clean(run.summary.leader)} leads" if run.summary.leader else ""
-            return f"done in {took}: {changes} changes{leader}", Tone.OK
+            done = f"done in {took}: {changes} changes{leader}"
+            remarks = run.remarks
+            return ("; ".join((done, *remarks)), Tone.WARN) if remarks else (done, Tone.OK)
         if run.errors:
             return clean(run.errors[0].message), Tone.BAD
         failed = ", ".join(run.failed_hosts()) or "see the log"

@@ -195,7 +195,9 @@ class ValidateStep(StepView):
         left = sum(outcome.verdict is Verdict.WAITING for _, outcome in outcomes)
         words = f"{bad} failed; " if bad else "no check failed; "
         words += f"{left} not run; " if left else ""
-        text = checks.report(outcomes, cluster=spec.cluster.name, at=utc_now())
+        text = checks.report(
+            outcomes, cluster=spec.cluster.name, at=utc_now(), remarks=self.context.run.remarks
+        )
         try:
             checks.write_report(text, path)
         except BzzzError as exc:

@@ -10,6 +10,7 @@ from bzzz_core.deploy.events import Finding, HostResult, Result, Status, Step, S
 from bzzz_tui.parts import text_of
 from bzzz_tui.widgets.host_matrix import CellState
 from bzzz_tui.wording import UNICODE
+from screens.setup.checks import report
 from screens.setup.deploy_engine import DeployEngine
 from screens.setup.draft import Draft, parse_hosts
 from screens.setup.plan_view import plan_lines
@@ -49,6 +50,19 @@ def test_before_a_plan_it_says_how_far_it_looked_and_what_takes_long() -> None:
     assert run.looking_words.startswith("building the release")
     run.apply(Step("", "build_release", Status.UNCHANGED))
     assert "1 of 2 hosts seen" in run.looking_words
+
+
+def test_what_should_be_known_of_hosts_that_came_through_is_kept_for_the_report() -> None:
+    run = RunView(("a", "b", "c"))
+    hosts = (
+        HostResult("a", Result.CHANGED, 2, "its ports are NOT proved"),
+        HostResult("b", Result.FAILED, 0, "disk full"),
+        HostResult("c", Result.UNCHANGED, 0),
+    )
+    run.apply(Summary(hosts, 4, 1_000))
+    assert run.remarks == ["a: its ports are NOT proved"]
+    text = report([], cluster="bzzz", at="now", remarks=run.remarks)
+    assert "warn           a: its ports are NOT proved" in text
 
 
 def test_words_within_a_phase_make_no_column() -> None:

@@ -435,9 +435,10 @@ def test_what_a_step_could_not_prove_is_told_when_it_ends() -> None:
     """That a step says something in between is not kept anywhere."""
     scene = Scene(newcomers())
     scene.hosts["bzzz-1"].on = {"create the user": lambda: scene.doubts.update({"bzzz-1": ["NOT"]})}
-    scene.run()
+    _, summary = scene.run()
     ends = [e for e in scene.events if isinstance(e, Step) and e.status is Status.CHANGED]
     assert [(e.host, e.phase) for e in ends if "NOT" in e.detail] == [("bzzz-1", "create_account")]
+    assert [host.detail for host in summary.hosts] == ["NOT", "", ""]
 
 
 def test_an_intent_is_written_before_the_step_acts(tmp_path: Path) -> None:

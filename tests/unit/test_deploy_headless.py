@@ -87,6 +87,10 @@ def test_hosts_that_cannot_be_reached_end_with_3_and_are_all_named(tmp_path: Pat
             Summary((HostResult("a", Result.CHANGED, 3),), 0, 2_000, leader="a", term=4),
             ["a            changed, 3 changes", "leader a, term 4", "exit 0 after 2.0s"],
         ),
+        (
+            Summary((HostResult("a", Result.CHANGED, 3, "its ports are NOT proved"),), 0, 0),
+            ["a            changed, 3 changes: its ports are NOT proved", "exit 0"],
+        ),
     ],
 )
 def test_events_as_lines(event: Event, expected: list[str]) -> None:
