@@ -1,18 +1,40 @@
-"""How a step stands that was not opened since the program started."""
+"""How the steps stand, those too that were not opened since the program started."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from bzzz_tui.widgets.step_rail import StepState
 from screens.setup.context import Context
 from screens.setup.detect import look_state
-from screens.setup.steps import StepSpec, home_of
+from screens.setup.step import StepView
+from screens.setup.steps import STEPS, StepSpec, home_of
 
 _DETECT: Final = 1
 _AI: Final = 4
 _DEPLOY: Final = 6
+
+
+def states_of(views: Mapping[int, StepView], context: Context, *, reached: int) -> list[StepState]:
+    """Return how each step stands; what depends on a changed answer wants another look.
+
+    Args:
+        views: Those that were opened, by number.
+        context: What the wizard knows.
+        reached: The furthest step that was reached.
+    """
+    wrong = {problem.key for problem in context.draft.problems()}
+    states = [
+        views[spec.number].state()
+        if spec.number in views
+        else unseen_state(spec, wrong, context, reached=reached)
+        for spec in STEPS
+    ]
+    for number in context.recheck:
+        if states[number - 1] in {StepState.OK, StepState.WARN}:
+            states[number - 1] = StepState.RECHECK
+    return states
 
 
 def unseen_state(

@@ -2,7 +2,7 @@
 
 Steps are built when they are first shown. The wizard alone knows the order; a step says only "go
 on", "an answer changed" or "look at these hosts". Answers are kept on disk a moment after the last
-change, so a crash costs nothing.
+change (`autosave.py`), so a crash costs nothing.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.events import Key
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widgets import ContentSwitcher
 
 from bzzz_core.clock import utc_now
 from bzzz_core.deploy.detached.place import Run
-from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings, hints
 from bzzz_tui.feed.opening import Target
 from bzzz_tui.parts import Fact
 from bzzz_tui.widgets.bars import HintBar
 from bzzz_tui.widgets.form import FieldRow
-from bzzz_tui.widgets.step_rail import StepRail, StepState
+from bzzz_tui.widgets.step_rail import StepRail
 from bzzz_tui.widgets.top_line import TopLine
 from bzzz_tui.wording import Tone
 from screens.dialogs import Reading
 from screens.setup import session, support_view
+from screens.setup.autosave import Autosave
 from screens.setup.begin import Begin, Beginning, Way
 from screens.setup.context import Context
 from screens.setup.draft import Draft
@@ -46,14 +45,13 @@ from screens.setup.steps import (
     next_of,
     route_of,
 )
-from screens.setup.unseen import unseen_state
+from screens.setup.unseen import states_of
 from screens.setup.views import VIEWS
 
 if TYPE_CHECKING:
     from screens.app import BzzzApp
     from screens.setup.services import ServicesStep
 
-_SAVE_AFTER_S: Final = 0.5
 _DEPLOY: Final = 6
 
 
@@ -87,8 +85,7 @@ class Wizard(Screen[None]):
         self._here = 1
         self._reached = 1
         self._views: dict[int, StepView] = {}
-        self._saving: Timer | None = None
-        self._finished = False
+        self._autosave = Autosave(self, context, lambda: (self._here, self._reached))
 
     @property
     def here(self) -> int:
@@ -183,7 +180,7 @@ class Wizard(Screen[None]):
         self.step.freeze(frozen=self.context.frozen)
         self.step.shown()
         self._paint()
-        self._save_soon()
+        self._autosave.soon()
 
     def _take_detected(self) -> None:
         """Let the hosts suggest what nobody answered; forms that are there show it."""
@@ -193,16 +190,7 @@ class Wizard(Screen[None]):
                     view.rows[key].put(text)
 
     def _paint(self) -> None:
-        wrong = {problem.key for problem in self.context.draft.problems()}
-        states = [
-            self._views[spec.number].state()
-            if spec.number in self._views
-            else unseen_state(spec, wrong, self.context, reached=self._reached)
-            for spec in STEPS
-        ]
-        for number in self.context.recheck:
-            if states[number - 1] in {StepState.OK, StepState.WARN}:
-                states[number - 1] = StepState.RECHECK
+        states = states_of(self._views, self.context, reached=self._reached)
         self.query_one(StepRail).show(self._here, self._reached, states)
         spec = STEPS[self._here - 1]
         self.query_one(TopLine).show(
@@ -229,7 +217,7 @@ class Wizard(Screen[None]):
         later = DEPENDENTS.get(self._here, ())
         self.context.recheck |= {number for number in later if number <= self._reached}
         self._paint()
-        self._save_soon()
+        self._autosave.soon()
 
     @on(StepView.GoOn)
     async def _go_on(self) -> None:
@@ -251,7 +239,7 @@ class Wizard(Screen[None]):
             self._finish()
         elif self.step.check():
             if words := self.step.end_words():
-                self._save()
+                self._autosave.now()
                 cast("BzzzApp", self.app).leave(self, words)
                 return
             await self._go_to(next_of(self._here, self.context.route))
@@ -282,7 +270,7 @@ class Wizard(Screen[None]):
         if leaving is Leaving.STOP:
             cast("ServicesStep", self._views[_DEPLOY]).stop()
         if leaving not in {None, Leaving.STAY}:
-            self._save()
+            self._autosave.now()
             cast("BzzzApp", self.app).leave(self, LEFT_WORDS[leaving])
 
     async def action_edit(self) -> None:
@@ -337,34 +325,10 @@ class Wizard(Screen[None]):
         self.step.refreshed()
         self._paint()
 
-    def _save_soon(self) -> None:
-        self._save_not_yet()
-        if not self._finished:
-            self._saving = self.set_timer(_SAVE_AFTER_S, self._save)
-
-    def _save_not_yet(self) -> None:
-        if self._saving is not None:
-            self._saving.stop()
-
-    def _save(self) -> None:
-        try:
-            session.save(
-                self.context.draft,
-                step=self._here,
-                reached=self._reached,
-                express=self.context.express,
-                recheck=sorted(self.context.recheck),
-                path=self.context.session,
-            )
-        except BzzzError as exc:
-            self.notify(str(exc), severity="warning", timeout=5)
-
     def _finish(self) -> None:
         if not self.context.run.succeeded:
             self.notify("there is no cluster yet: apply the plan in step 6", timeout=3)
             return
-        self._finished = True  # What is still to be saved would bring the answers back.
-        self._save_not_yet()
-        session.forget(self.context.session)
+        self._autosave.end()
         app = cast("BzzzApp", self.app)
         app.switch_screen(app.monitor(Target(cluster=self._cluster())))

@@ -6,7 +6,7 @@ keeps these limits yet: no agent asks a paid model.
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import model_validator
 
@@ -18,6 +18,11 @@ CENTS_MAX: Final = 1_000_000_000
 """Ten million dollars: more is a slip of the finger."""
 
 
+def _limit(default: Any = ..., *, label: str, help: str, active: bool = True) -> Any:  # noqa: A002  as `setting`
+    """Declare an amount of money."""
+    return setting(default, ge=0, le=CENTS_MAX, unit=CENTS, label=label, help=help, active=active)
+
+
 class Allocation(Section):
     """A part of the budget that belongs to somebody."""
 
@@ -25,49 +30,27 @@ class Allocation(Section):
         "project", label="For", help="Whether this is a project's part or a user's."
     )
     name: str = setting(pattern=NAME, label="Name", help="Name of the project or user.")
-    daily_cents: int = setting(
-        ge=0, le=CENTS_MAX, unit=CENTS, label="A day", help="What it may spend in a day."
-    )
-    monthly_cents: int = setting(
-        ge=0, le=CENTS_MAX, unit=CENTS, label="A month", help="What it may spend in a month."
-    )
+    daily_cents: int = _limit(label="A day", help="What it may spend in a day.")
+    monthly_cents: int = _limit(label="A month", help="What it may spend in a month.")
 
 
 class CostsAnswers(Section):
     """Limits of spending. A call that would pass one is not made."""
 
-    request_cents: int = setting(
-        50,
-        ge=0,
-        le=CENTS_MAX,
-        unit=CENTS,
-        label="One call",
-        help="Most that a single call may cost.",
-        active=False,
+    request_cents: int = _limit(
+        50, label="One call", help="Most that a single call may cost.", active=False
     )
-    task_cents: int = setting(
-        500,
-        ge=0,
-        le=CENTS_MAX,
-        unit=CENTS,
-        label="One task",
-        help="Most that all calls of one task may cost.",
-        active=False,
+    task_cents: int = _limit(
+        500, label="One task", help="Most that all calls of one task may cost.", active=False
     )
-    daily_cents: int = setting(
+    daily_cents: int = _limit(
         2_000,
-        ge=0,
-        le=CENTS_MAX,
-        unit=CENTS,
         label="A day",
         help="Most that the whole cluster may spend in a day; 0 forbids paid calls.",
         active=False,
     )
-    monthly_cents: int = setting(
+    monthly_cents: int = _limit(
         20_000,
-        ge=0,
-        le=CENTS_MAX,
-        unit=CENTS,
         label="A month",
         help="Most that the whole cluster may spend in a calendar month.",
         active=False,
