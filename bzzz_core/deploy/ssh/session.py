@@ -3,16 +3,12 @@
 Everything is bytes: decoding by the library would lose output *and* exit status of a command that
 prints no UTF-8, and close the connection with it. A command without an exit status has failed.
 
-Files are staged in a directory 0700 of the login below /var/tmp, made anew for each session and
-removed at its end; what a killed session left is removed by the next one. Root copies them to their
-places from there. A session that follows a lost one takes over its directory (`stage_directory`),
-so that an upload goes on where it broke off (`upload.py`).
+Files go by way of a private directory of the login; see `staged.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,12 +28,10 @@ from bzzz_core.deploy.remote import (
     command_line,
     printable,
 )
-from bzzz_core.deploy.ssh import upload
 from bzzz_core.deploy.ssh.connect import Login, Pace, opened
-from bzzz_core.deploy.ssh.files import CommandFiles, Files, SftpFiles
 from bzzz_core.deploy.ssh.greeting import GREET, Greeting, skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
-from bzzz_core.deploy.ssh.staging import MAKE_STAGE, STILL_OURS, stage_of
+from bzzz_core.deploy.ssh.staged import StagedFiles
 from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable, LinkLost
 
 STDOUT_BYTES_MAX: Final = 4_000_000
@@ -45,7 +39,6 @@ STDERR_BYTES_MAX: Final = 64_000
 CHANNELS_MAX: Final = 6
 """sshd allows 10 sessions a connection by default; SFTP and forwarding need some."""
 _GRACE_S: Final = 20
-_SFTP_START_S_MAX: Final = 10
 _FEED_S_MAX: Final = 120
 CHANNEL_TRIES_MAX: Final = 4
 LOOPBACK: Final = "127.0.0.1"
@@ -79,8 +72,7 @@ class SshHost:
         self._connection = connection
         self._channels = asyncio.Semaphore(CHANNELS_MAX)
         self._mark = f"bzzz-{secrets.token_hex(12)}"
-        self._stage: str | None = None
-        self._files: Files | None = None
+        self._staged = StagedFiles(login.name, connection, self.run, self._feed)
         self._greeting: Greeting | None = None
 
     @property
@@ -184,58 +176,24 @@ class SshHost:
 
     async def stage(self, content: bytes) -> str:
         """Put bytes into a new file 0600 and return its path."""
-        path = f"{await self._stage_directory()}/{secrets.token_hex(8)}"
-        try:
-            async with (await self._open_files()).writing(path, at=0) as write:
-                await write(content, 0)
-        except (asyncssh.Error, OSError) as exc:
-            raise await self._explain_write(path, exc) from exc
-        return path
+        return await self._staged.put(content)
 
     async def upload(self, local: Path, progress: Progress) -> str:
         """Put a local file into a file of ours, go on with what is there, and return its path."""
-        directory = await self._stage_directory()
-        path = f"{directory}/{local.name}"
-        try:
-            sha256 = await asyncio.to_thread(upload.digest, local)
-            path = f"{directory}/{sha256[:32]}"
-            await upload.send(
-                await self._open_files(), self.run, local, path, sha256=sha256, progress=progress
-            )
-        except (asyncssh.Error, OSError) as exc:
-            raise await self._explain_write(path, exc) from exc
-        return path
+        return await self._staged.upload(local, progress)
 
     @property
     def stage_directory(self) -> str | None:
         """Return where staged files are on the host, if there are any."""
-        return self._stage
+        return self._staged.directory
 
     async def take_over(self, stage_directory: str | None) -> None:
         """Go on with the files of a session with this host that was lost, if they are ours."""
-        if stage_directory is None or self._stage is not None:
-            return
-        what = "look for staged files"
-        done = await self.run(STILL_OURS, stage_directory, what=what, root=False, check=False)
-        self._stage = stage_directory if done.status == 0 else None
+        await self._staged.take_over(stage_directory)
 
     async def sweep(self) -> None:
         """Remove the staged files. A host that is gone keeps them until the next session."""
-        if self._files is not None:
-            self._files.close()
-        if self._stage is None or self._connection.is_closed():
-            return
-        try:
-            await self.run(
-                'rm -rf -- "$1"',
-                self._stage,
-                what="clean up",
-                root=False,
-                timeout_s=15,
-                check=False,
-            )
-        except (CommandFailed, HostUnreachable):
-            return
+        await self._staged.sweep()
 
     async def _run(
         self,
@@ -337,24 +295,6 @@ class SshHost:
             )
         return Sudo.PASSWORD
 
-    async def _stage_directory(self) -> str:
-        if self._stage is None:
-            done = await self.run(MAKE_STAGE, what="make a private directory", root=False)
-            self._stage = stage_of(self.name, done.text)
-        return self._stage
-
-    async def _open_files(self) -> Files:
-        """Return how files are written: by SFTP, or by commands where that does not start."""
-        if self._files is None:
-            try:
-                async with asyncio.timeout(_SFTP_START_S_MAX):
-                    self._files = SftpFiles(await self._connection.start_sftp_client())
-            except (asyncssh.Error, OSError, TimeoutError):
-                if self._connection.is_closed():
-                    raise
-                self._files = CommandFiles(self._feed)
-        return self._files
-
     async def _feed(self, script: str, path: str, size: int, content: bytes) -> None:
         """Run a script as the login that reads bytes from its input."""
         line = command_line(
@@ -365,27 +305,6 @@ class SshHost:
         if not ran:
             raise CommandFailed(f"{self.name}: the login shell ended before the upload")
         done.checked(self.name, "write a file")
-
-    async def _explain_write(self, path: str, exc: Exception) -> Exception:
-        """Name the cause of a failed write: SFTP calls a full disk just "Failure"."""
-        if self._connection.is_closed() or isinstance(exc, asyncssh.DisconnectError):
-            return LinkLost(f"{self.name}: connection lost during an upload: {exc}")
-        if isinstance(exc, asyncssh.SFTPNoConnection | asyncssh.SFTPConnectionLost):
-            self._files = None
-            return LinkLost(f"{self.name}: SFTP ended during an upload: {exc}")
-        if isinstance(exc, OSError) and exc.errno == errno.ENOENT:
-            return CommandFailed(f"{self.name}: {exc.filename}: {exc.strerror}")
-        done = await self.run(
-            'rm -f -- "$1"; df -Pk /var/tmp | tail -n 1',
-            path,
-            what="look for free space",
-            root=False,
-            check=False,
-        )
-        return CommandFailed(
-            f"{self.name}: upload to /var/tmp failed: {printable(str(exc))};"
-            f" file system there: {printable(done.text)}"
-        )
 
 
 async def _drain(reader: asyncssh.SSHReader[bytes], limit: int) -> tuple[bytes, bool]:

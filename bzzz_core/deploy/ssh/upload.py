@@ -30,7 +30,13 @@ class Run(Protocol):
     """How commands are run on the host."""
 
     async def __call__(
-        self, script: str, *arguments: str, what: str, root: bool, check: bool
+        self,
+        script: str,
+        *arguments: str,
+        what: str,
+        root: bool = True,
+        timeout_s: int = 60,
+        check: bool = True,
     ) -> Completed:
         """Run a constant script."""
         ...
