@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,7 @@ from bzzz_core.deploy.lease_keeper import while_kept
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.steady import SteadyHost
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.errors import BzzzError, LeaseLost
 from bzzz_core.ports import Clock
@@ -69,13 +71,7 @@ class Operation:
         self._fleet = Fleet(
             spec, self._state.known_hosts, means.open_session, own_key=self._state.ssh_key(spec)
         )
-        self._run_id = run_id or new_run_id(self._state.directory)
-        self._hosts = self._fleet.steady(
-            [host.name for host in spec.hosts],
-            run_id=self._run_id,
-            clock=self._clock,
-            witness=self._record.witness,
-        )
+        self._wished_id = run_id
         self.steering = means.steering
         """Takes orders while the run works."""
         self.summary: Summary | None = None
@@ -113,6 +109,20 @@ class Operation:
         )
         self._record.emit(self.summary)
         return self.summary
+
+    @cached_property
+    def _run_id(self) -> str:
+        """Made when it is first needed: the names of runs are in the order of their beginnings."""
+        return self._wished_id or new_run_id(self._state.directory)
+
+    @cached_property
+    def _hosts(self) -> dict[str, SteadyHost]:
+        return self._fleet.steady(
+            [host.name for host in self._spec.hosts],
+            run_id=self._run_id,
+            clock=self._clock,
+            witness=self._record.witness,
+        )
 
     @property
     def _owner(self) -> Owner:
