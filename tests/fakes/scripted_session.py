@@ -40,4 +40,4 @@ class ScriptedSession(SshHost):
 
     async def staged_in(self) -> str:
         """Return where staged files would be put."""
-        return await self._stage_directory()
+        return await self._staged.made()

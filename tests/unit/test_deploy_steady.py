@@ -12,8 +12,9 @@ from asyncssh import SSHClientConnection
 
 from bzzz_core.deploy.phases.join_cluster import make_token
 from bzzz_core.deploy.remote import Completed, Runs
-from bzzz_core.deploy.ssh.connect import Login
+from bzzz_core.deploy.ssh.files import Feed
 from bzzz_core.deploy.ssh.session import SshHost
+from bzzz_core.deploy.ssh.staged import StagedFiles
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.steady import RECONNECT_S_MAX, VOUCHED_MS_MAX, SteadyHost
 from bzzz_core.deploy.work import Work
@@ -246,18 +247,13 @@ def test_that_a_lease_is_ours_is_believed_for_a_short_time_only() -> None:
     assert asked == [0, VOUCHED_MS_MAX + 1]
 
 
-class ShellSession(SshHost):
-    """A session whose commands a shell of this machine runs."""
-
-    def __init__(self) -> None:
-        super().__init__(cast("Login", None), cast("SSHClientConnection", None))
-
-    async def run(self, script: str, *arguments: str, **options: object) -> Completed:
-        del options
-        done = await asyncio.to_thread(
-            subprocess.run, ["sh", "-c", script, "bzzz", *arguments], check=False, timeout=20
-        )
-        return Completed(done.returncode, b"", b"")
+async def shell(script: str, *arguments: str, **options: object) -> Completed:
+    """Run a host's command in a shell of this machine."""
+    del options
+    done = await asyncio.to_thread(
+        subprocess.run, ["sh", "-c", script, "bzzz", *arguments], check=False, timeout=20
+    )
+    return Completed(done.returncode, b"", b"")
 
 
 def test_a_staging_directory_is_used_again_only_if_it_is_still_ours(tmp_path: Path) -> None:
@@ -266,9 +262,10 @@ def test_a_staging_directory_is_used_again_only_if_it_is_still_ours(tmp_path: Pa
     kept.mkdir(mode=0o700)
 
     def taken(path: Path) -> str | None:
-        session = ShellSession()
-        asyncio.run(session.take_over(str(path)))
-        return session.stage_directory
+        connection, feed = cast("SSHClientConnection", None), cast("Feed", None)
+        staged = StagedFiles("a", connection, shell, feed)
+        asyncio.run(staged.take_over(str(path)))
+        return staged.directory
 
     assert taken(kept) == str(kept)
     assert taken(tmp_path / "gone") is None

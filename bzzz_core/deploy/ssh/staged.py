@@ -49,7 +49,7 @@ class StagedFiles:
 
     async def put(self, content: bytes) -> str:
         """Put bytes into a new file 0600 and return its path."""
-        path = f"{await self._made()}/{secrets.token_hex(8)}"
+        path = f"{await self.made()}/{secrets.token_hex(8)}"
         try:
             async with (await self._opened()).writing(path, at=0) as write:
                 await write(content, 0)
@@ -59,7 +59,7 @@ class StagedFiles:
 
     async def upload(self, local: Path, progress: Progress) -> str:
         """Put a local file into a file of ours, go on with what is there, and return its path."""
-        directory = await self._made()
+        directory = await self.made()
         path = f"{directory}/{local.name}"
         try:
             sha256 = await asyncio.to_thread(upload.digest, local)
@@ -70,6 +70,13 @@ class StagedFiles:
         except (asyncssh.Error, OSError) as exc:
             raise await self._explained(path, exc) from exc
         return path
+
+    async def made(self) -> str:
+        """Return the directory, which is made when it is first needed."""
+        if self.directory is None:
+            done = await self._run(MAKE_STAGE, what="make a private directory", root=False)
+            self.directory = stage_of(self._name, done.text)
+        return self.directory
 
     async def take_over(self, directory: str | None) -> None:
         """Go on with the files of a session with this host that was lost, if they are ours."""
@@ -96,12 +103,6 @@ class StagedFiles:
             )
         except (CommandFailed, HostUnreachable):
             return
-
-    async def _made(self) -> str:
-        if self.directory is None:
-            done = await self._run(MAKE_STAGE, what="make a private directory", root=False)
-            self.directory = stage_of(self._name, done.text)
-        return self.directory
 
     async def _opened(self) -> Files:
         """Return how files are written: by SFTP, or by commands where that does not start."""
