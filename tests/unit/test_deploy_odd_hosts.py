@@ -16,6 +16,7 @@ from bzzz_core.clock import SystemClock
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, probe_all
+from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.reach import Node, State, reach
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.ssh import upload
@@ -23,7 +24,7 @@ from bzzz_core.deploy.ssh.connect import Login, Pace, connect
 from bzzz_core.deploy.ssh.greeting import skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost
-from bzzz_core.deploy.transient import Job, run_job
+from bzzz_core.deploy.transient import run_job
 from bzzz_core.errors import CommandFailed, HostUnreachable
 from bzzz_tui.wording import UNICODE
 from screens.setup.context import Context
@@ -98,8 +99,8 @@ def test_numbers_without_end_are_none() -> None:
     (cell,) = asyncio.run(reach([one], {"two": [22]}, [one, two])).cells
     assert cell.state is State.FAILED
 
-    job = Job(run_id="r", step="s", what="w", script="", arguments=(), timeout_s=9)
-    done = asyncio.run(run_job(UnitHost(f"ended {MANY}\n"), job, clock=SystemClock()))
+    job = Job(step="s", what="w", script="", timeout_s=9)
+    done = asyncio.run(run_job(UnitHost(f"ended {MANY}\n"), job, run_id="r", clock=SystemClock()))
     assert done.status == 1
 
     async def run(script: str, *arguments: str, what: str, root: bool, check: bool) -> Completed:
