@@ -14,7 +14,7 @@ from bzzz_core.deploy import layout
 from bzzz_core.deploy.goal import Sponsor
 from bzzz_core.deploy.phases.create_identity import AS_NODE
 from bzzz_core.deploy.remote import Completed, RemoteHost
-from bzzz_core.errors import CommandFailed, HostUnreachable
+from bzzz_core.errors import BzzzError, CommandFailed
 
 LEAVE_S_MAX: Final = 300
 STILL_S_MAX: Final = 60
@@ -76,7 +76,7 @@ async def revoke(
                 what="revoke a node",
                 timeout_s=45,
             )
-        except (CommandFailed, HostUnreachable) as exc:
+        except BzzzError as exc:
             said = str(exc)
         else:
             return

@@ -72,6 +72,9 @@ class Drive:
         """Do everything; return what the cluster agreed on, or None if it did not come so far."""
         goals = self._regoal(facts)
         for group in (phases.ENROL, phases.OPEN, phases.ADMIT):
+            # Who is out of the run proves no other host's ports: it may be silent.
+            in_run = self._record.standing(goals)
+            self._work.nodes = tuple(node for node in self._work.nodes if node.name in in_run)
             await self._each_for_itself(group, goals)
         learned = {
             name: msgspec.structs.replace(facts[name], enrolled=(enrolled,))
@@ -104,9 +107,19 @@ class Drive:
         await self._with_second_chances(one, self._record.standing(goals))
 
     async def _with_second_chances(
-        self, one: Callable[[str], Awaitable[None]], names: list[str]
+        self,
+        one: Callable[[str], Awaitable[None]],
+        names: list[str],
+        why_not: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
-        """Do something on hosts together; then again on those that failed, if that is ordered."""
+        """Do something on hosts together; then again on those that failed, if that is ordered.
+
+        Args:
+            one: What is done.
+            names: The hosts.
+            why_not: Returns why a host that failed cannot be tried again at the moment; empty: it
+                can.
+        """
         before = set(self._record.failed(names))
         while names:
             await asyncio.gather(*(one(name) for name in names))
@@ -114,25 +127,46 @@ class Drive:
             if failed and self._steering.hold:
                 for name in failed:
                     self._record.say(name, "waits for a word: try again, or go on without it")
-            names = await self._steering.to_retry(failed) if failed else []
+            names = await self._to_retry(failed, why_not) if failed else []
             for name in names:
                 self._record.readmit(name)
+
+    async def _to_retry(
+        self, failed: list[str], why_not: Callable[[str], Awaitable[str]] | None
+    ) -> list[str]:
+        """Return who is tried again; one that cannot be at the moment needs another word."""
+        while names := await self._steering.to_retry(failed):
+            reasons = {name: await why_not(name) if why_not else "" for name in names}
+            for name, reason in reasons.items():
+                if reason:
+                    self._record.say(name, f"is not tried again: {reason}")
+            if able := [name for name in names if not reasons[name]]:
+                return able
+        return []
 
     async def _activate(self, goals: Mapping[str, Goal]) -> Verdict | None:
         if _restarting(goals):
             self._serving = await self._serving_now(goals)
-        if self._serving is None:
-            for phase in phases.ACTIVATE:
-                await self._on_all(phase, goals)
-        else:
-            await self._in_waves(goals, self._serving.leader)
-        if not self._record.stopped or self._record.failed(self._work.switched):
-            await rollback.undo(self._hosts, goals, self._work, self._record, self._clock)
+        try:
+            if self._serving is None:
+                for phase in phases.ACTIVATE:
+                    await self._on_all(phase, goals)
+            else:
+                await self._in_waves(goals, self._serving.leader)
+        except Exception:
+            # Whatever ends this: what failed so far has its earlier release again.
+            await self._undo(goals)
+            raise
+        await self._undo(goals)
         verdict = await self._verify(goals)
         if verdict is not None:
             for phase in phases.FINISH:
                 await self._on_all(phase, goals)
         return verdict
+
+    async def _undo(self, goals: Mapping[str, Goal]) -> None:
+        if not self._record.stopped or self._record.failed(self._work.switched):
+            await rollback.undo(self._hosts, goals, self._work, self._record, self._clock)
 
     async def _on_all(self, phase: Phase, goals: Mapping[str, Goal]) -> None:
         """Do one phase on all hosts before the next begins: brokers find each other only so."""
@@ -159,15 +193,21 @@ class Drive:
             batch=rollout.batch,
             away=enrolled - there,
         )
+
+        async def why_not(name: str) -> str:
+            """Return why a host may not be restarted at this moment."""
+            if name not in enrolled or name not in restarting:
+                return ""
+            return await sparing.wait_spared(name, self._hosts, goals, enrolled, self._clock)
+
         while ahead:
-            due = [name for name in ahead[0] if name in enrolled and name in restarting]
-            for name in due:
-                of = (self._hosts, goals, enrolled, self._clock)
-                if reason := await sparing.wait_spared(name, *of):
+            for name in ahead[0]:
+                if reason := await why_not(name):
                     rest = [one for wave in ahead for one in wave]
                     self._record.skip(rest, "activate", reason)
                     return
-            await self._with_second_chances(lambda name: self._host(goals[name]), ahead.pop(0))
+            wave = ahead.pop(0)
+            await self._with_second_chances(lambda name: self._host(goals[name]), wave, why_not)
             failed = self._record.failed(standing)
             lost = [name for name in failed if name in voters]
             if lost or len(failed) >= rollout.max_failures:

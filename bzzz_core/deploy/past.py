@@ -30,6 +30,8 @@ class PastRun:
     results: dict[str, str] = field(default_factory=dict)
     """By host, if it came to its end."""
     ended: bool = False
+    settled: bool = False
+    """Whether the cluster was seen to be well in the end."""
     steps: int = 0
     """How many steps have a result."""
     begun: dict[str, str] = field(default_factory=dict)
@@ -37,8 +39,13 @@ class PastRun:
 
     @property
     def undone(self) -> frozenset[str]:
-        """Return the hosts that failed or were not attempted."""
-        return frozenset(name for name in self.hosts if self.results.get(name) not in _FINE)
+        """Return the hosts that failed or were not attempted.
+
+        Of a cluster that did not settle these are all: what comes after that was done on none.
+        """
+        return frozenset(
+            name for name in self.hosts if not self.settled or self.results.get(name) not in _FINE
+        )
 
     @property
     def words(self) -> str:
@@ -78,6 +85,7 @@ def _read(run_id: str, entries: list[dict[str, Any]]) -> PastRun:
                 past.begun.pop(host, None)
             case "summary":
                 past.ended = True
+                past.settled = entry.get("leader") is not None
                 past.results = {str(one["name"]): str(one["result"]) for one in entry["hosts"]}
             case _:
                 continue

@@ -24,7 +24,7 @@ from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.sections import number
 from bzzz_core.deploy.goal import choose_python, node_address
 from bzzz_core.deploy.remote import Completed, printable
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, CommandFailed
 
 LISTEN_S_MAX: Final = 90
 CONNECT_S: Final = 3
@@ -107,7 +107,13 @@ class State(StrEnum):
     REFUSED = "refused"
     SILENT = "silent"
     FAILED = "failed"
-    """No route, no such name, or forbidden on the way; or the host could not be asked."""
+    """No route, no such name, or forbidden on the way; or no interpreter did it."""
+    UNASKED = "not tried"
+    """The host that should have connected is lost: out of reach, or another run's by now."""
+
+
+_TOLD: Final = frozenset(State) - {State.UNASKED}
+"""What a host may say itself."""
 
 
 class Asked(Protocol):
@@ -170,6 +176,15 @@ class Matrix:
     def whole(self) -> bool:
         """Return whether everybody reached everything that was asked for."""
         return not self.failures
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Return the hosts that could not be asked to connect, sorted."""
+        return tuple(sorted({c.source for c in self.cells if c.state is State.UNASKED}))
+
+    def of_asked(self) -> Matrix:
+        """Return the same without those that could not be asked."""
+        return Matrix(tuple(cell for cell in self.cells if cell.state is not State.UNASKED))
 
     def between(self, source: str, target: str) -> tuple[Reached, ...]:
         """Return the connections from one host to another, by port."""
@@ -311,8 +326,9 @@ async def _from(source: Node, wanted: list[tuple[str, str, int]], word: str) -> 
             timeout_s=ASK_S_MAX,
         )
     except BzzzError as exc:
+        why = State.FAILED if isinstance(exc, CommandFailed) else State.UNASKED
         return [
-            Reached(source=source.name, target=name, port=port, state=State.FAILED, detail=str(exc))
+            Reached(source=source.name, target=name, port=port, state=why, detail=str(exc))
             for name, _, port in wanted
         ]
     found: dict[str, Reached] = {}
@@ -323,7 +339,7 @@ async def _from(source: Node, wanted: list[tuple[str, str, int]], word: str) -> 
         if pair in names and rtt_us is not None:
             name, port = names[pair]
             state, _, detail = printable(said)[:80].partition(":")
-            known = State(state) if state in set(State) else State.FAILED
+            known = State(state) if state in _TOLD else State.FAILED
             found[pair] = Reached(
                 source=source.name,
                 target=name,

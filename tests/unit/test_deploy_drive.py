@@ -32,7 +32,13 @@ from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.steering import Retry, Skip, Steering, Stop
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import CommandFailed
+from bzzz_core.errors import (
+    AuthenticationFailed,
+    BzzzError,
+    CommandFailed,
+    HostKeyChanged,
+    LeaseLost,
+)
 from bzzz_core.model import FabricState, MemberState, NodeId, Term
 from bzzz_core.trust.certify import Issuers
 from bzzz_core.trust.issuing import Issuer
@@ -123,6 +129,14 @@ class Scene:
         )
         verdict = asyncio.run(drive.run(self.facts))
         return verdict, self.record.summary(self.facts, operator_changes=0, leader=None, term=0)
+
+    def lose(self, name: str, failure: BzzzError) -> None:
+        """Let every further command on a host fail so."""
+
+        def bar() -> None:
+            raise failure
+
+        self.hosts[name].on = {"": bar}
 
     def commands(self, host: str) -> list[str]:
         """Return what one host was told."""
@@ -254,6 +268,89 @@ def test_a_voter_that_is_lost_in_the_middle_stops_the_rollout() -> None:
     _, summary = scene.run()
     assert not any("switch the release" in line for line in scene.commands("bzzz-3"))
     assert summary.hosts[2].result is Result.SKIPPED
+
+
+LOST = (
+    LeaseLost("bzzz-3: another run has it"),
+    AuthenticationFailed("refused"),
+    HostKeyChanged(""),
+)
+
+
+@pytest.mark.parametrize("failure", LOST, ids=lambda failure: type(failure).__name__)
+def test_a_host_that_is_lost_to_somebody_fails_alone(failure: BzzzError) -> None:
+    """It is asked for its view as well, as every voter is before another one is restarted."""
+    scene = Scene(_outdated())
+    scene.hosts["bzzz-3"].on = {"unpack": lambda: scene.lose("bzzz-3", failure)}
+    _, summary = scene.run()
+    assert [host.result for host in summary.hosts[1:]] == [Result.SKIPPED, Result.FAILED]
+    assert "bzzz-3 did not come back" in summary.hosts[1].detail
+    assert not any("switch the release" in line for line in scene.log)
+
+
+@pytest.mark.parametrize("failure", LOST, ids=lambda failure: type(failure).__name__)
+def test_whoever_failed_has_its_release_back_whatever_else_is_lost(failure: BzzzError) -> None:
+    scene = Scene(_outdated())
+    host = scene.hosts["bzzz-2"]
+    host.failing, host.mended_by = "wait for bzzz-agent", "go back"
+    host.on = {"switch": lambda: scene.lose("bzzz-3", failure)}
+    _, summary = scene.run()
+    assert [h.result for h in summary.hosts] == [
+        Result.SKIPPED,
+        Result.ROLLED_BACK,
+        Result.SKIPPED,
+    ]
+
+
+def test_a_fault_of_ours_leaves_no_host_on_a_release_that_failed_there() -> None:
+    services = {"rollout": {"batch": "1", "max_failures": 2}}
+    scene = Scene(_outdated(7), services=services)
+    host = scene.hosts["bzzz-6"]
+    host.failing, host.mended_by = "wait for bzzz-agent", "go back"
+
+    def err() -> None:
+        raise ZeroDivisionError
+
+    host.on = {"wait for": lambda: scene.hosts["bzzz-3"].on.update({"status": err})}
+    with pytest.raises(ZeroDivisionError):
+        scene.run()
+    assert "go back to the release before" in scene.commands("bzzz-6")
+
+
+def test_a_voter_that_cannot_be_spared_any_more_is_not_restarted_by_order() -> None:
+    """It failed, is back, and meanwhile another voter died: a second try would cost the cluster."""
+    scene = Scene(_outdated())
+    host = scene.hosts["bzzz-2"]
+    host.failing, host.mended_by = "wait for bzzz-agent", "go back"
+
+    def again() -> None:
+        host.on = {}
+        scene.hosts["bzzz-1"].failing = "status"
+        scene.steering.take(Retry("bzzz-2"))
+
+    host.on = {"wait for bzzz-agent": again}
+    _, summary = scene.run()
+    assert scene.commands("bzzz-2").count("switch the release") == 1
+    assert summary.hosts[1].result is Result.ROLLED_BACK
+    said = [e.detail for e in scene.events if isinstance(e, Step) and e.status is Status.PROGRESS]
+    assert any("is not tried again: bzzz-1 did not come back" in text for text in said)
+
+
+def test_a_voter_that_can_be_spared_is_tried_again_by_order() -> None:
+    scene = Scene(_outdated())
+    host = scene.hosts["bzzz-2"]
+    host.failing = "wait for bzzz-agent"
+
+    def mend() -> None:
+        host.failing = ""
+        scene.steering.take(Retry("bzzz-2"))
+
+    host.on = {"wait for bzzz-agent": mend}
+    _, summary = scene.run()
+    assert summary.exit_code == 0
+    asked = [n for n, line in enumerate(scene.log) if line == "bzzz-1: ask for the status"]
+    first, second = (n for n, x in enumerate(scene.log) if x == "bzzz-2: wait for bzzz-agent")
+    assert any(first < n < second for n in asked)
 
 
 def test_a_voter_that_is_away_is_restarted_before_the_others() -> None:

@@ -18,7 +18,7 @@ from bzzz_core.deploy.phases import harden_ssh, open_firewall
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.way import Way
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import AuthenticationFailed, ChangeTakenBack
+from bzzz_core.errors import AuthenticationFailed, ChangeTakenBack, LeaseLost
 from tests.fakes.deploy_goals import converged, goals, spec
 from tests.fakes.deploy_host import FakeHost
 
@@ -42,6 +42,11 @@ async def refused(host: str, way: Way) -> AsyncIterator[object]:
 async def welcome(host: str, way: Way) -> AsyncIterator[object]:
     del host, way
     yield None
+
+
+def _connects(what: str) -> bytes | None:
+    reached = "".join(f"bzzz-1 {port} open 1\n10.0.0.1 {port} open 1\n" for port in range(9_000))
+    return reached.encode() if what == "connect to the other nodes" else None
 
 
 class Scene:
@@ -114,6 +119,26 @@ def test_a_host_that_had_no_interpreter_listens_with_ours() -> None:
     with pytest.raises(ChangeTakenBack, match="bzzz-2 does not reach bzzz-1"):
         scene.open()
     assert "bzzz-1: listen for the other nodes" in scene.log
+
+
+def test_a_node_that_is_lost_meanwhile_does_not_refuse_the_others_rules() -> None:
+    """It fails alone; what it did not prove is said."""
+    scene = Scene(proved=True)
+    hosts = [
+        FakeHost(f"bzzz-{number}", number=number, log=scene.log, answer=_connects)
+        for number in (2, 3)
+    ]
+    scene.work.nodes = tuple(
+        reach.Node(name=host.name, host=host, address=host.name, python="python3") for host in hosts
+    )
+
+    def lost() -> None:
+        raise LeaseLost("bzzz-3: another run has it")
+
+    hosts[1].on = {"connect": lost}
+    scene.open()
+    (doubt,) = scene.work.doubts["bzzz-1"]
+    assert doubt == "its ports are NOT proved from bzzz-3, which was lost meanwhile"
 
 
 def test_hardening_reads_the_old_drop_in_only_after_an_unproved_one_is_gone() -> None:

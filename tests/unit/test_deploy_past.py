@@ -18,7 +18,7 @@ from bzzz_core.deploy.host_log import HostLog
 from bzzz_core.deploy.interrupt import interruptible
 from bzzz_core.deploy.journal import Journal, Redactor
 from bzzz_core.deploy.node_record import RUNS_MAX, NodeRun, with_run
-from bzzz_core.deploy.past import last_run
+from bzzz_core.deploy.past import last_run, left_out
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.errors import CommandFailed, NotWritten
@@ -39,9 +39,9 @@ def step(host: str, phase: str, status: str) -> dict[str, Any]:
     return {"event": "step", "host": host, "phase": phase, "status": status}
 
 
-def ended(**results: str) -> dict[str, Any]:
+def ended(leader: str | None = "a", **results: str) -> dict[str, Any]:
     hosts = [{"name": name, "result": result} for name, result in results.items()]
-    return {"event": "summary", "hosts": hosts}
+    return {"event": "summary", "hosts": hosts, "leader": leader}
 
 
 def test_without_a_journal_there_was_no_run(tmp_path: Path) -> None:
@@ -81,6 +81,16 @@ def test_who_failed_or_was_not_attempted_is_undone(tmp_path: Path) -> None:
     assert past is not None
     assert past.ended
     assert past.undone == {"b", "c"}
+
+
+def test_nobody_is_left_out_after_a_run_whose_cluster_did_not_settle(tmp_path: Path) -> None:
+    """What comes last was done on no host then, hardening sshd for one."""
+    results = {"a": "changed", "b": "unchanged"}
+    write(tmp_path, "2026-01-01T000000-a", {**RUN, "hosts": ["a", "b"]}, ended(**results))
+    assert set(left_out(last_run(tmp_path), ["a", "b"])) == {"a", "b"}
+    entry = ended(leader=None, **results)
+    write(tmp_path, "2026-01-02T000000-b", {**RUN, "hosts": ["a", "b"]}, entry)
+    assert left_out(last_run(tmp_path), ["a", "b"]) == {}
 
 
 def test_a_log_says_what_was_done_and_how_it_ended_without_secrets(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from bzzz_core.deploy.goal import Goal, node_address
 from bzzz_core.deploy.phases.create_identity import AS_NODE
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
-from bzzz_core.errors import BzzzError, CommandFailed, HostUnreachable
+from bzzz_core.errors import BzzzError, CommandFailed
 
 TITLE: Final = "Join the cluster"
 TOKEN_TTL: Final = "10m"  # noqa: S105  a time
@@ -126,7 +126,7 @@ async def make_token(goal: Goal, work: Work) -> Secret:
                 timeout_s=30,
             )
             return Secret(msgspec.json.decode(done.stdout, type=_Token).token)
-        except (CommandFailed, HostUnreachable) as exc:
+        except BzzzError as exc:
             said = str(exc)
         except msgspec.DecodeError:
             said = f"{sponsor.name} gave no token"  # What it gave instead may hold one.

@@ -18,7 +18,7 @@ from bzzz_core.api.documents import Status
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.remote import RemoteHost
-from bzzz_core.errors import CommandFailed, HostUnreachable
+from bzzz_core.errors import BzzzError, CommandFailed
 from bzzz_core.model import MemberState
 from bzzz_core.ports import Clock
 
@@ -161,5 +161,7 @@ async def _ask(host: RemoteHost, goal: Goal) -> Status | None:
             check=False,
         )
         return msgspec.json.decode(done.stdout, type=Status)
-    except (CommandFailed, HostUnreachable, msgspec.DecodeError, RecursionError):
-        return None  # a host that is silent is a doubt, like one that disagrees
+    except (BzzzError, msgspec.DecodeError, RecursionError):
+        # A host that is silent is a doubt, like one that disagrees; and so is one that is lost, to
+        # another run or to a changed key: that is its own failure, and not the run's.
+        return None
