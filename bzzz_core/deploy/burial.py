@@ -69,6 +69,7 @@ class Burial(Operation):
 
     async def _revoke(self, name: str, node_id: str, sponsors: tuple[Sponsor, ...]) -> None:
         with self._step(name, PHASE) as done:
+            self._record.intend(name, PHASE)
             await departure.revoke(self._hosts, sponsors, node_id)
             done(1, "revoked for ever")
 

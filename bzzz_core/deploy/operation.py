@@ -29,7 +29,8 @@ from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steady import SteadyHost
 from bzzz_core.deploy.steering import Steering
-from bzzz_core.errors import BzzzError, LeaseLost
+from bzzz_core.deploy.unforeseen import foreseen
+from bzzz_core.errors import BzzzError, LeaseLost, plainly
 from bzzz_core.ports import Clock
 
 
@@ -162,7 +163,8 @@ class Operation:
             self._record.emit(Step(name, phase, Status.CHANGED, elapsed_ms, detail))
 
         try:
-            yield done
+            with foreseen(name, self._record.redact):
+                yield done
         except BzzzError as exc:
             self._record.fail(name, phase, self._clock.now_ms() - begun_ms, str(exc))
 
@@ -174,7 +176,8 @@ class Operation:
             journal.write(utc_now(), {"event": event, "plan": plan.hash, **headline})
             self._record.journal = journal
             try:
-                yield
+                with foreseen("this run", self._record.redact), plainly():
+                    yield
             except asyncio.CancelledError:
                 self._record.drop(self._names)  # the next run reads here how far it came
                 self.finish(operator_changes=changes)

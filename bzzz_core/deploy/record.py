@@ -136,7 +136,7 @@ class Record:
         """Take a host that has failed into the run again."""
         del self._failures[name]
 
-    def intend(self, host: str, phase: str, input_sha256: str) -> None:
+    def intend(self, host: str, phase: str, input_sha256: str = "") -> None:
         """Write down that a step is about to act; durable on return.
 
         Raises:

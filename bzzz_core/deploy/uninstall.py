@@ -164,6 +164,7 @@ class Uninstall(Operation):
 
     async def _depart(self, name: str) -> None:
         with self._step(name, LEAVE) as done:
+            self._record.intend(name, LEAVE)
             done(1, await self._left_and_revoked(name))
 
     async def _left_and_revoked(self, name: str) -> str:
@@ -207,6 +208,7 @@ class Uninstall(Operation):
             self._record.emit(Step(name, PHASE, Status.UNCHANGED))
             return
         with self._step(name, PHASE) as done:
+            self._record.intend(name, PHASE)
             await undo.carry_out(self._hosts[name], self._surveys[name], changes)
             left = removals(await self._survey(name), self._wish)
             if left:

@@ -106,7 +106,7 @@ class FakeUninstall(Uninstall):
         super().__init__(spec(3), Means(sink=sink, base=base), chosen=names, wish=Wish())
         self._leaving = dict.fromkeys(sorted(names), "id")
         self._stops = stops
-        self.breaks: BzzzError | None = None
+        self.breaks: Exception | None = None
         """What ends it when a host is cleared."""
         self.done: list[str] = []
 

@@ -14,12 +14,19 @@ import msgspec
 import pytest
 
 from bzzz_core.deploy.day_two import in_order
-from bzzz_core.deploy.events import Event, Result, Summary
+from bzzz_core.deploy.events import Event, Result, Status, Step, Summary
 from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steering import Steering, Stop
-from bzzz_core.errors import ConfigError, HostLocked, PlanChanged, PreconditionFailed
+from bzzz_core.errors import (
+    ConfigError,
+    HostLocked,
+    PlanChanged,
+    PreconditionFailed,
+    Unforeseen,
+)
 from tests.fakes.deploy_goals import converged, spec
+from tests.fakes.full_disk import FullDisk
 from tests.fakes.partings import NO_PLAN, FakeBurial, FakeDeparture, FakePart, FakeUninstall
 
 
@@ -105,6 +112,31 @@ def test_what_breaks_off_is_summed_up_where_it_was_done_and_in_the_journal(tmp_p
     told = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [entry["event"] for entry in told] == ["uninstall", "step", "summary"]
     assert told[1]["detail"] == "the profile is damaged"
+
+
+def test_a_mistake_of_our_own_is_summed_up_as_well(tmp_path: Path) -> None:
+    events: list[Event] = []
+    removal = FakeUninstall(events.append, tmp_path, stops=False)
+    removal.breaks = KeyError("bzzz-2")
+    with pytest.raises(Unforeseen, match="KeyError"):
+        asyncio.run(removal.carry_out())
+    assert isinstance(events[-1], Summary)
+    (journal,) = ClusterState("bzzz", tmp_path).journal.glob("*.ndjson")
+    assert '"event":"summary"' in journal.read_text().splitlines()[-1]
+
+
+def test_nobody_is_revoked_where_that_cannot_be_written_down(tmp_path: Path) -> None:
+    with FullDisk() as disk:
+
+        def sink(event: Event) -> None:
+            if isinstance(event, Step) and event.status is Status.STARTED:
+                disk.fill()
+
+        burial = FakeBurial(converged(spec(3)), sink, tmp_path)
+        plan = asyncio.run(burial.prepare())
+        summary = asyncio.run(burial.apply(plan))
+    assert (summary.exit_code, burial.commands) == (5, [])
+    assert "nothing is begun without a journal" in summary.hosts[0].detail
 
 
 def test_the_node_that_was_confirmed_is_revoked_and_the_journal_says_so(tmp_path: Path) -> None:
