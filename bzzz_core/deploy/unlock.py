@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bzzz_core.clock import SystemClock
@@ -21,6 +22,7 @@ from bzzz_core.deploy.lease import Holding, Owner, ask
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
@@ -53,8 +55,10 @@ class Unlocking:
 
         async def one(name: str) -> HostResult:
             try:
-                await fleet.connected(next(h for h in self.spec.hosts if h.name == name))
-                return await self._free(name, lambda verb: ask(hosts[name].quiet, verb, _ANYBODY))
+                with foreseen(name):
+                    await fleet.connected(next(h for h in self.spec.hosts if h.name == name))
+                    by = partial(ask, hosts[name].quiet, owner=_ANYBODY)
+                    return await self._free(name, by)
             except BzzzError as exc:
                 self.sink(Step(name, "unlock", Status.FAILED, 0, str(exc)))
                 return HostResult(name, Result.FAILED, 0, str(exc))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.deploy.events import Event, Step
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, probe_all
 from bzzz_core.deploy.job import Job
@@ -25,6 +26,7 @@ from bzzz_core.deploy.ssh.greeting import skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.transient import run_job
+from bzzz_core.deploy.unlock import Unlocking
 from bzzz_core.errors import CommandFailed, HostUnreachable
 from bzzz_tui.wording import UNICODE
 from screens.setup.context import Context
@@ -148,6 +150,18 @@ def test_a_host_over_which_setup_stumbles_does_not_end_the_look_at_the_others(
     assert sorted(name for name, *_ in seen) == ["a", "b"]
     assert "in odd" in caplog.text
     assert SECRET not in caplog.text + failures["b"]
+
+
+def test_the_others_are_freed_although_setup_stumbles_over_one_host(tmp_path: Path) -> None:
+    spec = ClusterSpec.model_validate(
+        {"hosts": [{"name": "a", "address": "10.0.0.1"}, {"name": "b", "address": "10.0.0.2"}]}
+    )
+    events: list[Event] = []
+    unlocking = Unlocking(spec=spec, sink=events.append, yes=True, base=tmp_path, open_session=odd)
+    assert asyncio.run(unlocking.run()) == 3
+    details = {one.host: one.detail for one in events if isinstance(one, Step)}
+    assert details["a"] == "a: no route"
+    assert "ValueError" in details["b"]
 
 
 def test_the_wizard_goes_on_when_it_stumbles_over_one_host(tmp_path: Path) -> None:
