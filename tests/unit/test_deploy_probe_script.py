@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -245,3 +246,36 @@ def test_late_sections_are_skipped_and_unknown(tmp_path: Path) -> None:
     ends = {name: status for name, (status, _) in split_sections(output.decode(), WORD).items()}
     assert ends == {"docker": 125, "podman": 125, "ai": 125}
     assert parse(output, WORD).docker is None
+
+
+def test_an_interpreter_of_two_names_is_started_once(tmp_path: Path) -> None:
+    """Each start costs as much as ten other questions."""
+    fake(
+        tmp_path,
+        "python3.11",
+        f"echo started >> {tmp_path}/log\n"
+        "printf '%s\\n' version=3.11.2 implementation=CPython missing=lzma done=1",
+    )
+    (tmp_path / "python3").symlink_to("python3.11")
+    output = run(tmp_path, "machine.sh", change={"/usr/bin /usr/local/bin": str(tmp_path)})
+    pythons = parse(output, WORD).pythons or ()
+    assert [one.path for one in pythons if one.missing == ("lzma",)] == [
+        f"{tmp_path}/python3",
+        f"{tmp_path}/python3.11",
+    ]
+    assert (tmp_path / "log").read_text() == "started\n"
+
+
+def test_a_module_without_its_compiled_half_or_its_package_is_missing(tmp_path: Path) -> None:
+    """A distribution may leave out either; here by names that no Python has."""
+    (tmp_path / "python3").symlink_to(sys.executable)
+    change = {
+        "/usr/bin /usr/local/bin": str(tmp_path),
+        r"if name in (\"ssl\",": r"if name in (\"unittest\",",
+        r"\"email\", \"http.client\"": r"\"email\", \"http.no_client\", \"no_email\"",
+    }
+    output = run(tmp_path, "machine.sh", change=change)
+    (python,) = parse(output, WORD).pythons or ()
+    assert python.implementation == "CPython"
+    assert python.version == sys.version_info[:3]
+    assert python.missing == ("http.no_client", "no_email", "unittest")

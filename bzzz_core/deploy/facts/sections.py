@@ -31,6 +31,10 @@ _MALFORMED: Final = (
 """What a reader may raise over a text that is not as it should be."""
 Sections = dict[str, tuple[int, str]]
 """Name -> how the section ended, and what it printed."""
+SECTION_BYTES_MAX: Final = 400_000
+"""What is read of one section, as UTF-8; `frame.sh` passes on one byte more, if there is more."""
+CUT: Final = 122
+"""How a section ends that printed more, whatever it thinks itself: half of a list is no list."""
 TIMED_OUT: Final = frozenset({124, 137, 143})
 """How a section or a tool ends that was stopped at its time limit."""
 
@@ -44,7 +48,9 @@ def split_sections(text: str, word: str) -> Sections:
         if mark[1]:
             name, start = mark[1], mark.end() + 1
         elif mark[2] == name:
-            found[name] = (int(mark[3]), text[start : max(start, mark.start() - 1)])
+            said = text[start : max(start, mark.start() - 1)]
+            whole = len(said.encode()) <= SECTION_BYTES_MAX
+            found[name] = (int(mark[3]) if whole else CUT, said)
             name = ""
     return found
 
