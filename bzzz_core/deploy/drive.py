@@ -148,7 +148,9 @@ class Drive:
         if _restarting(goals):
             self._serving = await self._serving_now(goals)
         try:
-            if self._serving is None:
+            if not _due(goals):
+                await self._each_for_itself(phases.ACTIVATE, goals)
+            elif self._serving is None:
                 for phase in phases.ACTIVATE:
                     await self._on_all(phase, goals)
             else:
@@ -295,7 +297,10 @@ class Drive:
                 self._clock,
                 spec.validation.elect_ms_max,
             )
-            matrix = await self._reach({name: goals[name] for name in names})
+            changed = any(self._record.changes_on(name) for name in goals)
+            # Where nothing was changed, our rules were found in force and the nodes see each other;
+            # who suspects another firewall has the wizard prove it.
+            matrix = await self._reach(goals, names) if changed else reach.Matrix(())
         except BzzzError as exc:
             elapsed_ms = self._clock.now_ms() - begun_ms
             self._record.fail(_CLUSTER, phases.VERIFY_CLUSTER, elapsed_ms, str(exc))
@@ -307,12 +312,13 @@ class Drive:
         )
         return verdict
 
-    async def _reach(self, goals: Mapping[str, Goal]) -> reach.Matrix:
+    async def _reach(self, goals: Mapping[str, Goal], names: list[str]) -> reach.Matrix:
         """Let every node of the run connect anew to the brokers of all others.
 
         Raises:
             CommandFailed: One was not reached; with who and how.
         """
+        goals = {name: goals[name] for name in names}
         nodes = [node for node in self._work.nodes if node.name in goals]
         ports = next(iter(goals.values())).spec.network.ports
         brokers = (ports.fabric_client, ports.fabric_cluster)
@@ -340,6 +346,10 @@ class Drive:
 def input_sha256(changes: tuple[Change, ...]) -> str:
     """Return what tells one step's work from another's: a checksum over all it would change."""
     return hashlib.sha256(msgspec.json.encode(changes, order="deterministic")).hexdigest()
+
+
+def _due(goals: Mapping[str, Goal]) -> bool:
+    return any(phase.plan(goal) for goal in goals.values() for phase in phases.ACTIVATE)
 
 
 def _restarting(goals: Mapping[str, Goal]) -> bool:

@@ -1,7 +1,8 @@
-"""What a run did, on disk before the next thing is done: one JSON object a line, fsync per line.
+"""What a run did, on disk before the next thing is done: one JSON object a line.
 
-Rules: append-only, 0600, redacted. A journal tells what was done, never what is true: a later run
-probes anew.
+Rules: append-only, 0600, redacted. Intents and results are fsynced, each with all lines before it;
+a step that has only begun, or that had nothing to change, waits for nobody. A journal tells what
+was done, never what is true: a later run probes anew.
 """
 
 from __future__ import annotations
@@ -84,8 +85,10 @@ class Journal:
         """Close the file."""
         os.close(self._descriptor)
 
-    def write(self, at: str, entry: Any) -> None:
-        """Append one entry, durable on return.
+    def write(self, at: str, entry: Any, *, durable: bool = True) -> None:
+        """Append one entry: it outlives this process, and if `durable` the machine on return.
+
+        What was written before is durable with it.
 
         Raises:
             NotWritten: It cannot be written; the entries before it are whole.
@@ -93,6 +96,8 @@ class Journal:
         line = msgspec.json.encode({"at": at, **msgspec.to_builtins(entry)}) + b"\n"
         with _written(self._path):
             private_files.append_whole(self._descriptor, line)
+            if not durable:
+                return
             os.fsync(self._descriptor)
 
 

@@ -35,6 +35,8 @@ from bzzz_core.deploy.remote import Completed
 from bzzz_core.errors import BzzzError, NotWritten
 from bzzz_core.ports import Clock
 
+_NO_RESULT: Final = frozenset({Status.STARTED, Status.UNCHANGED})
+"""Steps of which a run that is gone on with has nothing to learn: an intent comes before an act."""
 _WORDS: Final = frozenset({"host", "name", "phase", "check", "severity", "action", "hash"})
 """Fields with names and words of our own, by which a reader tells events apart; never quoted."""
 T = TypeVar("T")
@@ -70,8 +72,9 @@ class Record:
         if isinstance(event, Step) and not progress:
             self._at[event.host] = event.phase if event.status is Status.STARTED else ""
         if self.journal is not None and not progress:
+            idle = isinstance(event, Step) and event.status in _NO_RESULT
             with self._going_on():
-                self.journal.write(utc_now(), event)
+                self.journal.write(utc_now(), event, durable=not idle)
         self._sink(event)
 
     @contextmanager

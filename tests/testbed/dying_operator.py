@@ -22,9 +22,9 @@ class DyingJournal(Journal):
 
     left = 0
 
-    def write(self, at: str, entry: Any) -> None:
+    def write(self, at: str, entry: Any, *, durable: bool = True) -> None:
         """Write, and die if that was the last one."""
-        super().write(at, entry)
+        super().write(at, entry, durable=durable)
         DyingJournal.left -= 1
         if DyingJournal.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)

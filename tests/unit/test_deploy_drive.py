@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,7 @@ from bzzz_core.deploy.phases.verify_cluster import (
     majority_verdict,
     voters_there,
 )
+from bzzz_core.deploy.reach import nodes_of
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.release import Release
 from bzzz_core.deploy.state import OpenCluster
@@ -96,6 +98,8 @@ class Scene:
         self.record = Record(sink=self.events.append, clock=StillClock())
         self.steering = Steering()
         self.sections = sections
+        self.connecting = False
+        """Whether hosts can be asked to connect to each other; they answer nothing."""
         self.doubts: dict[str, list[str]] = {}
 
     def run(self) -> tuple[Verdict | None, Summary]:
@@ -114,6 +118,7 @@ class Scene:
             releases=dict.fromkeys(self.facts, release),
             say=self.record.say,
             doubts=self.doubts,
+            nodes=nodes_of(answers, self.hosts, self.facts) if self.connecting else (),
         )
 
         def regoal(facts: Mapping[str, HostFacts]) -> Any:
@@ -170,7 +175,9 @@ def test_no_broker_starts_before_every_host_is_ready_for_it() -> None:
 
 
 def test_hosts_as_they_should_be_are_only_looked_at() -> None:
+    """Not even their ways to each other are tried anew, which after a change they are."""
     scene = Scene(converged(spec(3)))
+    scene.connecting = True
     verdict, summary = scene.run()
     assert verdict is not None
     assert [host.result for host in summary.hosts] == [Result.UNCHANGED] * 3
@@ -179,6 +186,14 @@ def test_hosts_as_they_should_be_are_only_looked_at() -> None:
         "wait for bzzz-agent",
         "ask for the status",
     }
+
+
+def test_after_a_change_all_try_each_others_ports_anew() -> None:
+    scene = Scene(newcomers())
+    scene.connecting = True
+    verdict, _ = scene.run()
+    assert verdict is None, "these hosts reach nobody"
+    assert "connect to the other nodes" in scene.commands("bzzz-2")
 
 
 def test_a_new_host_without_keys_keeps_the_cluster_from_forming() -> None:
@@ -586,6 +601,41 @@ def test_on_a_full_disk_nothing_further_is_begun_and_what_was_is_taken_back(
     assert summary.exit_code == EXIT_ROLLED_BACK
     told = [event for event in scene.events if isinstance(event, Finding)]
     assert [(one.severity, one.check) for one in told] == [("warning", "journal")]
+
+
+def test_a_run_that_changes_nothing_waits_for_the_disk_hardly_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on disk before an act is what the next run needs; here nobody acts."""
+    scene = Scene(converged(spec(3)))
+    synced: list[int] = []
+    with Journal(tmp_path, "run") as journal:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        scene.record.journal = journal
+        scene.run()
+        lines = journal.path.read_text().splitlines()
+    assert len(lines) > 60, "all of it is written down"
+    assert synced == []
+
+
+def test_what_was_done_is_on_disk_with_everything_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(newcomers())
+    durable: list[int] = []
+    with Journal(tmp_path, "run") as journal:
+        count = lambda _descriptor: durable.append(len(journal.path.read_text().splitlines()))  # noqa: E731
+        monkeypatch.setattr(os, "fsync", count)
+        scene.record.journal = journal
+        scene.run()
+        entries = [json.loads(line) for line in journal.path.read_text().splitlines()]
+    told = [
+        number
+        for number, entry in enumerate(entries, 1)
+        if entry["event"] == "intent" or entry.get("status") in {"changed", "failed"}
+    ]
+    assert len(told) > 60
+    assert set(told) <= set(durable), "each at once, not with the next one"
 
 
 def test_a_cluster_that_does_not_serve_is_restarted_at_once() -> None:
