@@ -144,6 +144,10 @@ class Goal:
     """Who may be asked to take it in, in order."""
     models: tuple[str, ...] = ()
     """What the host's model server should have."""
+    _drafts: dict[str, str | None] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
+    """By path: texts that several phases ask for and that take long to write."""
 
     @property
     def enrolled(self) -> Enrolled | None:
@@ -265,6 +269,13 @@ def node_address(host: HostSpec) -> str:
 
 def agent_config(goal: Goal) -> str | None:
     """Return the text of the host's agent.yaml, or None while it cannot be known."""
+    drafts = goal._drafts  # noqa: SLF001  of this module
+    if layout.AGENT_CONFIG not in drafts:
+        drafts[layout.AGENT_CONFIG] = _agent_config(goal)
+    return drafts[layout.AGENT_CONFIG]
+
+
+def _agent_config(goal: Goal) -> str | None:
     if goal.nodes is None or goal.known.cluster_id is None:
         return None
     joined = goal.spec.cluster.mode == "join" and goal.facts.config_text

@@ -63,7 +63,7 @@ def compared() -> list[Figure]:
     found = [Figure(f"{name}: median of {ROUNDS}", value, "s") for name, value in medians.items()]
     found += [
         Figure(f"{name} / ours", medians[name] / ours, "x", at_least(FASTER_MIN))
-        for name in (same_work.PYINFRA, same_work.ANSIBLE)
+        for name in (same_work.PYINFRA, same_work.GUARDED, same_work.ANSIBLE)
         if name in medians
     ]
     return [*found, Figure("ours / transfer and unpack", ours / medians[same_work.FLOOR], "x")]
