@@ -16,6 +16,7 @@ from typing import Final
 
 from bzzz_core.deploy import layout, services
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.own_files import AS_OWNER
 from bzzz_core.deploy.phases import wait_ready
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost, printable
@@ -30,7 +31,9 @@ end first, and a busy machine is no reason to give up the only release that is k
 AFTER_FAILURE: Final = "failure"
 BY_COMMAND: Final = "command"
 _REASON_CHARACTERS: Final = 400
-_RETURN: Final = """
+_RETURN: Final = (
+    AS_OWNER
+    + """
 set -eu
 umask 077
 place=$1 release=$2 bad=$3 reason=$4 how=$5 python=$6
@@ -73,8 +76,9 @@ for unit in bzzz-fabric bzzz-agent; do
   inputs=/run/$unit/inputs
   # One that still runs what it ran before, with what it was started with, is left alone.
   if [ "$(systemctl show -p ActiveState --value "$unit.service")" = active ] \\
-    && [ "$(head -n 1 "$inputs" 2>/dev/null)" = "/opt/bzzz/releases/$release/site" ] \\
-    && tail -n +2 "$inputs" | sha256sum -c --status
+    && [ "$(as_owner "$inputs" head -n 1 -- "$inputs" 2>/dev/null)" \\
+      = "/opt/bzzz/releases/$release/site" ] \\
+    && as_owner "$inputs" tail -n +2 -- "$inputs" | as_owner "$inputs" sha256sum -c --status
   then continue; fi
   [ "$(systemctl show -p LoadState --value "$unit.service")" = loaded ] || continue
   systemctl reset-failed "$unit.service" 2>/dev/null || :
@@ -82,6 +86,7 @@ for unit in bzzz-fabric bzzz-agent; do
   echo "$unit"
 done
 """
+)
 
 
 async def undo(

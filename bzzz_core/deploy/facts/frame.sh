@@ -47,7 +47,8 @@ trap 'exit 124' TERM HUP INT PIPE
 # Every body begins with these:
 # `show KEY FILE` prints the first line of a file, if the kernel lets it be read. `held LABEL SECONDS
 # TOOL...` runs a tool that is known to hang, prints how it ended and what it said, and leaves that
-# in $kept. No file that a section writes grows beyond 4000 blocks of 512 bytes, some 2 MB; whoever
+# in $kept. `as_owner FILE TOOL...` runs a tool with the rights of the owner of a file's directory, for
+# root would follow a link that the user `bzzz` placed there. No file that a section writes grows beyond 4000 blocks of 512 bytes, some 2 MB; whoever
 # writes more is killed.
 prelude='
 ulimit -f 4000
@@ -67,6 +68,14 @@ held() {
   status=$?
   echo "== $label $status"
   head -n 500 "$kept"
+}
+as_owner() {
+  if [ "$(id -u)" -eq 0 ]; then owner=$(stat -Lc "%u %g" -- "${1%/*}") || return; else owner=0; fi
+  shift
+  case $owner in
+    "0 "*|0) "$@" ;;
+    *) setpriv --reuid "${owner% *}" --regid "${owner#* }" --clear-groups -- "$@" ;;
+  esac
 }
 '
 

@@ -45,7 +45,7 @@ look() {
   elif [ -f "$1" ]; then
     case $1 in
       *.key) sum=- ;;
-      *) sum=$(sha256sum < "$1") && sum=${sum%% *} || sum=- ;;
+      *) sum=$(as_owner "$1" sha256sum -- "$1") && sum=${sum%% *} || sum=- ;;
     esac
     echo "file $(stat -c "%a %U %G" -- "$1") $sum $1"
   elif [ -e "$1" ]; then echo "other - - - - $1"
@@ -77,7 +77,7 @@ for path in /etc/bzzz/agent.yaml /etc/bzzz/node.json /etc/bzzz/secrets/node.pem 
   /opt/bzzz/current/bundle.json
 do
   section "content:$path" '
-if [ -f "$1" ]; then sed "/^-----BEGIN BZZZ SEALED KEY-----/,\$d" "$1"
+if [ -f "$1" ]; then as_owner "$1" sed "/^-----BEGIN BZZZ SEALED KEY-----/,\$d" "$1"
 elif [ -x "${1%/*}" ] || [ ! -e "${1%/*}" ]; then exit 44
 else exit 1
 fi
@@ -86,7 +86,7 @@ done
 
 # Who belongs to the cluster as this node last knew it: public, and binary.
 section registry '
-if [ -f "$1/registry" ]; then base64 <"$1/registry"
+if [ -f "$1/registry" ]; then as_owner "$1/registry" base64 "$1/registry"
 elif [ -x "$1" ] || [ ! -e "$1" ]; then exit 44
 else exit 1
 fi
@@ -99,12 +99,12 @@ systemctl show -p LoadState -p ActiveState -p SubState -p UnitFileState -p MainP
 # Written by the unit as it starts: where it starts, then what it starts with. A container may hide
 # /proc/PID/cwd even from root.
 if [ -f "/run/$1/inputs" ]; then
-  while read -r first path; do
+  as_owner "/run/$1/inputs" cat "/run/$1/inputs" | while read -r first path; do
     case $first in
       /*) echo "cwd=$first" ;;
       *) echo "input=$first $path" ;;
     esac
-  done < "/run/$1/inputs"
+  done
 fi
 true
 ' "$unit"

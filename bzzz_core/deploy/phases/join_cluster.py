@@ -23,6 +23,7 @@ from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.host import HostFacts, Kind, PathFact
 from bzzz_core.deploy.facts.installed import certificate_of, decode_registry, members_of
 from bzzz_core.deploy.goal import Goal, node_address
+from bzzz_core.deploy.own_files import AS_OWNER
 from bzzz_core.deploy.phases.create_identity import AS_NODE
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
@@ -39,6 +40,7 @@ cd "$site"
 rm -f -- "$joined"
 exec runuser -u bzzz -- env LC_ALL=C "$python" -s -m bzzz_core.cli join "$@" <"$token"
 """
+_READ: Final = AS_OWNER + 'as_owner "$1" "$2" -- "$1"'
 
 
 class _Joined(msgspec.Struct):
@@ -136,9 +138,9 @@ async def make_token(goal: Goal, work: Work) -> Secret:
 async def _learned(
     host: RemoteHost, data: str, joined: str, cluster_id: str
 ) -> Callable[[HostFacts], HostFacts]:
-    told = await host.run('base64 <"$1/registry"', data, what="read the registry")
-    pem = await host.run('cat -- "$1"', layout.NODE_CERTIFICATE, what="read the certificate")
-    text = await host.run('cat -- "$1"', joined, what="read the file of the joining")
+    told = await host.run(_READ, f"{data}/registry", "base64", what="read the registry")
+    pem = await host.run(_READ, layout.NODE_CERTIFICATE, "cat", what="read the certificate")
+    text = await host.run(_READ, joined, "cat", what="read the file of the joining")
     await host.run('rm -f -- "$1"', joined, what="remove the file of the joining")
     try:
         registry = decode_registry(told.text, cluster_id)

@@ -17,6 +17,7 @@ import msgspec
 from bzzz_core.api.documents import Status
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.own_files import READ_OWN
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.errors import BzzzError, CommandFailed
 from bzzz_core.model import MemberState
@@ -26,15 +27,15 @@ TITLE: Final = "Verify the cluster"
 _ASK: Final = """
 "$1" -I -S -c '
 import sys, urllib.request
-with open(sys.argv[2]) as file:
-    token = file.read().strip()
+@READ@
+token = read_token(sys.argv[2])
 request = urllib.request.Request("http://127.0.0.1:%s/v1/status" % sys.argv[1])
 request.add_header("Authorization", "Bearer " + token)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 with opener.open(request, timeout=5) as answer:
     sys.stdout.buffer.write(answer.read(3000000))
 ' "$2" "$3" 2>/dev/null
-"""
+""".replace("@READ@", READ_OWN)
 _PAUSE_MS: Final = 300
 
 

@@ -16,6 +16,7 @@ from typing import Final
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.own_files import READ_OWN
 from bzzz_core.deploy.phases import start_agent
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
@@ -25,6 +26,7 @@ _WAIT: Final = """
 python=$1 port=$2 limit=$3 site=$4 version=$5 token=$6 monitor=$7 routes=$8
 said=$("$python" -I -S -c '
 import json, subprocess, sys, time, urllib.error, urllib.request
+@READ@
 port, limit, site, version, token, monitor, routes = sys.argv[1:]
 end = time.monotonic() + float(limit)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -47,12 +49,10 @@ def fault():
     if state != "active":
         return "systemd has not heard that it is ready (it is %s)" % state
     if site:
-        with open("/run/bzzz-agent/inputs") as file:
-            runs = file.readline().strip()
+        runs = read_own("/run/bzzz-agent/inputs").partition("\\n")[0].strip()
         if runs != site:
             return "it runs from %s" % runs
-        with open(token) as file:
-            bearer = "Bearer " + file.read().strip()
+        bearer = "Bearer " + read_token(token)
         said = json.loads(get(port, "/v1/status", Authorization=bearer))["version"]
         if said != version:
             return "it says that it is version %s, and should be %s" % (said[:40], version)
@@ -83,7 +83,7 @@ journalctl --no-pager --quiet -n 6 -o cat -t bzzz-agent >&2
 # Last, because the end of what is printed is what a person is shown.
 echo "not ready: $said" >&2
 exit 1
-"""
+""".replace("@READ@", READ_OWN)
 
 
 def plan(goal: Goal) -> tuple[Change, ...]:
