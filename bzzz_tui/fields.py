@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 
 from bzzz_core.config.secret_reference import check_reference
 from bzzz_core.config.sections import ADDRESS, LOGIN, NAME
-from bzzz_core.config.sections.patterns import HTTPS_URL, URL
-from bzzz_core.config.sections.resources import CPU_LIST, DIRECTORY
+from bzzz_core.config.sections.patterns import DIRECTORY, HTTPS_URL, URL
+from bzzz_core.config.sections.resources import CPU_LIST
 from bzzz_core.config.sections.services import WINDOW
 
 Path = tuple[str, ...]

@@ -6,7 +6,7 @@ per host: a pure function, so that a plan can be computed and compared without t
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, cast
+from typing import Any, Final, Literal, Self, cast
 
 from pydantic import model_validator
 
@@ -85,12 +85,19 @@ class HostSpec(Section):
     )
 
 
+HOSTS_MAX: Final = 500
+"""Most machines in one answers file: so many at once setup is tested with."""
+
+
 class ClusterSpec(Section):
     """The answers file: common answers and the hosts."""
 
     version: Literal[1] = setting(1, label="Schema", help="Version of this file's schema.")
     hosts: tuple[HostSpec, ...] = setting(
-        min_length=1, label="Hosts", help="The machines that become the cluster."
+        min_length=1,
+        max_length=HOSTS_MAX,
+        label="Hosts",
+        help="The machines that become the cluster.",
     )
     interactive_sections: tuple[SectionName, ...] = setting(
         (),

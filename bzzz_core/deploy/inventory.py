@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bzzz_core.config.document import parse
+from bzzz_core.config.schema import HOSTS_MAX
 from bzzz_core.errors import ConfigError
 
-HOSTS_MAX: Final = 1_024
 DEPTH_MAX: Final = 16
 _RANGE: Final = re.compile(r"\[(\d+):(\d+)\]")
 _SECTION: Final = re.compile(r"\[([^\]:]+)(?::(vars|children))?\]")

@@ -7,7 +7,7 @@ they are left out of the file, and a finding says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
@@ -88,18 +88,6 @@ def findings(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Fi
                 "boot with systemd.unified_cgroup_hierarchy=1, or leave them out",
             )
     yield from _both(spec, host, facts)
-
-
-def inactive(spec: ClusterSpec, _facts: Mapping[str, HostFacts]) -> Iterator[Finding]:
-    """Yield what the answers hold that nothing acts upon yet."""
-    resources = spec.resources
-    for name, is_set in (
-        ("resources.cpu_governor", resources.cpu_governor != "unchanged"),
-        ("resources.gpu_power_watts_max", resources.gpu_power_watts_max > 0),
-    ):
-        if is_set:
-            message = f"{name} is saved, but nothing acts upon it yet"
-            yield Finding("warning", "limits", "", message, "set it on the hosts yourself")
 
 
 def _both(spec: ClusterSpec, host: HostSpec, facts: HostFacts) -> Iterator[Finding]:

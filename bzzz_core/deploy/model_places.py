@@ -2,8 +2,9 @@
 
 A model fills its size and a part of that besides, for context and computing (`working_ratio`). A
 card gives models a part of its memory (`memory_ratio`, `bytes_max`). A divided card runs nothing
-itself: its parts are the devices. A card that shares the host's memory is one device with that
-memory. A host without a usable card is one device, its memory, if models may be on the processor.
+itself: its parts are the devices, each alone, for a program sees one of them and no more. A card
+that shares the host's memory is one device with that memory. A host without a usable card is one
+device, its memory, if models may be on the processor.
 
 Models are placed from the largest to the smallest: on a host that has the file already if it has
 room, else on the device that has most room (spread) or least (pack); on several cards of one host,
@@ -41,6 +42,8 @@ class Device:
     bytes_total: int
     unified: bool = False
     """Its memory is the host's."""
+    part: bool = False
+    """Of a divided card. A program sees one part and no more: a model lies on one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +133,16 @@ class _Room:
     host: str
     order: int
     free: dict[str, int] = field(default_factory=dict)
+    parts: frozenset[str] = frozenset()
 
     @property
     def all_free(self) -> int:
         return sum(self.free.values())
+
+    @property
+    def shared_free(self) -> int:
+        """Return what one model could fill over several cards."""
+        return sum(free for device, free in self.free.items() if device not in self.parts)
 
 
 def place_models(
@@ -141,7 +150,12 @@ def place_models(
 ) -> Placement:
     """Return a place for each copy of each model, or why it has none."""
     rooms = [
-        _Room(one.host, order, {device.id: limits.room_of(device) for device in one.devices})
+        _Room(
+            one.host,
+            order,
+            {device.id: limits.room_of(device) for device in one.devices},
+            frozenset(device.id for device in one.devices if device.part),
+        )
         for order, one in enumerate(hosts)
     ]
     places: list[Place] = []
@@ -185,7 +199,8 @@ def _place(model: SizedModel, rooms: Sequence[_Room], limits: Limits) -> Place |
 
 def _shards(model: SizedModel, room: _Room, need: int) -> tuple[str, ...]:
     """Return the fewest cards of a host that hold a model in equal parts; none if none do."""
-    cards = [one for one in _allowed(model, room) if one[0] != CPU]
+    alone = {CPU, *room.parts}
+    cards = [one for one in _allowed(model, room) if one[0] not in alone]
     cards.sort(key=lambda one: -one[1])
     for count in range(2, len(cards) + 1):
         if cards[count - 1][1] >= -(-need // count):
@@ -229,8 +244,8 @@ def _words(model: SizedModel, rooms: Sequence[_Room], limits: Limits) -> str:
     most, room = max(free, key=lambda one: (one[0], -one[1].order))
     words = f"{need}; the most room on one device is {gigabytes(most)} on {room.host}"
     if limits.sharding:
-        best = max(rooms, key=lambda one: (one.all_free, -one.order))
-        words += f", on all of one host {gigabytes(best.all_free)} ({best.host})"
+        best = max(rooms, key=lambda one: (one.shared_free, -one.order))
+        words += f", on all cards of one host {gigabytes(best.shared_free)} ({best.host})"
     return words
 
 
@@ -249,20 +264,29 @@ def devices_of(host: str, facts: HostFacts, *, on_cpu: bool) -> HostDevices:
         found = tuple(_of_card(card, facts))
         devices += found
         if not found:
-            unknown.append(f"the memory of {card.name or card.slot} is not known")
+            unknown.append(_uncounted(card))
     memory = facts.memory_total_bytes or 0  # What is free at the moment would change the plan.
     if not devices and on_cpu and memory:
         devices.append(Device(id=CPU, bytes_total=memory, unified=True))
     return HostDevices(host=host, devices=tuple(devices), unknown="; ".join(unknown))
 
 
+def _uncounted(card: Gpu) -> str:
+    name = card.name or card.slot
+    if card.divided and card.mig == ():
+        return f"{name} is to be divided (MIG is on) and has no parts: make some, or turn MIG off"
+    if card.divided:
+        return f"the parts of {name}, which is divided (MIG), are not known"
+    return f"the memory of {name} is not known"
+
+
 def _of_card(card: Gpu, facts: HostFacts) -> Iterator[Device]:
     name = card.uuid or card.slot or card.name
-    if card.mig:
-        for part in card.mig:
+    if card.divided or card.mig:
+        for part in card.mig or ():
             size = _PROFILE_GB.search(part.profile)
             if size:  # The profile's figure is a little less than what the part has.
-                yield Device(id=part.uuid, bytes_total=int(size[1]) * _GB)
+                yield Device(id=part.uuid, bytes_total=int(size[1]) * _GB, part=True)
     elif card.unified:
         shared = facts.memory_total_bytes or card.shared_bytes or card.memory_total_bytes
         if shared:

@@ -8,6 +8,7 @@ the drop-in away gives the host back what it had. A unit of ours is made only wh
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.model_hosting import ModelHosting, ModelUnit
 
 PROGRAMS: Final = ("ollama", "parallama")
+_V6: Final = 6
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -81,7 +83,10 @@ def instances(spec: ClusterSpec, host: str, facts: HostFacts) -> tuple[Instance,
             port=one.port,
             unit_text=_unit_text(servers.program, one.name, servers),
             dropin_text=_dropin(
-                [*_settings(one, servers), *_cards(one.gpus, facts)], port=one.port, servers=servers
+                [*_settings(one, servers), *_cards(one.gpus, facts)],
+                port=one.port,
+                servers=servers,
+                facts=facts,
             ),
             program=servers.program,
         )
@@ -103,7 +108,7 @@ def _first(
             unit=servers.program,
             port=servers.port,
             unit_text=_unit_text(servers.program, "", servers),
-            dropin_text=_dropin(settings, port=servers.port, servers=servers),
+            dropin_text=_dropin(settings, port=servers.port, servers=servers, facts=facts),
             program=servers.program,
         )
     if unit.ours:
@@ -113,7 +118,7 @@ def _first(
             unit_text=_unit_text(servers.program, "", servers)
             if servers.program != "as-found"
             else "",
-            dropin_text=_dropin(settings, port=servers.port, servers=servers),
+            dropin_text=_dropin(settings, port=servers.port, servers=servers, facts=facts),
             program=servers.program if servers.program != "as-found" else "",
         )
     replaced = replaces(servers, facts, unit)
@@ -125,7 +130,11 @@ def _first(
         port=servers.port,
         unit_text="",
         dropin_text=_dropin(
-            settings, port=listens, servers=servers, program=servers.program if replaced else ""
+            settings,
+            port=listens,
+            servers=servers,
+            facts=facts,
+            program=servers.program if replaced else "",
         ),
         program=servers.program if replaced else "",
     )
@@ -209,11 +218,12 @@ def _dropin(
     *,
     port: int | None,
     servers: ModelServersAnswers,
+    facts: HostFacts,
     program: str = "",
 ) -> str:
     lines = [environment_line(name, value) for name, value in settings]
     if port is not None:
-        host = "0.0.0.0" if servers.listen == "everywhere" else "127.0.0.1"  # noqa: S104
+        host = _everywhere(facts) if servers.listen == "everywhere" else "127.0.0.1"
         lines.append(environment_line("OLLAMA_HOST", f"{host}:{port}"))
     if program:
         lines += ["ExecStart=", f"ExecStart={program_path(program)} serve"]
@@ -221,6 +231,15 @@ def _dropin(
         return ""
     head = "# Written by bzzz-tui setup from ai.servers; changes are overwritten."
     return "\n".join((head, "[Service]", *lines)) + "\n"
+
+
+def _everywhere(facts: HostFacts) -> str:
+    """Return the address that means all: of both kinds where the host has both.
+
+    A socket at `::` takes IPv4 too; a host without IPv6 has no such socket.
+    """
+    kinds = {ipaddress.ip_address(text.partition("%")[0]).version for text in facts.addresses or ()}
+    return "[::]" if _V6 in kinds else "0.0.0.0"  # noqa: S104  asked for
 
 
 def environment_line(name: str, value: str) -> str:

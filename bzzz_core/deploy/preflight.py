@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import layout, left_behind, limits, openings, port_use, surroundings
+from bzzz_core.deploy import (
+    kept_answers,
+    layout,
+    left_behind,
+    limits,
+    openings,
+    places,
+    port_use,
+    surroundings,
+)
 from bzzz_core.deploy.advice import advise
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.host import HostFacts
@@ -77,7 +86,7 @@ def check(
         _two_hosts,
         _voters,
         identities,
-        limits.inactive,
+        kept_answers.findings,
         port_use.findings,
         openings.findings,
         harden_ssh.findings,
@@ -242,6 +251,7 @@ _HOST_RULES: Final[tuple[Callable[[ClusterSpec, HostSpec, HostFacts], Iterator[F
     _clock,
     _addresses,
     surroundings.check,
+    places.check,
     _essentials,
     mending,
     kept_data,

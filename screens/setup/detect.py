@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
+from bzzz_core.config.schema import HOSTS_MAX
 from bzzz_core.config.typed_path import expanded
 from bzzz_core.deploy import inventory, sweep
 from bzzz_core.errors import ConfigError
@@ -25,7 +26,6 @@ from screens.dialogs import Question
 from screens.setup.chips import chips, existing_part
 from screens.setup.context import Context
 from screens.setup.draft import (
-    HOSTS_MAX,
     HostDraft,
     Problem,
     host_of,
@@ -257,7 +257,7 @@ class DetectStep(HostsStep):
         for host in new:
             hosts = _put(hosts, host)
         if len(hosts) > HOSTS_MAX:
-            self._say(f"this wizard takes {HOSTS_MAX} hosts at most", Tone.BAD)
+            self._say(f"{len(hosts)} hosts; setup takes {HOSTS_MAX} at most", Tone.BAD)
             return False
         before, self.context.draft.hosts = self.context.draft.hosts, tuple(hosts)
         wrong = next((p for p in self.context.draft.problems() if self._about_hosts(p.key)), None)

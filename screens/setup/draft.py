@@ -34,7 +34,6 @@ from bzzz_tui.fields import (
 if TYPE_CHECKING:
     from bzzz_core.deploy.inventory import Listed
 
-HOSTS_MAX: Final = 64
 PORT_MAX: Final = 65_535
 _LOGIN_IN_URL: Final = re.compile(r"://.*@", re.DOTALL)
 """Up to the last `@`: a password that was pasted may have any character in it."""
@@ -84,7 +83,7 @@ class Draft:
     ) -> None:
         """Start from texts that differ from the defaults, and hosts."""
         self._texts = {key: text for key, text in (texts or {}).items() if key in FIELDS}
-        self.hosts: tuple[HostDraft, ...] = tuple(hosts)[:HOSTS_MAX]
+        self.hosts: tuple[HostDraft, ...] = tuple(hosts)
 
     @classmethod
     def of(cls, spec: ClusterSpec) -> Draft:

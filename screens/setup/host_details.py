@@ -158,7 +158,13 @@ def _gpus(facts: HostFacts, dot: str) -> _Words:
         return [("none", Tone.MUTED)]
     alike: dict[tuple[object, ...], list[Gpu]] = {}
     for card in cards:
-        kind = (card.name or card.device, card.state, card.memory_total_bytes, len(card.mig or ()))
+        kind = (
+            card.name or card.device,
+            card.state,
+            card.memory_total_bytes,
+            card.divided,
+            card.mig,
+        )
         alike.setdefault(kind, []).append(card)
     return [
         told
@@ -182,6 +188,8 @@ def _card(card: Gpu, count: int) -> Iterable[str]:
         yield "shares the host's memory"
     if card.mig:
         yield f"divided into {len(card.mig)}"
+    elif card.divided:
+        yield "divided, and has no parts" if card.mig == () else "divided, parts not known"
 
 
 def _tone_of_card(card: Gpu) -> Tone:

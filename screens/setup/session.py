@@ -14,8 +14,9 @@ from typing import Annotated, Final
 import msgspec
 
 from bzzz_core.config.profile_places import home
+from bzzz_core.config.schema import HOSTS_MAX
 from bzzz_core.errors import ConfigError
-from screens.setup.draft import HOSTS_MAX, Draft, HostDraft
+from screens.setup.draft import Draft, HostDraft
 
 _BYTES_MAX: Final = 1_000_000
 _STEPS: Final = 8

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from bzzz_core.config.leaf import catalogue
-from bzzz_core.config.schema import ClusterSpec, HostSpec
+from bzzz_core.config.schema import HOSTS_MAX, ClusterSpec, HostSpec
 from bzzz_tui.fields import Kind, entries_text
 from screens.setup.draft import FIELDS, Draft, HostDraft, parse_hosts, write_host
 from screens.setup.steps import home_of
@@ -185,3 +186,24 @@ WORDS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
 )
 def test_a_host_that_is_written_down_reads_the_same(host: HostDraft) -> None:
     assert parse_hosts(write_host(host), ()) == [host]
+
+
+def many(count: int) -> list[dict[str, str]]:
+    """Return so many hosts as an answers file has them."""
+    return [{"name": f"h{n}", "address": f"10.1.{n // 200}.{n % 200 + 1}"} for n in range(count)]
+
+
+def test_no_host_of_the_answers_is_dropped() -> None:
+    """A wizard that quietly took the first 64 of 70 would write a smaller cluster down."""
+    spec = ClusterSpec.model_validate({"hosts": many(HOSTS_MAX)})
+    assert len(Draft.of(spec).hosts) == HOSTS_MAX
+    assert len(Draft.of(spec).document()["hosts"]) == HOSTS_MAX
+
+
+def test_more_hosts_than_setup_bears_are_refused_with_the_number() -> None:
+    with pytest.raises(ValidationError, match=f"at most {HOSTS_MAX} items.* not {HOSTS_MAX + 1}"):
+        ClusterSpec.model_validate({"hosts": many(HOSTS_MAX + 1)})
+    hosts = [HostDraft(**host) for host in many(HOSTS_MAX + 1)]
+    (problem,) = Draft(hosts=hosts).problems()
+    assert problem.key == "hosts"
+    assert str(HOSTS_MAX) in problem.words

@@ -9,6 +9,7 @@ import msgspec
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from bzzz_core.deploy import sweep
 from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.existing import Existing, Verdict
 from bzzz_tui.widgets.toned import Lines
@@ -216,12 +217,12 @@ def test_a_host_that_is_typed_but_not_entered_is_not_left_behind(wizard_app: Mak
 def test_hosts_that_are_too_many_are_not_said_to_be_taken(
     wizard_app: Make, engine: FakeEngine
 ) -> None:
-    engine.answering = tuple(f"10.1.0.{number}" for number in range(1, 71))
+    engine.answering = tuple(sweep.addresses("10.1.0.0/22"))
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await enter(pilot, wizard, "10.1.0.0/24")
+        await enter(pilot, wizard, "10.1.0.0/22")
         await pilot.press("y")
-        await see(pilot, "64 hosts at most")
+        await see(pilot, "1022 hosts; setup takes 500 at most")
         assert addresses(wizard) == []
 
     drive(wizard_app(hosts=""), body)

@@ -122,7 +122,7 @@ def test_a_plain_list_is_the_simplest_inventory() -> None:
         ("[gpu:vars]\nnonsense", "hosts:2: not a variable"),
         ("all:\n  - [", "YAML|hosts"),
         ("hosts:\n  - {name: x}", "host 1 has no address"),
-        ("n[1:5000]", "at most 1024"),
+        ("n[1:5000]", "at most 500"),
     ],
 )
 def test_what_is_not_understood_is_said(text: str, words: str) -> None:

@@ -59,6 +59,34 @@ def test_a_divided_card_runs_nothing_itself() -> None:
     }
 
 
+PARTS = (
+    MigInstance(profile="3g.40gb", uuid="MIG-1"),
+    MigInstance(profile="3g.40gb", uuid="MIG-2"),
+)
+
+
+@pytest.mark.parametrize(("parts", "words"), [((), "has no parts"), (None, "are not known")])
+def test_a_divided_card_without_parts_holds_nothing(
+    parts: tuple[MigInstance, ...] | None, words: str
+) -> None:
+    found = devices_of("a", host(card("GPU-1", 80, divided=True, mig=parts)), on_cpu=False)
+    assert found.devices == ()
+    assert words in found.unknown
+
+
+def test_no_model_is_split_over_the_parts_of_a_card() -> None:
+    """A program sees one of them and no more."""
+    asked_for = asked(models=[{"name": "big", "size_bytes": 45 * GB}])
+    divided = host(card("GPU-1", 80, divided=True, mig=PARTS))
+    placement = place_wanted(asked_for, {"a": divided})
+    assert placement.places == ()
+    (refusal,) = placement.refusals
+    assert "on all cards of one host 0.0 GB (a)" in refusal.words
+    whole = host(card("GPU-1", 80, divided=True, mig=PARTS), card("GPU-2", 40), card("GPU-3", 40))
+    (place,) = place_wanted(asked_for, {"a": whole}).places
+    assert set(place.devices) == {"GPU-2", "GPU-3"}
+
+
 def test_a_card_that_shares_the_hosts_memory_is_flagged_and_not_dropped() -> None:
     (device,) = devices_of("a", host(card("GPU-1", None, unified=True)), on_cpu=False).devices
     assert (device.bytes_total, device.unified) == (100 * GB, True)

@@ -112,6 +112,22 @@ def test_a_unit_of_the_owners_is_never_written() -> None:
         assert not [c for c in planned(answers, facts) if c.target.endswith("/ollama.service")]
 
 
+@pytest.mark.parametrize(
+    ("addresses", "host_and_port"),
+    [
+        (("127.0.0.1", "10.0.0.1"), "0.0.0.0:11434"),
+        (("127.0.0.1", "10.0.0.1", "::1", "fe80::1%eth0"), "[::]:11434"),
+        (("::1", "2001:db8::1"), "[::]:11434"),
+    ],
+)
+def test_everywhere_is_both_kinds_of_addresses_where_the_host_has_both(
+    addresses: tuple[str, ...], host_and_port: str
+) -> None:
+    facts = msgspec.structs.replace(owners(), addresses=addresses)
+    text = only(asked(listen="everywhere"), facts).dropin_text
+    assert f'Environment="OLLAMA_HOST={host_and_port}"' in text
+
+
 def test_settings_become_a_drop_in() -> None:
     card = Gpu(slot="0000:01:00.0", vendor="amd", uuid="GPU-amd", state=CardState.WORKING)
     facts = msgspec.structs.replace(owners(), gpus=(card,))

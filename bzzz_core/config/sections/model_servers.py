@@ -11,7 +11,7 @@ from typing import Final, Literal, Self
 
 from pydantic import model_validator
 
-from bzzz_core.config.sections.patterns import NAME
+from bzzz_core.config.sections.patterns import DIRECTORY, NAME
 from bzzz_core.config.setting import Section, setting
 
 PORT: Final = 11_434
@@ -150,7 +150,7 @@ class ModelServersAnswers(ServerSettings):
     )
     models_path: str | None = setting(
         None,
-        pattern=r"^/[^\x00-\x1f\"\\%]*$",
+        pattern=DIRECTORY,
         label="Models in",
         help="Directory of the models; empty: where the server has them.",
     )

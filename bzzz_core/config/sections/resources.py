@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
+from pydantic import model_validator
+
+from bzzz_core.config.sections.directories import clashes, system_directory
 from bzzz_core.config.sections.monitoring import MonitoringConfig
+from bzzz_core.config.sections.patterns import DIRECTORY
 from bzzz_core.config.setting import Section, setting
 
-DIRECTORY: Final = r"^(/[A-Za-z0-9._@+-]+)+/?$"
-"""A path that means the same in a unit, a shell and a file list: no blanks, quotes or "%"."""
 CPU_LIST: Final = r"^([0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?){0,199})?$"
 """Processors or memory nodes as Linux writes them: "0-3,8"; empty: not said."""
 
@@ -109,6 +111,21 @@ class PathsAnswers(Paths):
         label="Backup",
         help="Directory for backups, best on another disk; empty: none are made.",
     )
+
+    @model_validator(mode="after")
+    def _are_our_own(self) -> Self:
+        named = {"data": self.data, "logs": self.logs, "backup": self.backup or ""}
+        for name, path in named.items():
+            system = system_directory(path) if path else ""
+            if system:
+                raise ValueError(
+                    f"{name}: {path} is no directory for BZZZ alone ({system} is the system's):"
+                    " give one of its own, such as /srv/bzzz"
+                )
+        both = clashes(named)
+        if both:
+            raise ValueError(f"{both[0]} and {both[1]} must not lie in each other")
+        return self
 
 
 class ResourcesConfig(Section):

@@ -72,6 +72,8 @@ class Gpu(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """It shares the host's memory, so a model's room is the host's."""
     compute: str = ""
     """NVIDIA's compute capability "9.0", AMD's "gfx942"."""
+    divided: bool = False
+    """MIG is on: the card itself runs nothing, also while it has no parts yet."""
     mig: tuple[MigInstance, ...] | None = None
     """Its parts, if it is divided; None: not known, or a card that cannot be."""
 

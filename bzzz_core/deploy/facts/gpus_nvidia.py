@@ -169,6 +169,8 @@ def _detailed(
     shares = said["total"] in _NO_SUCH
     divided = {"Enabled": True, "Disabled": False}.get(said.get("mig", ""))
     parts_of = None if mig is None else mig.get(said["uuid"], ())
+    if divided is None and parts_of:
+        divided = True  # An old driver tells nothing of the mode, and lists what there is.
     return msgspec.structs.replace(
         card,
         state=CardState.WORKING,
@@ -178,6 +180,7 @@ def _detailed(
         memory_used_bytes=None if used is None else used * _MIB,
         unified=True if shares or card.unified else (False if total else None),
         compute="" if said.get("compute", "") in _NO_SUCH else word(said.get("compute", ""), 16),
+        divided=divided is True,
         mig={True: parts_of, False: (), None: None}[divided],
     )
 

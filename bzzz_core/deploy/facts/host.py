@@ -48,6 +48,16 @@ class PathFact(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the content; never taken of a private key."""
 
 
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A directory that is to hold data or logs, and what is there now."""
+
+    path: str
+    state: str
+    """absent, empty, filled, ours, link, other; "unknown"."""
+    open_above: str = ""
+    """A directory above it into which others than root may put things; "": none is."""
+
+
 class Python(msgspec.Struct, frozen=True, omit_defaults=True):
     """One interpreter found on the host."""
 
@@ -270,6 +280,8 @@ class HostFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What the present release came from; None if from no bundle, or that is not known."""
     damaged: tuple[str, ...] | None = None
     """Files of that release that are not as they were unpacked, at most 100."""
+    places: tuple[Place, ...] | None = None
+    """The directories for data and logs."""
     paths: dict[str, PathFact] | None = None
     config_text: str | None = None
     """Content of the agent's configuration; "" if there is none."""

@@ -25,6 +25,7 @@ from bzzz_core.deploy.facts.host import (
     Kind,
     Member,
     PathFact,
+    Place,
     Unit,
 )
 from bzzz_core.deploy.facts.sections import (
@@ -35,6 +36,7 @@ from bzzz_core.deploy.facts.sections import (
     pairs_list,
     read_lines,
     text_of,
+    word,
 )
 from bzzz_core.enrolment import registry as registries
 from bzzz_core.enrolment.registry import Registry
@@ -286,3 +288,16 @@ def _units(sections: Sections) -> dict[str, Unit] | None:
             inputs={pair[1]: pair[0] for pair in inputs if len(pair) == 2},  # noqa: PLR2004
         )
     return found
+
+
+def read_places(lines: list[str]) -> tuple[Place, ...]:
+    """Return what is where data and logs are to be.
+
+    Raises:
+        ValueError: A line is not one of the probe's.
+    """
+    found = []
+    for line in lines:
+        state, above, path = line.split(" ", 2)
+        found.append(Place(word(path), word(state), "" if above == "-" else word(above)))
+    return tuple(found)

@@ -69,6 +69,41 @@ for path in /opt/bzzz /opt/bzzz/before /opt/bzzz/releases /etc/bzzz /etc/bzzz/se
 do look "$path"; done
 ' "$data" "$logs"
 
+# A directory that becomes ours: what it is now, and which directory above it somebody else than root
+# could put something into, a link in the first place; "-" if none. What is above is looked at by its
+# name, and by where links lead.
+section places '
+others() {
+  case $(stat -Lc "%u %A" -- "$1") in
+    0\ ????????w*) return 0 ;;
+    "0 "*) return 1 ;;
+  esac
+}
+for want in "$@"; do
+  said=$want
+  want=${want%/}
+  at=${want%/*}
+  while [ -n "$at" ] && [ ! -e "$at" ]; do at=${at%/*}; done
+  open=-
+  for path in "$at" "$(readlink -f -- "${at:-/}")"; do
+    while [ -n "$path" ] && [ "$path" != / ]; do
+      others "$path" && open=$path
+      path=${path%/*}
+    done
+  done
+  if [ -L "$want" ]; then state=link
+  elif [ ! -e "$want" ]; then state=absent
+  elif [ ! -d "$want" ]; then state=other
+  elif [ -f "$want/.bzzz-logs" ]; then state=ours
+  elif ! first=$(find "$want" -mindepth 1 -maxdepth 1 ! -name lost+found -print -quit); then
+    state=unknown
+  elif [ -n "$first" ]; then state=filled
+  else state=empty
+  fi
+  echo "$state $open $said"
+done
+' "$data" "$logs"
+
 # Public parts only: requests, certificates, and a configuration that holds references to secrets.
 # Of an issuer its certificate alone: the sealed key behind it stays where it is.
 for path in /etc/bzzz/agent.yaml /etc/bzzz/node.json /etc/bzzz/secrets/node.pem \

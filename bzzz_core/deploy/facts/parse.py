@@ -23,7 +23,7 @@ from bzzz_core.deploy.facts.gpus_amd import read_amd
 from bzzz_core.deploy.facts.gpus_nvidia import read_nvidia
 from bzzz_core.deploy.facts.hardware import read_cpu, read_devices, read_memory
 from bzzz_core.deploy.facts.host import HostFacts, Listener
-from bzzz_core.deploy.facts.installed import with_installed
+from bzzz_core.deploy.facts.installed import read_places, with_installed
 from bzzz_core.deploy.facts.logins import read_login
 from bzzz_core.deploy.facts.machine import read_machine
 from bzzz_core.deploy.facts.model_hosting import read_model_hosting
@@ -98,6 +98,7 @@ def parse(output: bytes, word: str) -> HostFacts:
         resolver=read_text(sections, "resolver", read_resolver),
         proxies=read_lines(sections, "proxy", read_proxies),
         firewall=read_text(sections, "firewall", lambda text: read_firewall(text, ssh_ports)),
+        places=read_lines(sections, "places", read_places),
         own_rules=read_text(sections, "openings", read_openings),
         ephemeral_ports=ports.ephemeral if ports else None,
         reserved_ports=ports.reserved if ports else None,

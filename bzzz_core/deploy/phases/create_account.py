@@ -27,6 +27,15 @@ getent passwd bzzz >/dev/null || useradd --system --gid bzzz --home-dir "$1" --n
 _DIRECTORY: Final = """
 set -eu
 [ ! -L "$1" ] || { echo "$1 is a symbolic link" >&2; exit 66; }
+# Of what is above, `install` would follow links: so nobody but root may be able to place one.
+above=${1%/*}
+while [ -n "$above" ]; do
+  if [ -e "$above" ] && [ "$(stat -Lc %u -- "$above")" != 0 ]; then
+    echo "$above, above $1, does not belong to root" >&2
+    exit 66
+  fi
+  above=${above%/*}
+done
 install -d -m "$2" -o "$3" -g "$4" -- "$1"
 """
 _KEPT_LOGS: Final = """
