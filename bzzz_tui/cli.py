@@ -17,6 +17,7 @@ import click
 
 from bzzz_core import __version__
 from bzzz_core.commands.program import Program
+from bzzz_core.deploy import core_dumps
 from bzzz_core.errors import BzzzError, ConfigError
 from bzzz_tui import (
     attaching,
@@ -138,6 +139,7 @@ def setup(
     **options: Any,
 ) -> int:
     """Install a cluster on your hosts: the wizard, or headless with --answers and a mode."""
+    core_dumps.forbid()
     way = setup_ways.take(
         setup_ways.Asked(answers=answers, mode=mode, name=name, express=express, kind=kind),
         options,

@@ -27,6 +27,14 @@ printf '%s  %s\\n' "$sum" "$source" | sha256sum -c --status \\
 _AS_ROOT: Final = (
     _CHECK
     + """
+# What somebody wrote there by hand is not lost with what we write: three stay, by their times.
+if [ -n "$7" ] && [ -f "$target" ] && [ "$(sha256sum <"$target")" != "$sum  -" ]; then
+  last=$(ls -1d -- "$target".bzzz-bak-* 2>/dev/null | tail -n 1)
+  if [ -z "$last" ] || [ "$(sha256sum <"$target")" != "$(sha256sum <"$last")" ]; then
+    cp -p -- "$target" "$target.bzzz-bak-$(date -u +%Y%m%dT%H%M%SZ)"
+  fi
+  ls -1d -- "$target".bzzz-bak-* | head -n -3 | while read -r old; do rm -f -- "$old"; done
+fi
 part=$(mktemp "${target%/*}/.bzzz-XXXXXXXXXX")
 trap 'rm -f -- "$part"' EXIT
 cat "$source" >"$part"
@@ -65,6 +73,8 @@ class Placed:
     mode: str
     owner: str = "root"
     group: str = "root"
+    keep: bool = False
+    """Another content that is there now stays beside it, as `PATH.bzzz-bak-TIME`; root's only."""
 
 
 async def place(host: RemoteHost, target: Placed, content: bytes) -> None:
@@ -79,5 +89,6 @@ async def place(host: RemoteHost, target: Placed, content: bytes) -> None:
         _AS_OWNER if target.owner == layout.USER else _AS_ROOT,
         *(staged, hashlib.sha256(content).hexdigest()),
         *(target.path, target.owner, target.group, target.mode),
+        "keep" if target.keep else "",
         what=f"write {target.path}",
     )

@@ -32,13 +32,21 @@ PREFERRED: Final = (
 
 def own_network(address: str, facts: HostFacts) -> Network | None:
     """Return the network on whose line a host has the address at which others reach it."""
+    return next((network for _, network in _holders(address, facts)), None)
+
+
+def carrier(address: str, facts: HostFacts) -> Interface | None:
+    """Return the interface that has the address at which others reach a host."""
+    return next((interface for interface, _ in _holders(address, facts)), None)
+
+
+def _holders(address: str, facts: HostFacts) -> Iterator[tuple[Interface, Network]]:
     wanted = _address(address)
     for interface in facts.interfaces or ():
         for text in interface.addresses or ():
             own = _interface_address(text)
             if own is not None and own[0] == wanted:
-                return own[1]
-    return None
+                yield interface, own[1]
 
 
 def shared_subnet(hosts: Sequence[tuple[str, HostFacts | None]]) -> Network | None:

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from bzzz_core.clock import SystemClock
-from bzzz_core.deploy import headless
+from bzzz_core.deploy import core_dumps, headless
 from bzzz_core.deploy.detached.orders import while_told
 from bzzz_core.deploy.detached.place import Run
 from bzzz_core.deploy.events import Began
@@ -62,6 +62,7 @@ def main() -> int:
     directory, lock = sys.argv[1:]
     os.set_inheritable(int(lock), False)  # noqa: FBT003  it takes no name
     os.umask(_OTHERS)
+    core_dumps.forbid()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     return work(Run(Path(directory)))

@@ -44,7 +44,7 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     del changes, work
     text = agent_config(goal)
     assert text is not None, "the nodes are known by now"
-    target = Placed(path=layout.AGENT_CONFIG, mode="640", group=layout.USER)
+    target = Placed(path=layout.AGENT_CONFIG, mode="640", group=layout.USER, keep=True)
     await place(host, target, text.encode())
 
 

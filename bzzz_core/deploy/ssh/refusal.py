@@ -13,13 +13,17 @@ from typing import Any, Final
 
 import asyncssh
 
-from bzzz_core.deploy.remote import printable
+from bzzz_core.deploy.remote import Completed, printable
+from bzzz_core.errors import AuthenticationFailed
 
 KEYS: Final = "publickey"
 PASSWORDS: Final = frozenset({"keyboard-interactive", "password"})
 """Both take a password: one asks for it in words of the host's own choice."""
 _TOO_MANY: Final = "Too many authentication failures"
 """How sshd ends a login after MaxAuthTries, with a code that says nothing of logins."""
+
+_NO_TERMINAL: Final = "must have a tty"
+"""In what sudo says where its rules have `requiretty`."""
 
 
 class Listener(asyncssh.SSHClient):
@@ -107,3 +111,17 @@ def sentence(
         f"login as {user} refused; the host offers {offer}; tried: {' and '.join(tried) or 'none'}."
         f" {advice[0].upper()}{advice[1:]}"
     )
+
+
+def check_terminal(asked: Completed, host: str, user: str) -> None:
+    """Say what to change where sudo wants a terminal; see ADR 0040 for why it gets none.
+
+    Raises:
+        AuthenticationFailed: It does.
+    """
+    if asked.status != 0 and _NO_TERMINAL in asked.complaint:
+        raise AuthenticationFailed(
+            f"{host}: sudo wants a terminal there (requiretty), and setup has none to give; write"
+            f" `Defaults:{user} !requiretty` with visudo -f /etc/sudoers.d/bzzz-setup, or log in as"
+            " root"
+        )

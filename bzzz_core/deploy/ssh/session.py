@@ -28,6 +28,7 @@ from bzzz_core.deploy.remote import (
     command_line,
     printable,
 )
+from bzzz_core.deploy.ssh import refusal
 from bzzz_core.deploy.ssh.connect import Login, Pace, opened
 from bzzz_core.deploy.ssh.greeting import GREET, Greeting, skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
@@ -282,6 +283,7 @@ class SshHost:
         )
         if free.status == 0:
             return Sudo.FREE
+        refusal.check_terminal(free, self.name, self._login.user)
         if self._login.sudo_password is None:
             return Sudo.REFUSED
         # sudo itself says no more than "a password is required", so this one try has to tell.
