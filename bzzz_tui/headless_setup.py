@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from bzzz_core.deploy.headless import Mode
     from bzzz_core.deploy.report import Report
     from bzzz_core.deploy.wishes import Wishes
+
+_LINE_BYTES: Final = 4_096
+"""What a terminal takes for one line at most."""
 
 
 def run(
@@ -51,11 +55,24 @@ def run(
 
 
 def confirm(question: str) -> bool:
-    """Ask the person; one who ends the input does not agree."""
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        return False
+    """Ask the person; one who ends the input does not agree.
+
+    Read without the interpreter's buffer: its lock, held by a thread that still waits here when the
+    process ends, would be a crash.
+    """
+    while True:
+        click.echo(f"{question} [y/N]: ", nl=False, err=True)
+        try:
+            line = os.read(sys.stdin.fileno(), _LINE_BYTES)
+        except OSError:  # the terminal is gone
+            return False
+        match line.decode("utf-8", errors="replace").strip().lower():
+            case "y" | "yes":
+                return True
+            case "" | "n" | "no":
+                return False
+            case _:
+                click.echo("Error: invalid input", err=True)
 
 
 def _readable(answers: Path) -> ClusterSpec | None:

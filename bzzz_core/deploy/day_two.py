@@ -22,6 +22,7 @@ from typing import Protocol
 from bzzz_core.config.profile import ProfileHost
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.sources import load_answers
+from bzzz_core.deploy.asking import Confirm, agreed
 from bzzz_core.deploy.burial import Burial
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Sink, Summary
@@ -41,7 +42,6 @@ from bzzz_core.deploy.uninstall import Uninstall
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import ConfigError
 
-Confirm = Callable[[str], bool]
 Run = Callable[[ClusterSpec, Confirm | None], Coroutine[None, None, int | None]]
 
 
@@ -243,7 +243,7 @@ def _host_spec(host: ProfileHost) -> HostSpec:
 
 
 async def _agreed(confirm: Confirm | None, question: str) -> bool:
-    return confirm is None or await asyncio.to_thread(confirm, question)
+    return confirm is None or await agreed(confirm, question)
 
 
 def _question(plan: Plan, verb: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy import last_answers
+from bzzz_core.deploy.asking import Confirm, agreed
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.events import Finding, HostResult, Result, Summary
 from bzzz_core.deploy.exits import EXIT_PREFLIGHT
@@ -44,7 +45,7 @@ def main(
     mode: Mode,
     yes: bool = False,
     base: Path | None = None,
-    confirm: Callable[[str], bool] | None = None,
+    confirm: Confirm | None = None,
     open_session: OpenSession = session,
     wishes: Wishes | None = None,
     beside: Beside | None = None,
@@ -89,7 +90,7 @@ def main(
 class _Asking:
     """What has to be true of a plan before it is applied."""
 
-    confirm: Callable[[str], bool] | None
+    confirm: Confirm | None
     plan_hash: str | None
 
     async def allows(self, plan: Plan) -> bool:
@@ -103,7 +104,7 @@ class _Asking:
                 f"the plan is {plan.hash[:_HASH_SHORTEST]} now, not {self.plan_hash}; look at it"
                 " with --plan"
             )
-        return self.confirm is None or await asyncio.to_thread(self.confirm, _question(plan))
+        return self.confirm is None or await agreed(self.confirm, _question(plan))
 
 
 async def _run(

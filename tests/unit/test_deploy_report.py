@@ -6,7 +6,10 @@ import asyncio
 import io
 import json
 import os
+import pty
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from click.testing import CliRunner
 
 from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy import headless, last_answers
+from bzzz_core.deploy.asking import agreed
 from bzzz_core.deploy.detached.place import make_run
 from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
 from bzzz_core.deploy.interrupt import interruptible
@@ -29,6 +33,7 @@ from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError, ConfigError, HostUnreachable, PlanChanged
 from bzzz_tui import attaching
 from bzzz_tui.cli import main
+from bzzz_tui.headless_setup import confirm
 from tests.fakes.full_disk import FullDisk
 
 ANSWERS = "cluster: {name: one}\nhosts: [{name: a, address: 10.0.0.1}]\n"
@@ -270,3 +275,45 @@ def test_answers_that_cannot_be_kept_make_a_good_run_no_bad_one(
     assert told.report.framed(work) == 0
     assert [event["event"] for event in told.events] == ["finding", "summary"]
     assert told.events[0]["severity"] == "warning"
+
+
+def test_a_question_that_is_not_answered_holds_nobody_up() -> None:
+    """The one who asks still waits for Enter when the run has ended."""
+    told, answered = Told(), threading.Event()
+
+    def confirm(question: str) -> bool:
+        assert question == "Make it so?"
+        os.kill(os.getpid(), signal.SIGTERM)
+        return answered.wait()
+
+    async def work() -> int:
+        return 0 if await agreed(confirm, "Make it so?") else 1
+
+    try:
+        assert told.report.framed(lambda: asyncio.run(work())) == 130
+    finally:
+        answered.set()
+    assert told.ended(130)
+
+
+def test_an_answer_is_an_answer() -> None:
+    assert asyncio.run(agreed(lambda _: True, "Make it so?"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("y", "yes"), ("YES", "yes"), ("n", "no"), ("", "no"), ("what?;y", "yes")]
+)
+def test_a_person_says_yes_or_does_not_agree(
+    typed: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, person = pty.openpty()
+    try:
+        with os.fdopen(person) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            for line in typed.split(";"):
+                os.write(terminal, f"{line}\n".encode())
+            assert confirm("Make it so?") is (meant == "yes")
+            os.write(terminal, b"\x04")
+            assert confirm("Make it so?") is False, "the end of the input"
+    finally:
+        os.close(terminal)
