@@ -19,6 +19,7 @@ broker are dropped: they name this machine's interpreter.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gzip
 import hashlib
 import importlib.resources
@@ -47,6 +48,7 @@ GLIBC_OLDEST: Final = (2, 28)
 PIP_S_MAX: Final = 600
 CACHED_MAX: Final = 12
 """About 20 MB each; hosts of different kinds need one each."""
+_ARCHIVE: Final = "archive.tar.gz"
 _BROKER: Final = "bin/nats-server"
 _PLATFORM_MARKER: Final = re.compile(
     r"sys_platform|platform_machine|python_(full_)?version|os_name"
@@ -108,17 +110,16 @@ async def build(*, python: str, arch: str, cache: Path | None = None) -> Release
     source = await asyncio.to_thread(_read_source, Path(bzzz_core.__file__).parent)
     key = _input_key(lock, source, python, arch)
     entry = place / key
-    if not (entry / "archive.tar.gz").exists():
+    if not (entry / _ARCHIVE).exists():
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=place) as scratch:
             work = Path(scratch)
             (work / "agent.lock").write_text(lock, encoding="utf-8")
             await _pip_install(work / "agent.lock", work / "site", python=python, arch=arch)
             await asyncio.to_thread(_finish, work, source, python, arch)
-            done = work / "done"
-            shutil.rmtree(entry, ignore_errors=True)  # of a build that was killed
-            done.rename(entry)
-        await asyncio.to_thread(_forget_old, place)
+            await asyncio.to_thread(_put, work / "done", entry)
+    else:
+        os.utime(entry)  # what is used is not the oldest
     return await asyncio.to_thread(load, entry, python, arch)
 
 
@@ -270,7 +271,7 @@ def seal(work: Path, version: str, python: str, arch: str) -> None:
     done = work / "done"
     done.mkdir()
     (done / "manifest.json").write_bytes(encoded)
-    (done / "archive.tar.gz").write_bytes(pack(tree))
+    (done / _ARCHIVE).write_bytes(pack(tree))
 
 
 def _prune(site: Path) -> None:
@@ -289,6 +290,21 @@ def _prune(site: Path) -> None:
         shutil.rmtree(cache)
 
 
+def _put(done: Path, entry: Path) -> None:
+    """Put a release under its name and drop the oldest, one process of this cache at a time.
+
+    One that another process has put there meanwhile stays: it is the same, and is perhaps being
+    sent to hosts.
+    """
+    with (entry.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (entry / _ARCHIVE).exists():
+            if entry.exists():  # damaged; it goes with the rest of the build
+                entry.rename(done.with_name("damaged"))
+            done.rename(entry)
+        _forget_old(entry.parent)
+
+
 def _forget_old(cache: Path) -> None:
     """Keep the newest releases; the others can be built again."""
     entries = [path for path in cache.iterdir() if not path.name.startswith(".")]
@@ -303,7 +319,7 @@ def load(entry: Path, python: str, arch: str) -> Release:
     Raises:
         ReleaseError: It is damaged.
     """
-    archive = entry / "archive.tar.gz"
+    archive = entry / _ARCHIVE
     try:
         encoded = (entry / "manifest.json").read_bytes()
         manifest = msgspec.json.decode(encoded, type=Manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import tarfile
@@ -73,6 +74,45 @@ def test_the_version_follows_from_the_content(tmp_path: Path) -> None:
     release._finish(site(tmp_path / "two"), {**SOURCE, "new.py": b""}, "3.11", "x86_64")
     after = release.load(tmp_path / "two" / "done", "3.11", "x86_64").ref.version
     assert before != after
+
+
+def test_of_two_builds_at_once_the_first_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its archive is perhaps being sent to hosts by then."""
+    both, built = asyncio.Barrier(2), asyncio.Event()
+    seen: list[tuple[Path, int]] = []
+
+    async def install(_lock: Path, target: Path, *, python: str, arch: str) -> None:
+        """Lay the packages out: both builds have begun, and one is through before the other."""
+        del python, arch
+        if await both.wait():
+            await built.wait()
+        site(target.parent)
+
+    monkeypatch.setattr(release, "_pip_install", install)
+
+    async def one() -> None:
+        archive = (await release.build(python="3.11", arch="x86_64", cache=tmp_path)).archive
+        seen.append((archive, archive.stat().st_ino))
+        built.set()
+
+    async def run() -> None:
+        async with asyncio.timeout(60):
+            await asyncio.gather(one(), one())
+
+    asyncio.run(run())
+    first, second = seen
+    assert first == second
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [first[0].parent.name]
+
+
+def test_what_a_killed_build_left_is_replaced(tmp_path: Path) -> None:
+    done, entry = finish(tmp_path / "one"), tmp_path / "key"
+    entry.mkdir()
+    (entry / "manifest.json").write_text("half of it")
+    release._put(done, entry)
+    assert release.load(entry, "3.11", "x86_64").ref.size_bytes > 0
 
 
 def test_a_damaged_cache_is_named(tmp_path: Path) -> None:

@@ -169,6 +169,25 @@ def test_a_host_makes_only_a_file_executable(tmp_path: Path) -> None:
     assert victim.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_restart_between_the_last_two_lines_finds_it_done(tmp_path: Path) -> None:
+    """The program has its place, and the archive is gone."""
+    base = tmp_path / "base"
+    (base / "1").mkdir(parents=True)
+    words = (str(tmp_path / "gone"), "0", str(base), "1", "ollama", "e", "1", "me", "1")
+
+    def unpack() -> int:
+        return subprocess.run(
+            ["sh", "-c", install_model_program._UNPACK, "bzzz", *words],
+            check=False,
+            capture_output=True,
+            timeout=20,
+        ).returncode
+
+    assert unpack() == 65
+    (base / "1" / "version").write_text("1\n")
+    assert unpack() == 0
+
+
 def test_another_file_than_the_one_named_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tgz"
     sha256 = packed(path, ("bin/ollama", ELF))

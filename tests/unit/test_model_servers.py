@@ -375,6 +375,9 @@ class Starting:
             (self.base / release).mkdir(parents=True)
         self.bin = place / "bin"
         self.bin.mkdir()
+        self.unit = place / "ollama.service"
+        self.dropin = place / "ollama.service.d" / "50-bzzz.conf"
+        self.dropin.parent.mkdir()
         self.program("journalctl", "")
         self.program("python", "exit 0")
 
@@ -387,6 +390,7 @@ class Starting:
         """Start it with a release; `restart`: what systemctl does then."""
         self.program("systemctl", f'[ "$1" != restart ] || {restart}')
         words = ("ollama.service", "1", "python", str(self.base), release, "", "own")
+        words += (str(self.unit), str(self.dropin))
         return subprocess.run(
             ["sh", "-c", start_model_servers._START, "bzzz", *words],
             check=False,
@@ -394,6 +398,18 @@ class Starting:
             timeout=20,
             env={**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}"},
         ).returncode
+
+    def place_file(self, path: Path, text: str) -> None:
+        """Write one of its files, as a run does before it starts it."""
+        words = ["sh", "-c", start_model_servers._KEEP, "bzzz", str(path)]
+        subprocess.run(words, check=True, timeout=20)
+        path.write_text(text)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Return its files, and what is noted of them."""
+        found = [self.unit, *self.place.glob("ollama.service.*"), *self.dropin.parent.iterdir()]
+        return {path.name: path.read_text() for path in found if path.is_file()}
 
     @property
     def current(self) -> str:
@@ -422,6 +438,33 @@ def test_a_start_that_was_cut_off_does_not_make_the_former_program_forgotten(
     assert scene.names <= {"old", "new", "current"}
     assert scene.start("exit 0") == 0
     assert (scene.current, scene.names) == ("new", {"old", "new", "current"})
+
+
+@pytest.mark.parametrize("before", ["settings", ""])
+def test_a_run_that_dies_before_the_start_does_not_make_former_files_forgotten(
+    tmp_path: Path, before: str
+) -> None:
+    """Twice over: the step is done again, or a later run finds the files there and only starts."""
+    scene = Starting(tmp_path)
+    if before:
+        scene.dropin.write_text(before)
+    former = scene.files
+    for again in (False, True):
+        scene.place_file(scene.dropin, "bad settings")
+        scene.place_file(scene.unit, "a bad unit")
+        if again:
+            scene.place_file(scene.dropin, "other bad settings")
+        assert scene.start("exit 1") == 1
+        assert scene.files == former
+
+
+def test_files_of_a_server_that_answered_are_the_former_ones_from_then_on(tmp_path: Path) -> None:
+    scene = Starting(tmp_path)
+    scene.place_file(scene.dropin, "good settings")
+    assert scene.start("exit 0") == 0
+    assert scene.files == {"50-bzzz.conf": "good settings"}
+    assert scene.start("exit 1") == 1, "nothing was changed this time"
+    assert scene.files == {"50-bzzz.conf": "good settings"}
 
 
 def test_without_a_note_of_the_former_program_none_is_changed(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ _UNPACK: Final = """
 set -eu
 umask 022
 archive=$1 sum=$2 base=$3 release=$4 program=$5 entry=$6 version=$7 user=$8 need=$9
+# Started again after a reboot that came between the last two lines: it is done.
+[ -e "$archive" ] || [ ! -f "$base/$release/version" ] || exit 0
 printf '%s  %s\\n' "$sum" "$archive" | sha256sum -c --status \\
   || { echo "the archive was damaged on the way" >&2; exit 65; }
 install -d -m 0755 -o root -g root -- "${base%/*}" "$base"

@@ -2,6 +2,10 @@
 
 A server that does not answer afterwards, or answers as another version, gets back what it had:
 files, program, and a start. The old program is not removed by an upgrade.
+
+What a file was before is noted beside it, as `.before`, or `.absent` if there was none, until the
+server has answered with the new one. So a run that is killed in between forgets nothing: the next
+start that fails goes back to it, whichever run makes that start.
 """
 
 from __future__ import annotations
@@ -28,8 +32,14 @@ for path in "$@"; do
   directory=${path%/*}
   [ ! -L "$directory" ] || { echo "$directory is a symbolic link" >&2; exit 66; }
   [ -d "$directory" ] || install -d -m 755 -o root -g root -- "$directory"
-  # What an interrupted run kept is older than what lies there now, and known to be good.
-  if [ -f "$path" ] && [ ! -e "$path.before" ]; then cp -p -- "$path" "$path.before"; fi
+  # What an interrupted run noted is older than what lies there now, and known to be good.
+  if [ -e "$path.before" ] || [ -e "$path.absent" ]; then continue; fi
+  if [ -f "$path" ]; then
+    cp -p -- "$path" "$path.before.part"
+    mv -fT -- "$path.before.part" "$path.before"
+  else
+    : >"$path.absent"
+  fi
 done
 """
 _START: Final = """
@@ -72,7 +82,7 @@ systemctl daemon-reload
 systemctl reset-failed "$unit" 2>/dev/null || :
 said=${failed:-systemd could not start it}
 if [ -z "$failed" ] && systemctl restart "$unit" && answered; then
-  for path in "$@"; do rm -f -- "$path.before"; done
+  for path in "$@"; do rm -f -- "$path.before" "$path.absent"; done
   [ -z "$release" ] || rm -f -- "$base/.before"
   exit 0
 fi
@@ -80,12 +90,12 @@ journalctl --no-pager --quiet -n 6 -o cat -u "$unit" >&2
 echo "$unit: $said; the former state is put back" >&2
 fresh=
 for path in "$@"; do
-  case $path in */"$unit") [ -e "$path.before" ] || fresh=yes ;; esac
+  case $path in */"$unit") [ ! -e "$path.absent" ] || fresh=yes ;; esac
 done
 [ -z "$fresh" ] || systemctl disable --quiet --now "$unit"
 for path in "$@"; do
   if [ -e "$path.before" ]; then mv -fT -- "$path.before" "$path"
-  else rm -f -- "$path"
+  elif [ -e "$path.absent" ]; then rm -f -- "$path" "$path.absent"
   fi
 done
 if [ -n "$release" ]; then
@@ -101,7 +111,7 @@ set -eu
 unit=$2
 case $1 in
   *.d/50-bzzz.conf)
-    rm -f -- "$1" "$1.before"
+    rm -f -- "$1" "$1.before" "$1.absent"
     rmdir -- "${1%/*}" 2>/dev/null || :
     systemctl daemon-reload
     if [ -n "$(systemctl show -p FragmentPath --value "$unit")" ]; then
@@ -109,7 +119,7 @@ case $1 in
     fi ;;
   /etc/systemd/system/*.service)
     systemctl disable --quiet --now "$unit" || :
-    rm -f -- "$1" "$1.before"
+    rm -f -- "$1" "$1.before" "$1.absent"
     systemctl daemon-reload ;;
   *) exit 64 ;;
 esac
@@ -221,10 +231,10 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
             await made.note(host, entry)
             await place(host, Placed(path=path, mode="644"), texts[path].encode())
         work.say(host.name, f"starting {instance.unit}.service")
-        await _start(host, goal, instance, paths)
+        await _start(host, goal, instance)
 
 
-async def _start(host: RemoteHost, goal: Goal, instance: Instance, paths: list[str]) -> None:
+async def _start(host: RemoteHost, goal: Goal, instance: Instance) -> None:
     release = _release(goal, instance)
     version = goal.spec.ai.servers.version if release else ""
     job = Job(
@@ -235,7 +245,8 @@ async def _start(host: RemoteHost, goal: Goal, instance: Instance, paths: list[s
             *(f"{instance.unit}.service", str(instance.port), goal.python.path),
             *(f"{layout.MODEL_SERVERS}/{instance.program}", release, version or ""),
             "own" if instance.unit_text else "",
-            *paths,
+            # Both, whether or not this run writes them: an earlier one may have, and was killed.
+            *(instance.unit_path, instance.dropin_path),
         ),
         timeout_s=_START_S_MAX,
     )
