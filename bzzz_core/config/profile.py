@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 
 from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.sections import NAME
+from bzzz_core.config.sections.patterns import JUMP
 from bzzz_core.config.setting import Section, setting
 from bzzz_core.config.sources import dump, load_document
 from bzzz_core.trust import private_files
@@ -38,6 +39,12 @@ class SshAccess(Section):
         None, label="Password", help="Reference to the login password, if no key is used."
     )
     known_hosts: str = setting(label="Known hosts", help="File with the hosts' keys.")
+    jump: str | None = setting(
+        None, pattern=JUMP, label="Jump hosts", help="[user@]host[:port] to go through."
+    )
+    config: str | None = setting(
+        None, label="SSH configuration", help="File that counts where nothing else is said."
+    )
 
 
 class ProfileHost(Section):

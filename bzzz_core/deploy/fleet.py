@@ -10,7 +10,7 @@ import asyncio
 import gc
 import secrets
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from bzzz_core.deploy.remote import Sudo
 from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
 from bzzz_core.deploy.ssh.session import SshHost, session
+from bzzz_core.deploy.ssh.user_config import routed
 from bzzz_core.deploy.steady import SteadyHost, Witness
 from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.deploy.way import Way
@@ -35,6 +36,8 @@ from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
 
 CONNECTS_MAX: Final = 32
+JUMPING_MAX: Final = 8
+"""Logins at once through a jump host: its sshd drops logins from ten on (MaxStartups)."""
 PROBE_S_MAX: Final = 90
 _MANY: Final = 100
 OpenSession = Callable[[Login, KnownHosts], AbstractAsyncContextManager[SshHost]]
@@ -65,6 +68,7 @@ class Fleet:
         self._open_session = open_session
         self._stacks: dict[str, AsyncExitStack] = {}
         self._connects = asyncio.Semaphore(CONNECTS_MAX)
+        self._jumps = asyncio.Semaphore(JUMPING_MAX)
         self.hosts: dict[str, SshHost] = {}
         """Hosts with a connection, by name."""
 
@@ -133,7 +137,8 @@ class Fleet:
         stack = AsyncExitStack()
         login = login_of(self._spec, host, self._own_key)
         opened = self._open_session(login, self._known_hosts)
-        self.hosts[host.name] = await stack.enter_async_context(opened)
+        async with self._jumps if login.via is not None else nullcontext():
+            self.hosts[host.name] = await stack.enter_async_context(opened)
         self._stacks[host.name] = stack
         if present is not None:
             await self.hosts[host.name].take_over(present.stage_directory)
@@ -170,10 +175,11 @@ def login_of(spec: ClusterSpec, host: HostSpec, own_key: Path | None = None) -> 
     The key that setup installs is tried first, once it has been made: it may be the only way in.
 
     Raises:
+        ConfigError: The operator's SSH configuration is damaged.
         SecretError: A password's reference leads nowhere.
     """
     ssh = spec.security.ssh
-    return Login(
+    login = Login(
         name=host.name,
         address=host.address,
         port=host.port or ssh.port,
@@ -186,6 +192,7 @@ def login_of(spec: ClusterSpec, host: HostSpec, own_key: Path | None = None) -> 
         host_key_sha256=host.host_key_sha256,
         accept_new_host_key=ssh.accept_new_host_keys,
     )
+    return routed(login, config=ssh.config, jump=ssh.jump)
 
 
 async def probe_all(

@@ -297,6 +297,8 @@ class ClusterState:
                 key=str(Path(key).expanduser().absolute()) if key else None,
                 password=ssh.password,
                 known_hosts=str(self.known_hosts),
+                jump=ssh.jump,
+                config=ssh.config,
             ),
             hosts=profile_hosts.of_answers(spec, self.profile_hosts()),
         )

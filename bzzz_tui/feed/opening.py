@@ -119,8 +119,10 @@ def open_cluster(
 def shell_of(access: SshAccess, host: ProfileHost) -> tuple[str, ...]:
     """Return the command that opens a shell on a host, trusting only the keys of the profile."""
     key = ("-i", access.key) if access.key else ()
+    jump = ("-J", access.jump) if access.jump else ()
     return (
         "ssh",
+        *jump,
         "-o",
         f"UserKnownHostsFile={access.known_hosts}",
         "-o",

@@ -22,7 +22,16 @@ from screens.setup.steps import EVERY
 
 LOGIN: Final = tuple(
     f"security.ssh.{name}"
-    for name in ("user", "port", "key", "key_passphrase", "password", "known_hosts")
+    for name in (
+        "user",
+        "port",
+        "key",
+        "key_passphrase",
+        "password",
+        "known_hosts",
+        "jump",
+        "config",
+    )
 )
 """Answers by which setup reaches a host: others may find another host, or none."""
 

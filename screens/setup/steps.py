@@ -53,6 +53,7 @@ STEPS: Final = (
                 ),
                 express=True,
             ),
+            Group(title="Way in", keys=("security.ssh.jump", "security.ssh.config")),
             Group(title="Fitness", keys=("system",)),
         ),
     ),

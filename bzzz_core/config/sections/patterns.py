@@ -26,3 +26,6 @@ LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*\$?$"
 
 HOST_PORT = r"^([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$"
 """Host and port of something that listens; an IPv6 address stands in brackets."""
+
+JUMP = r"^[^\s,-][^\s,]*(,[^\s,-][^\s,]*)*$"
+"""Jump hosts as `ssh -J` takes them; each starts with no dash, so it never reads as an option."""

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from bzzz_core.config.secret_reference import SecretRef
 from bzzz_core.config.sections.login_answers import LoginAnswers
-from bzzz_core.config.sections.patterns import HTTPS_URL, LOGIN
+from bzzz_core.config.sections.patterns import HTTPS_URL, JUMP, LOGIN
 from bzzz_core.config.setting import Section, setting
 from bzzz_core.model import ApiRole
 
@@ -34,6 +34,19 @@ class SshAnswers(Section):
         None,
         label="sudo password",
         help="Reference to the sudo password; empty: sudo asks for none.",
+    )
+    jump: str | None = setting(
+        None,
+        pattern=JUMP,
+        label="Jump hosts",
+        help="[user@]host[:port] to go through, several with commas; empty: your SSH "
+        "configuration's, or none.",
+    )
+    config: str | None = setting(
+        "~/.ssh/config",
+        label="SSH configuration",
+        help="What it says of a host (HostName, User, Port, IdentityFile, ProxyJump, ProxyCommand) "
+        "counts where the answers say nothing.",
     )
     known_hosts: str | None = setting(
         None, label="Known hosts", help="File with the hosts' keys; empty: BZZZ's own, then yours."

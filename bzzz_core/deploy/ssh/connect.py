@@ -5,10 +5,10 @@ whatever else is on record; on first contact fetch its key (no login is tried), 
 given fingerprint or the explicit consent, pin it; then connect with exactly the trusted
 keys. A password therefore never goes to a host that is not the expected one.
 
-Rules: the user's ssh_config is not read (`config=None`); keys and agent are what the answers say. A
-lost connection during the handshake is tried again for `DROPPED_S_MAX`, because a busy sshd drops
-new connections at random (MaxStartups), more of them the more come at once; a refused login never
-is, because attempts lock accounts.
+Rules: the library reads no ssh_config (`config=None`); what counts of it is for `user_config` to
+say, and is in the login by now. A lost connection during the handshake is tried again for
+`DROPPED_S_MAX`, because a busy sshd drops new connections at random (MaxStartups), more of them the
+more come at once; a refused login never is, because attempts lock accounts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import logging
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -66,6 +66,8 @@ class Login:
     user: str
     key: Path | None = None
     """None, and no password either: keys of the SSH agent."""
+    hint: Path | None = None
+    """A key that the operator's SSH configuration names: tried beside the agent's, if unlocked."""
     own_key: Path | None = None
     """The key that setup has installed; tried before all others."""
     passphrase: Secret | None = None
@@ -74,6 +76,10 @@ class Login:
     sudo_password: Secret | None = None
     host_key_sha256: str | None = None
     accept_new_host_key: bool = False
+    via: Login | None = None
+    """The jump host to go through; it is logged in to first."""
+    proxy_command: tuple[str, ...] = ()
+    """Whose standard input and output lead to the host, instead of a connection of our own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +117,20 @@ def _drop_send_errors(record: logging.LogRecord) -> bool:
 async def opened(
     login: Login, known_hosts: KnownHosts, pace: Pace
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """Connect, and close on the way out, even if the peer no longer answers."""
-    connection = await connect(login, known_hosts, pace)
-    try:
+    """Connect, through jump hosts if need be, and close on the way out, even if nobody answers."""
+    async with AsyncExitStack() as stack:
+        tunnel = None
+        if login.via is not None:
+            try:
+                tunnel = await stack.enter_async_context(opened(login.via, known_hosts, pace))
+            except HostKeyUnknown as exc:
+                # Its fingerprint must not be taken for that of the host behind it.
+                raise HostUnreachable(
+                    f"{exc}. A jump host is trusted by `ssh` itself: log in to it once"
+                ) from exc
+        connection = await connect(login, known_hosts, pace, tunnel)
+        stack.push_async_callback(close, connection)
         yield connection
-    finally:
-        await close(connection)
 
 
 async def close(connection: asyncssh.SSHClientConnection) -> None:
@@ -130,9 +144,18 @@ async def close(connection: asyncssh.SSHClientConnection) -> None:
 
 
 async def connect(
-    login: Login, known_hosts: KnownHosts, pace: Pace
+    login: Login,
+    known_hosts: KnownHosts,
+    pace: Pace,
+    tunnel: asyncssh.SSHClientConnection | None = None,
 ) -> asyncssh.SSHClientConnection:
     """Return a connection to a host whose key is trusted.
+
+    Args:
+        login: Where and as whom.
+        known_hosts: Whose key is trusted.
+        pace: When to give up.
+        tunnel: The connection to the jump host `login.via`.
 
     Raises:
         HostKeyUnknown: First contact, without consent.
@@ -141,15 +164,16 @@ async def connect(
         HostUnreachable: No such name, no route, refused, too slow, or lost.
     """
     silence_loggers()
+    way = _Way(login, pace, tunnel)
     trust = known_hosts.find(login.address, login.port)
     if login.host_key_sha256 is not None:
         trust, recorded = trust.narrowed(login.host_key_sha256), trust.keys
     else:
         recorded = []
     if not trust.known:
-        trust = await _first_contact(login, known_hosts, pace, trust, recorded)
+        trust = await _first_contact(way, known_hosts, trust, recorded)
     try:
-        options = _options(login, trust, pace)
+        options = _options(login, trust, pace) | way.options
     except _FAILURES as exc:
         raise _classify(login, exc) from exc
     loop = asyncio.get_running_loop()
@@ -161,7 +185,7 @@ async def connect(
             connection = await asyncssh.connect(**options, client_factory=listener.itself)
             break
         except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as exc:
-            await _explain_host_key(login, trust, pace, exc)
+            await _explain_host_key(way, trust, exc)
         except _LOST as exc:
             # A drop comes at once; a server that was silent for long will be silent again.
             if loop.time() > give_up_s or loop.time() - begun_s > DROP_S_MAX:
@@ -173,6 +197,21 @@ async def connect(
     if key is not None and not trust.authorities:
         known_hosts.pin(login.address, login.port, key)
     return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a host is reached: straight, inside another connection, or by a command."""
+
+    login: Login
+    pace: Pace
+    tunnel: asyncssh.SSHClientConnection | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return it in the library's words; nothing is taken from elsewhere."""
+        command = list(self.login.proxy_command) or None
+        return {"config": None, "tunnel": self.tunnel, "proxy_command": command}
 
 
 _FAILURES: Final = (
@@ -190,7 +229,6 @@ def _options(login: Login, trust: Trust, pace: Pace) -> dict[str, Any]:
         "host": login.address,
         "port": login.port,
         "username": login.user,
-        "config": None,
         "known_hosts": (trust.keys, trust.authorities, trust.revoked),
         "connect_timeout": pace.connect_s,
         "login_timeout": pace.login_s,
@@ -203,6 +241,9 @@ def _options(login: Login, trust: Trust, pace: Pace) -> dict[str, Any]:
         "host_based_auth": False,
     }
     named = [str(key.expanduser()) for key in (login.own_key, login.key) if key is not None]
+    if login.hint is not None and login.key is None and login.password is None:
+        keys = [*_unlocked(named, login), str(login.hint)]
+        return options | {"client_keys": keys, "ignore_encrypted": True}
     if login.key is not None or (named and login.password is not None):
         # Only the keys that were named: a server ends the login after a few wrong ones.
         options |= {"client_keys": _unlocked(named, login), "agent_path": None}
@@ -220,7 +261,8 @@ def _shown(login: Login) -> list[str]:
     named = [str(key) for key in (login.own_key, login.key) if key is not None]
     if login.key is not None or login.password is not None:
         return named
-    return [*named, "keys of the SSH agent"]
+    hinted = [str(login.hint)] if login.hint is not None else []
+    return [*named, *hinted, "keys of the SSH agent"]
 
 
 def _unlocked(keys: list[str], login: Login) -> list[asyncssh.SSHKeyPair | str]:
@@ -232,22 +274,18 @@ def _unlocked(keys: list[str], login: Login) -> list[asyncssh.SSHKeyPair | str]:
 
 
 async def _first_contact(
-    login: Login,
-    known_hosts: KnownHosts,
-    pace: Pace,
-    trust: Trust,
-    recorded: list[asyncssh.SSHKey],
+    way: _Way, known_hosts: KnownHosts, trust: Trust, recorded: list[asyncssh.SSHKey]
 ) -> Trust:
     """Return trust in the key that the host shows now, if the answers allow that.
 
     Args:
-        login: Whose key, and what the answers say of it.
+        way: To whose key; its login holds what the answers say of it.
         known_hosts: Where it is pinned.
-        pace: When to give up.
         trust: What vouches for nothing so far; revoked keys stay revoked.
         recorded: Keys that are on record and are not those that the answers name.
     """
-    key = await _presented_key(login, pace)
+    login = way.login
+    key = await _presented_key(way)
     print_of_key = key.get_fingerprint()
     if trust.revokes(key):
         raise HostKeyChanged(
@@ -272,15 +310,19 @@ async def _first_contact(
     return Trust(keys=[key], revoked=trust.revoked)
 
 
-async def _presented_key(login: Login, pace: Pace) -> asyncssh.SSHKey:
+async def _presented_key(way: _Way) -> asyncssh.SSHKey:
     """Return the key that the host shows; nothing about us is told to it."""
+    login = way.login
     loop = asyncio.get_running_loop()
     give_up_s = loop.time() + DROPPED_S_MAX
     for attempt in count(1):
         try:
-            async with asyncio.timeout(pace.connect_s + pace.login_s):
+            async with asyncio.timeout(way.pace.connect_s + way.pace.login_s):
                 key = await asyncssh.get_server_host_key(
-                    login.address, login.port, config=None, server_host_key_algs=list(PREFERRED)
+                    login.address,
+                    login.port,
+                    server_host_key_algs=list(PREFERRED),
+                    **way.options,
                 )
         except _LOST as exc:
             if loop.time() > give_up_s:
@@ -308,12 +350,12 @@ def _dropped(exc: BaseException, attempts: int) -> str:
     )
 
 
-async def _explain_host_key(login: Login, trust: Trust, pace: Pace, exc: asyncssh.Error) -> None:
+async def _explain_host_key(way: _Way, trust: Trust, exc: asyncssh.Error) -> None:
     """Raise what a failed key exchange means, after a look at the key that is shown now."""
-    shown = await _presented_key(login, pace)
+    shown = await _presented_key(way)
     if trust.holds(shown):
-        raise HostUnreachable(f"{login.name}: {_reason(exc)}") from exc
-    raise _changed(login, trust.keys, shown) from exc
+        raise HostUnreachable(f"{way.login.name}: {_reason(exc)}") from exc
+    raise _changed(way.login, trust.keys, shown) from exc
 
 
 def _changed(
@@ -349,6 +391,8 @@ def _classify(login: Login, exc: BaseException, offered: list[str] | None = None
             )
         case FileNotFoundError() | PermissionError():
             kind, text = ConfigError, f"{exc.filename}: {exc.strerror}"
+        case asyncssh.ChannelOpenError() if login.via is not None:
+            text = f"{login.via.address}, the jump host, does not reach it: {_reason(exc)}"
         case UnicodeError():
             text = f"{login.address[:80]!r} is no name that can be looked up"
         case socket.gaierror():

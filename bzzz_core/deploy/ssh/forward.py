@@ -6,6 +6,7 @@ watches.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from bzzz_core.config import secrets
 from bzzz_core.config.profile import ProfileHost, SshAccess
 from bzzz_core.deploy.ssh.connect import Login, Pace, opened
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.user_config import routed
 from bzzz_core.errors import HostUnreachable
 
 LOOPBACK: Final = "127.0.0.1"
@@ -37,7 +39,7 @@ async def forward(
         HostKeyChanged: It shows another key than the pinned one.
         AuthenticationFailed: It refused the login.
     """
-    login = Login(
+    stated = Login(
         name=host.name,
         address=host.address,
         port=host.port or access.port,
@@ -45,6 +47,7 @@ async def forward(
         key=Path(access.key) if access.key else None,
         password=secrets.resolve(access.password) if access.password else None,
     )
+    login = await asyncio.to_thread(routed, stated, config=access.config, jump=access.jump)
     async with opened(login, KnownHosts(Path(access.known_hosts)), pace) as connection:
         try:
             listener = await connection.forward_local_port(LOOPBACK, 0, LOOPBACK, host.api_port)
