@@ -25,8 +25,8 @@ from bzzz_core.deploy.facts.host import Clock as ClockFact
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.parse import parse, probe_script
 from bzzz_core.deploy.remote import Sudo
-from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import SshHost, session
 from bzzz_core.deploy.ssh.user_config import routed
 from bzzz_core.deploy.steady import SteadyHost, Witness

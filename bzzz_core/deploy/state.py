@@ -28,12 +28,7 @@ from typing import Final
 
 from bzzz_core.clock import utc_now
 from bzzz_core.config import secrets as secret_references
-from bzzz_core.config.profile import (
-    ClusterProfile,
-    ProfileHost,
-    SshAccess,
-    save_profile,
-)
+from bzzz_core.config.profile import ClusterProfile, ProfileHost, SshAccess, save_profile
 from bzzz_core.config.profile_places import cluster_directory, profile_path
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.secrets import Secret

@@ -8,7 +8,7 @@ from typing import Any, cast
 import asyncssh
 
 from bzzz_core.deploy.remote import Completed
-from bzzz_core.deploy.ssh.connect import Login
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import SshHost
 
 LOGIN = Login(name="a", address="10.0.0.1", port=22, user="root")

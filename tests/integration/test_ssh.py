@@ -19,9 +19,9 @@ from bzzz_core.clock import SystemClock
 from bzzz_core.config.profile import ProfileHost, SshAccess
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy.ssh import own_key
-from bzzz_core.deploy.ssh.connect import Login, Pace
 from bzzz_core.deploy.ssh.forward import forward
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login, Pace
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.ssh.upload import SEGMENT_BYTES
 from bzzz_core.errors import (

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from bzzz_core.config.profile import ProfileHost, SshAccess
-from bzzz_core.deploy.ssh.connect import Login, Pace
 from bzzz_core.deploy.ssh.forward import forward
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login, Pace
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.ssh.user_config import routed
 from bzzz_core.errors import AuthenticationFailed, HostUnreachable

@@ -18,8 +18,8 @@ from bzzz_core.clock import SystemClock
 from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.lease import Lease, Owner
 from bzzz_core.deploy.remote import Completed
-from bzzz_core.deploy.ssh.connect import Login, Pace
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login, Pace
 from bzzz_core.deploy.ssh.session import SshHost, session
 from bzzz_core.deploy.steady import SteadyHost
 from bzzz_core.errors import BzzzError, CommandFailed, HostLocked, HostUnreachable, LinkLost

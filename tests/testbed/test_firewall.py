@@ -17,8 +17,8 @@ from bzzz_core.clock import SystemClock
 from bzzz_core.deploy import deadman, made, phases
 from bzzz_core.deploy.lease import Lease, Owner
 from bzzz_core.deploy.remote import RemoteHost
-from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.errors import ChangeTakenBack
 from tests.testbed import cli, docker_daemon, faults

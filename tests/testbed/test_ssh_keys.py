@@ -12,8 +12,8 @@ import pytest
 from bzzz_core.config.secrets import Secret
 from bzzz_core.deploy import made, phases
 from bzzz_core.deploy.remote import RemoteHost
-from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.errors import AuthenticationFailed
 from tests.testbed import cli, docker_daemon

@@ -28,8 +28,8 @@ from bzzz_core.deploy.detached.place import (
 from bzzz_core.deploy.detached.start import refuse_second
 from bzzz_core.deploy.events import Began, Event, Refusal, Step, Summary
 from bzzz_core.deploy.journal import new_run_id
-from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.steering import Retry, Skip, Steering, Stop
 from bzzz_core.deploy.wishes import Wishes

@@ -24,8 +24,8 @@ from bzzz_core.deploy.events import (
     Summary,
 )
 from bzzz_core.deploy.report import Report
-from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.errors import HostUnreachable
 

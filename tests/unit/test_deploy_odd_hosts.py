@@ -21,9 +21,10 @@ from bzzz_core.deploy.job import Job
 from bzzz_core.deploy.reach import Node, State, reach
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.ssh import upload
-from bzzz_core.deploy.ssh.connect import Login, Pace, connect
+from bzzz_core.deploy.ssh.connect import connect
 from bzzz_core.deploy.ssh.greeting import skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login, Pace
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.transient import run_job
 from bzzz_core.deploy.unlock import Unlocking

@@ -25,8 +25,8 @@ from bzzz_core.deploy.detached.place import make_run
 from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
 from bzzz_core.deploy.interrupt import interruptible
 from bzzz_core.deploy.report import Report
-from bzzz_core.deploy.ssh.connect import Login
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.wishes import Wishes

@@ -8,7 +8,7 @@ import pytest
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy.fleet import login_of
-from bzzz_core.deploy.ssh.connect import Login
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.user_config import HOPS_MAX, Said, routed, said_of
 from bzzz_core.errors import ConfigError
 

@@ -16,8 +16,9 @@ import asyncssh
 
 from bzzz_core.config import secrets
 from bzzz_core.config.profile import ProfileHost, SshAccess
-from bzzz_core.deploy.ssh.connect import Login, Pace, opened
+from bzzz_core.deploy.ssh.connect import opened
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login, Pace
 from bzzz_core.deploy.ssh.user_config import routed
 from bzzz_core.errors import HostUnreachable
 

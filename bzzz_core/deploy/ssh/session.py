@@ -29,9 +29,10 @@ from bzzz_core.deploy.remote import (
     printable,
 )
 from bzzz_core.deploy.ssh import refusal
-from bzzz_core.deploy.ssh.connect import Login, Pace, opened
+from bzzz_core.deploy.ssh.connect import opened
 from bzzz_core.deploy.ssh.greeting import GREET, Greeting, skew_ms
 from bzzz_core.deploy.ssh.host_keys import KnownHosts
+from bzzz_core.deploy.ssh.login import Login, Pace
 from bzzz_core.deploy.ssh.staged import StagedFiles
 from bzzz_core.errors import AuthenticationFailed, CommandFailed, HostUnreachable, LinkLost
 

@@ -20,7 +20,7 @@ from typing import Final
 from asyncssh.config import ConfigParseError, SSHClientConfig, SSHConfig
 
 from bzzz_core.config.sections.security import SshAnswers
-from bzzz_core.deploy.ssh.connect import Login
+from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.errors import ConfigError
 
 HOPS_MAX: Final = 8
