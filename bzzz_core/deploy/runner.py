@@ -22,7 +22,7 @@ from typing import Final
 
 from bzzz_core.clock import utc_instant
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy import back, fitness, left_behind, phases, preflight, reach
+from bzzz_core.deploy import back, fitness, left_behind, model_search, phases, preflight, reach
 from bzzz_core.deploy.change import Plan
 from bzzz_core.deploy.drive import Drive
 from bzzz_core.deploy.events import Finding, Planned, Result, Status, Step, Summary
@@ -78,6 +78,10 @@ class Deployment(Operation):
             ConfigError: The operator's own files are damaged, or a secret is missing.
         """
         facts, findings, _ = await self._look()
+        if self._spec.ai.servers.search:
+            found = await model_search.search(self._spec, facts, self._fleet, self._clock)
+            for finding in model_search.findings(found):
+                self._record.emit(finding)
         return Prepared(facts=facts, findings=findings)
 
     async def prepare(self) -> Prepared:

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from textual import on
+from textual.containers import Vertical
 from textual.widget import Widget
 
+from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.config.sections import AiAnswers
+from bzzz_core.deploy import model_search
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.integrations.ai_endpoint import EndpointReport
 from bzzz_tui.parts import Part
@@ -20,7 +23,7 @@ from bzzz_tui.widgets.form import Choice, Form
 from bzzz_tui.widgets.step_rail import StepState
 from bzzz_tui.widgets.toned import Paragraph
 from bzzz_tui.wording import Tone, clean
-from screens.setup.ai_view import place_lines, server_lines
+from screens.setup.ai_view import place_lines, search_lines, server_lines, use_words
 from screens.setup.step import PushButton, StepView
 
 _MODELS_SHOWN = 12
@@ -42,11 +45,15 @@ class AiStep(StepView):
     def compose_below(self) -> Iterable[Widget]:
         """Lay out what the hosts have, and where models would lie."""
         yield Paragraph(id="ai-servers", indent=2)
+        yield PushButton("Look for model servers in the network", id="search-models")
+        yield Paragraph(id="ai-found", indent=2)
+        yield Vertical(id="ai-found-servers")
         yield Paragraph(id="ai-places", indent=2)
 
     def on_mount(self) -> None:
         """Write the texts and show the first page."""
         super().on_mount()
+        self._found: dict[Widget, str] = {}
         self._show_page(PAGES[0])
 
     def refreshed(self) -> None:
@@ -87,11 +94,43 @@ class AiStep(StepView):
             self._paint_hosts()
 
     def pressed(self, button: PushButton) -> None:
-        """Ask the endpoints."""
-        del button
-        if self.check():
+        """Ask the endpoints, look through the network, or take a server that was found there."""
+        if button.id == "search-models":
+            self._search()
+        elif button in self._found:
+            self._use(self._found[button])
+        elif self.check():
             self.query_one("#ai-report", Paragraph).show(("asking ...", Tone.INFO))
             self.run_worker(self._ask(), group="ai", exclusive=True)
+
+    def _search(self) -> None:
+        spec = self.context.draft.spec()
+        if spec is None:
+            self.check()
+            words = ("first mend what is wrong in the answers", Tone.BAD)
+            self.query_one("#ai-found", Paragraph).show(words)
+            return
+        asks = model_search.wanted(spec, self._facts())
+        ports = ", ".join(map(str, asks.ports))
+        words = (f"asking {len(asks.addresses)} addresses at port {ports} ...", Tone.INFO)
+        self.query_one("#ai-found", Paragraph).show(words)
+        self.run_worker(self._look_through(spec), group="models", exclusive=True)
+
+    async def _look_through(self, spec: ClusterSpec) -> None:
+        found = await self.context.engine.search_models(spec, self._facts())
+        self.query_one("#ai-found", Paragraph).show(*search_lines(found, self.context.glyphs))
+        self._found = {PushButton(use_words(one)): one.url for one in found.servers}
+        room = self.query_one("#ai-found-servers", Vertical)
+        await room.remove_children()
+        await room.mount_all(self._found)
+        self.call_after_refresh(room.scroll_visible, animate=False)
+
+    def _use(self, url: str) -> None:
+        """Make a server that was found the endpoint."""
+        self.rows["ai.endpoint.provider"].put("ollama")
+        self.rows["ai.endpoint.base_url"].put(url)
+        words = (f"{self.context.glyphs.done} {url} is the endpoint now", Tone.OK)
+        self.query_one("#ai-found", Paragraph).show(words)
 
     @on(Choice.Chosen)
     def _turned(self, event: Choice.Chosen) -> None:
@@ -110,6 +149,8 @@ class AiStep(StepView):
         self.query_one("#test-ai").display = asking
         self.query_one("#ai-report").display = asking
         self.query_one("#ai-servers").display = page in {"endpoint", "servers"}
+        for name in ("#search-models", "#ai-found", "#ai-found-servers"):
+            self.query_one(name).display = page == "servers"
         self.query_one("#ai-places").display = page == "models"
 
     def _form_of(self, row: Widget) -> Form:

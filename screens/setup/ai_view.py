@@ -11,6 +11,7 @@ from bzzz_core.config.sections import ModelServersAnswers
 from bzzz_core.deploy.facts.ai_servers import AiServer
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.model_places import Place, devices_of, gigabytes, place_wanted, sized
+from bzzz_core.deploy.model_search import FoundServer, ModelSearch
 from bzzz_tui.parts import Part
 from bzzz_tui.wording import Glyphs, Tone, clean
 
@@ -49,6 +50,25 @@ def _server(server: AiServer) -> str:
     if server.exposed:
         words.append("(others reach it, without a password)")
     return " ".join(words)
+
+
+def search_lines(found: ModelSearch, glyphs: Glyphs) -> list[Part]:
+    """Return how a search of the network came out; the servers themselves are buttons."""
+    count = len(found.servers)
+    words = f"{found.addresses} addresses, {count} model servers"
+    tone = Tone.OK if count else Tone.WARN
+    lines: list[Part] = [(words + ("; press one to use it" if count else ""), tone)]
+    lines += [(f"{glyphs.warn} {clean(words)}", Tone.WARN) for words in found.failures]
+    return lines
+
+
+def use_words(server: FoundServer) -> str:
+    """Return what the button says that takes a server of the network."""
+    names = ", ".join(clean(name)[:40] for name in server.models[:_MODELS_SHOWN])
+    more = len(server.models) - _MODELS_SHOWN
+    models = f"{names or 'no models'}{f' and {more} more' if more > 0 else ''}"
+    seen = ", ".join(server.seen_from[:_MODELS_SHOWN])
+    return f"{server.url}  {clean(server.version)[:20]}  {models}  (reached from {seen})"
 
 
 def place_lines(

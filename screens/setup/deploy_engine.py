@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,13 +17,23 @@ from bzzz_core.config.profile_places import cluster_directory
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.config.secrets import Secret
 from bzzz_core.config.sections import AiEndpoint
-from bzzz_core.deploy import existing, kit, last_answers, phases, preflight, reach, sweep
+from bzzz_core.deploy import (
+    existing,
+    kit,
+    last_answers,
+    model_search,
+    phases,
+    preflight,
+    reach,
+    sweep,
+)
 from bzzz_core.deploy.ai_check import Completion, complete_from_all
 from bzzz_core.deploy.detached.follow import death_words, follow
 from bzzz_core.deploy.detached.orders import give
 from bzzz_core.deploy.detached.place import Run
 from bzzz_core.deploy.detached.start import refuse_second, start
 from bzzz_core.deploy.events import Finding, Refusal, Summary
+from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet
 from bzzz_core.deploy.generate import texts
 from bzzz_core.deploy.generate.command import Wanted, asked_of
@@ -112,6 +122,17 @@ class DeployEngine:
         return await sweep.sweep(
             addresses, port, clock=self._clock, connects=sweep.takes_connections
         )
+
+    async def search_models(
+        self, spec: ClusterSpec, facts: Mapping[str, HostFacts]
+    ) -> model_search.ModelSearch:
+        """Look for model servers in the cluster's network, from here and from the hosts."""
+        state = ClusterState(spec.cluster.name)
+        fleet = Fleet(spec, state.known_hosts, own_key=state.ssh_key(spec))
+        try:
+            return await model_search.search(spec, facts, fleet, self._clock)
+        finally:
+            await fleet.close()
 
     async def reach(self, spec: ClusterSpec) -> reach.Matrix:
         """Let every host connect to the others' ports, listening there for a few seconds.

@@ -6,7 +6,7 @@ this, so that it does exactly what the headless command does, and tests can put 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ from bzzz_core.deploy.detached.place import Run
 from bzzz_core.deploy.events import Event, Finding
 from bzzz_core.deploy.existing import Existing
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.model_search import ModelSearch
 from bzzz_core.deploy.reach import Matrix
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.integrations.ai_endpoint import EndpointReport
@@ -88,6 +89,10 @@ class Engine(Protocol):
 
     async def sweep(self, addresses: tuple[str, ...], port: int) -> tuple[str, ...]:
         """Return those of the addresses where something takes connections at a port."""
+        ...
+
+    async def search_models(self, spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> ModelSearch:
+        """Look for model servers in the cluster's network, from here and from the hosts."""
         ...
 
     async def reach(self, spec: ClusterSpec) -> Matrix:

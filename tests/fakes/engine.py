@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from bzzz_core.api.documents import Status as StatusDocument
@@ -21,6 +22,7 @@ from bzzz_core.deploy.facts.host import Clock, Disk, HostFacts
 from bzzz_core.deploy.facts.network import Interface, InterfaceKind
 from bzzz_core.deploy.facts.routes import Resolver, Route, Routing
 from bzzz_core.deploy.facts.system import System, TimeSource
+from bzzz_core.deploy.model_search import ModelSearch
 from bzzz_core.deploy.reach import Matrix, Reached, State
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.integrations.ai_endpoint import EndpointReport
@@ -55,6 +57,8 @@ class FakeEngine:
         self.followed: list[str] = []
         self.unreached = ""
         """Host that no other one reaches."""
+        self.models_found = ModelSearch(addresses=1)
+        """What a search of the network for model servers finds."""
         self.answering: tuple[str, ...] = ()
         """Addresses at which a sweep finds something."""
         self.applied: list[ClusterSpec] = []
@@ -96,6 +100,11 @@ class FakeEngine:
         """Return the addresses that were told to answer."""
         del port
         return tuple(address for address in addresses if address in self.answering)
+
+    async def search_models(self, spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> ModelSearch:
+        """Return the servers that were told to be there."""
+        del spec, facts
+        return self.models_found
 
     async def reach(self, spec: ClusterSpec) -> Matrix:
         """Let everybody reach everybody but the host that was told to be out of reach."""

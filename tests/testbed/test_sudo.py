@@ -22,13 +22,14 @@ pytestmark = [pytest.mark.testbed, pytest.mark.timeout(300)]
 PASSWORD = "canary-Pa55word"  # noqa: S105  looked for everywhere it must not be
 USERS = f"""
 set -eu
-for user in asker stranger; do
+for user in asker stranger terminal; do
   useradd --create-home --shell /bin/bash "$user"
   printf '%s:%s\\n' "$user" '{PASSWORD}' | chpasswd
   install -d -m 700 -o "$user" "/home/$user/.ssh"
   install -m 600 -o "$user" /home/operator/.ssh/authorized_keys "/home/$user/.ssh/"
 done
 printf 'asker ALL=(ALL) ALL\\n' >/etc/sudoers.d/asker
+printf 'terminal ALL=(ALL) NOPASSWD: ALL\\nDefaults:terminal requiretty\\n' >/etc/sudoers.d/terminal
 """
 
 
@@ -98,6 +99,11 @@ def test_a_user_who_may_not_is_told_from_one_who_was_not_asked(bed: State) -> No
         with_session(bed, "stranger", PASSWORD)
     with pytest.raises(AuthenticationFailed, match="sudo refuses"):
         with_session(bed, "asker", None)
+
+
+def test_a_sudo_that_wants_a_terminal_is_told_from_a_wrong_password(bed: State) -> None:
+    with pytest.raises(AuthenticationFailed, match=r"requiretty.*Defaults:terminal !requiretty"):
+        with_session(bed, "terminal", None)
 
 
 def test_staged_files_are_gone_when_the_session_ends(bed: State, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual.containers import Vertical
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
@@ -16,6 +17,7 @@ from bzzz_core.clock import SystemClock
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
 from bzzz_core.config.profile_places import profile_path
 from bzzz_core.config.sources import load_answers
+from bzzz_core.deploy.model_search import HERE, FoundServer, ModelSearch
 from bzzz_core.errors import ConfigError
 from bzzz_tui.fields import entries_text
 from bzzz_tui.widgets.form import Choice
@@ -32,6 +34,7 @@ from screens.setup.draft import HostDraft
 from screens.setup.engine import Look, LookState
 from screens.setup.entry import EntryForm
 from screens.setup.leaving import LeaveQuestion
+from screens.setup.push_button import PushButton
 from screens.setup.run_view import Stage
 from screens.setup.session import Session
 from screens.setup.steps import STEPS
@@ -638,6 +641,32 @@ def test_the_ai_endpoint_is_asked_on_request(wizard_app) -> None:  # noqa: ANN00
         await see(pilot, "qwen3-coder:30b")
 
     drive(app, body)
+
+
+def test_a_model_server_of_the_network_is_found_and_taken(
+    wizard_app: Callable[..., BzzzApp], engine: FakeEngine
+) -> None:
+    server = FoundServer(
+        address="10.20.0.77", port=11434, version="0.9.1", models=("llama3:8b",), seen_from=(HERE,)
+    )
+    engine.models_found = ModelSearch(addresses=254, servers=(server,), failures=("bzzz-2: gone",))
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await to_step(pilot, wizard, 4)
+        await to_page(pilot, wizard, 2)
+        wizard.step.query_one("#search-models", PushButton).focus()
+        await pilot.press("enter")
+        await see(pilot, "254 addresses, 1 model servers")
+        await see(pilot, "bzzz-2: gone")
+        await see(pilot, "http://10.20.0.77:11434  0.9.1  llama3:8b  (reached from this machine)")
+        wizard.step.query_one("#ai-found-servers", Vertical).query_one(PushButton).focus()
+        await pilot.press("enter")
+        await see(pilot, "is the endpoint now")
+        draft = wizard.context.draft
+        assert draft.get("ai.endpoint.provider") == "ollama"
+        assert draft.get("ai.endpoint.base_url") == "http://10.20.0.77:11434"
+
+    drive(wizard_app(), body)
 
 
 async def to_page(pilot: Pilot[int], wizard: Wizard, turns: int) -> None:

@@ -145,6 +145,11 @@ class ModelServersAnswers(ServerSettings):
         label="Reachable from",
         help="everywhere lets other hosts ask; the server itself asks nobody for a password.",
     )
+    search: bool = setting(
+        default=False,
+        label="Search",
+        help="Let `--check` look for other model servers in the hosts' network, 256 addresses.",
+    )
     gpus: tuple[str, ...] = setting(
         (), label="Cards", help="Ids of the cards that the first servers may use; empty: all."
     )
