@@ -158,12 +158,10 @@ def _gpus(facts: HostFacts, dot: str) -> _Words:
         return [("none", Tone.MUTED)]
     alike: dict[tuple[object, ...], list[Gpu]] = {}
     for card in cards:
+        parts = None if card.mig is None else len(card.mig)
         kind = (
-            card.name or card.device,
-            card.state,
-            card.memory_total_bytes,
-            card.divided,
-            card.mig,
+            *(card.name or card.device, card.state, card.memory_total_bytes),
+            *(card.divided, parts),
         )
         alike.setdefault(kind, []).append(card)
     return [
