@@ -161,6 +161,7 @@ def report(
     cluster: str,
     at: str,
     remarks: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> str:
     """Return the report file's text.
 
@@ -169,6 +170,7 @@ def report(
         cluster: Its name.
         at: The time, for people.
         remarks: What the run before could not prove, or has left.
+        kept: Keys of the answers that nothing acts upon yet.
     """
     lines = [f"BZZZ validation of cluster {cluster}, {at}", ""]
     lines += [
@@ -177,6 +179,12 @@ def report(
     ]
     if remarks:
         lines += ["", "of the run that installed it", *(f"{'warn':<14} {text}" for text in remarks)]
+    if kept:
+        lines += [
+            "",
+            "saved, and nothing acts upon it yet",
+            *(f"{'warn':<14} {key}" for key in kept),
+        ]
     return "\n".join(lines) + "\n"
 
 

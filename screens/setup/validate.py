@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from bzzz_core.clock import utc_now
 from bzzz_core.config.profile_places import cluster_directory
+from bzzz_core.deploy import kept_answers
 from bzzz_core.errors import BzzzError
 from bzzz_tui.actions import Scope, bindings
 from bzzz_tui.parts import Line
@@ -196,7 +197,11 @@ class ValidateStep(StepView):
         words = f"{bad} failed; " if bad else "no check failed; "
         words += f"{left} not run; " if left else ""
         text = checks.report(
-            outcomes, cluster=spec.cluster.name, at=utc_now(), remarks=self.context.run.remarks
+            outcomes,
+            cluster=spec.cluster.name,
+            at=utc_now(),
+            remarks=self.context.run.remarks,
+            kept=kept_answers.kept(spec),
         )
         try:
             checks.write_report(text, path)

@@ -10,6 +10,7 @@ from bzzz_core.config.leaf import catalogue
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy import preflight
 from bzzz_core.deploy.kept_answers import kept
+from screens.setup.checks import report
 from tests.fakes.deploy_goals import KNOWN, fresh, spec
 
 
@@ -39,3 +40,10 @@ def test_every_answer_that_is_not_active_can_be_found() -> None:
     """A new one needs no line here: whatever the schema marks is compared with its default."""
     keys = {key for key, leaf in catalogue(ClusterSpec).items() if not leaf.active}
     assert len(keys) > 30
+
+
+def test_the_report_of_the_checks_lists_them() -> None:
+    answers = spec(1, cluster={"rejoin": "by-operator"})
+    text = report([], cluster="bzzz", at="now", kept=kept(answers))
+    assert text.endswith("saved, and nothing acts upon it yet\nwarn           cluster.rejoin\n")
+    assert "nothing acts" not in report([], cluster="bzzz", at="now", kept=kept(spec(1)))
