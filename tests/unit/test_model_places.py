@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from bzzz_core.config.sections import ModelServersAnswers
 from bzzz_core.deploy.facts.ai_servers import AiServer, Model
 from bzzz_core.deploy.facts.gpus import CardState, Gpu, MigInstance
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.facts.parse import parse
 from bzzz_core.deploy.model_places import (
     Limits,
     SizedModel,
@@ -20,6 +22,7 @@ from bzzz_core.deploy.model_places import (
     place_wanted,
 )
 from tests.fakes.deploy_goals import fresh
+from tests.fakes.probe_outputs import WORD, recorded
 
 GB = 10**9
 
@@ -186,3 +189,12 @@ def test_a_model_bound_to_a_card_goes_nowhere_else() -> None:
     one = devices_of("a", host(card("GPU-1", 24)), on_cpu=False)
     (refusal,) = place_models([one], models, Limits()).refusals
     assert refusal.words.endswith("no host that may hold it has a usable card of GPU-9")
+
+
+def test_the_tool_says_that_a_card_is_divided_also_before_it_has_parts() -> None:
+    output = re.sub(rb"^\s+MIG .*\n", b"", recorded("nvidia_mig"), flags=re.MULTILINE)
+    facts = parse(output, WORD)
+    assert [(one.divided, one.mig) for one in facts.gpus or ()] == [(True, ()), (False, ())]
+    found = devices_of("a", facts, on_cpu=False)
+    assert [device.id[-1] for device in found.devices] == ["2"], "the whole card alone"
+    assert "MIG is on" in found.unknown
