@@ -369,7 +369,9 @@ class ServicesStep(StepView):
                 run.begun_ms = run.ended_ms - run.summary.elapsed_ms
             self._refresh_all()
         if run.succeeded and self.is_mounted and self.display:
-            self.query_one(f"#next-{self.spec.key}", PushButton).focus()
+            # What came of it must stay in sight, however many hosts lie between it and the button.
+            self.query_one(f"#next-{self.spec.key}", PushButton).focus(scroll_visible=False)
+            self.scroll_home(animate=False)
 
     async def _ask(self, plan: Plan) -> bool:
         self.context.plan = plan
