@@ -33,10 +33,10 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 
 @pytest.fixture(scope="module")
 def before(operator: Operator) -> dict[str, frozenset[str]]:
-    """Return the hosts as they were; one has a command of our name, one a shared directory."""
+    """Return the hosts as they were; one has a command of our name, one an empty directory."""
     operator.on("gone-1", "printf '#!/bin/sh\\necho mine\\n' >/usr/local/bin/bzzz-agent")
     operator.on("gone-1", "chmod 755 /usr/local/bin/bzzz-agent")
-    operator.on("gone-2", "mkdir -m 755 /var/lib/bzzz; echo mine >/var/lib/bzzz/foreign")
+    operator.on("gone-2", "mkdir -m 755 /var/lib/bzzz")
     return {name: manifest(operator, name) for name in NAMES}
 
 
@@ -58,7 +58,16 @@ def test_uninstalling_leaves_the_file_system_as_it_was(
         assert found == [], "\n".join(found)
         assert operator.on(name, "ls /var/log/bzzz").split(), "logs stay"
         assert operator.on(name, "stat -c %U /var/log/bzzz") == "root"
-    assert operator.on("gone-2", "cat /var/lib/bzzz/foreign") == "mine"
+    assert operator.on("gone-2", "stat -c %a:%U /var/lib/bzzz") == "755:root"
+
+
+def test_nothing_is_installed_over_what_others_put_there(operator: Operator) -> None:
+    """What stands beside somebody's files could not be told from them when it goes."""
+    operator.on("gone-2", "echo mine >/var/lib/bzzz/foreign")
+    code, events = operator.setup("--apply", "--yes")
+    assert code == 3
+    assert "holds files and belongs to root" in str(failures(events))
+    operator.on("gone-2", "rm /var/lib/bzzz/foreign")
 
 
 def test_uninstalling_again_changes_nothing(operator: Operator) -> None:
