@@ -26,6 +26,7 @@ BUILD_S_MAX = 1_200
 PACKAGES = (
     "ca-certificates",
     "dbus",
+    "firewalld",
     "fish",
     "iproute2",
     "iptables",
@@ -58,7 +59,8 @@ printf '%s\n' '[Service]' 'ExecStartPre=' \
  ssh-keygen -q -t ed25519 -N \"\" -C testbed -f /etc/ssh/ssh_host_ed25519_key"' \
   'ExecStartPre=/usr/sbin/sshd -t' > etc/systemd/system/ssh.service.d/testbed.conf
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
-  fstrim.timer getty.target console-getty.service systemd-udevd.service systemd-networkd.service \
+  firewalld.service fstrim.timer getty.target console-getty.service systemd-udevd.service \
+  systemd-networkd.service \
   systemd-resolved.service systemd-timesyncd.service dev-hugepages.mount
 do ln -sf /dev/null etc/systemd/system/$unit; done
 cat > sbin/testbed-init <<'INIT'

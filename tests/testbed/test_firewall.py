@@ -1,6 +1,7 @@
-"""Packet filters on real hosts: three kinds at once, opened for the nodes, and lockouts undone.
+"""Packet filters on real hosts: four kinds at once, opened for the nodes, and lockouts undone.
 
-Host 1 has ufw, host 2 nothing (so it gets a table of ours), host 3 iptables that drops by default.
+Host 1 has ufw, host 2 nothing (so it gets a table of ours), host 3 iptables that drops by default,
+host 4 firewalld.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.testbed.state import State
 
 pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 PORTS = (4222, 6222, 8443)
+KINDS = ("ufw", "nftables", "iptables", "firewalld")
 UFW = """
 ufw default deny incoming && ufw allow 22/tcp comment 'the admin' && ufw deny 9999/tcp
 ufw allow proto tcp from 10.99.0.0/16 to any port 4222
@@ -39,21 +41,26 @@ iptables -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
 iptables -A INPUT -p icmp -j ACCEPT
 iptables -P INPUT DROP
 """
+FIREWALLD = """
+systemctl unmask --quiet firewalld && systemctl start firewalld
+firewall-cmd -q --add-port=9999/udp && firewall-cmd -q --permanent --add-port=9998/udp
+"""
 NFT = "nft -f - <<'E'\ntable ip admin {\n\tchain count {\n\t\tcounter\n\t}\n}\nE\n"
 RULES = {
     "1": "cat /etc/ufw/user.rules /etc/ufw/user6.rules",
     "2": "nft -s list ruleset | grep -v 127.0.0.11",  # the container engine's, by chance
     "3": "iptables -S; ip6tables -S",
+    "4": "firewall-cmd --list-all-zones; firewall-cmd --permanent --list-all-zones",
 }
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     bed = State(tmp_path_factory.mktemp("firewall"))
-    cli.up(bed, count=3, name="fw", suite="bookworm")
+    cli.up(bed, count=4, name="fw", suite="bookworm")
     bed.answers.write_text(bed.answers.read_text() + "network: {firewall: {mode: restrict}}\n")
     one = Operator(bed, tmp_path_factory.mktemp("home"))
-    for number, script in (("1", UFW), ("2", NFT), ("3", IPTABLES)):
+    for number, script in (("1", UFW), ("2", NFT), ("3", IPTABLES), ("4", FIREWALLD)):
         one.on(number, script)
     yield one
     cli.down(bed)
@@ -95,7 +102,7 @@ def reaches(address: str, port: int) -> bool:
         return False
 
 
-def test_a_cluster_forms_through_three_kinds_of_filters(
+def test_a_cluster_forms_through_four_kinds_of_filters(
     operator: Operator, installed: list[dict[str, Any]]
 ) -> None:
     assert installed[-1]["leader"]
@@ -106,11 +113,13 @@ def test_a_cluster_forms_through_three_kinds_of_filters(
     }
     assert planned == {
         f"fw-{number}": [f"{backend} {port}/tcp" for port in PORTS]
-        for number, backend in (("1", "ufw"), ("2", "nftables"), ("3", "iptables"))
+        for number, backend in enumerate(KINDS, 1)
     }
-    assert operator.on("1", "ufw status").count("bzzz:fabric-cluster") == 2
-    assert operator.on("2", "nft list table inet bzzz").count("bzzz:fabric-cluster") == 2
-    assert operator.on("3", "iptables -S BZZZ").count("bzzz:fabric-cluster") == 2
+    assert operator.on("1", "ufw status").count("bzzz:fabric-cluster") == 3
+    assert operator.on("2", "nft list table inet bzzz").count("bzzz:fabric-cluster") == 3
+    assert operator.on("3", "iptables -S BZZZ").count("bzzz:fabric-cluster") == 3
+    for lasting in ("", "--permanent"):
+        assert operator.on("4", f"firewall-cmd {lasting} --list-rich-rules").count('"6222"') == 3
 
 
 @pytest.mark.usefixtures("installed")
@@ -124,7 +133,7 @@ def test_nobody_but_the_nodes_comes_in(operator: Operator) -> None:
 @pytest.mark.usefixtures("installed")
 def test_a_second_run_changes_nothing(operator: Operator) -> None:
     code, events = operator.setup("--apply", "--yes")
-    assert (code, [host["changes"] for host in events[-1]["hosts"]]) == (0, [0, 0, 0])
+    assert (code, [host["changes"] for host in events[-1]["hosts"]]) == (0, [0, 0, 0, 0])
 
 
 @pytest.mark.usefixtures("installed")
@@ -132,7 +141,10 @@ def test_a_restart_of_the_host_loads_the_rules_again(operator: Operator) -> None
     docker = docker_daemon.find_or_start()
     faults.reboot(docker, operator.bed, operator.bed.host("2"))
     operator.on("2", NFT)  # the admin's rules do not outlive a restart
-    assert operator.on("2", "nft list table inet bzzz").count("bzzz:") == 9
+    # For each port one rule for each of the others, and one that refuses the rest.
+    assert operator.on("2", "nft list table inet bzzz").count("bzzz:") == len(KINDS) * len(PORTS)
+    operator.on("4", "systemctl restart firewalld")
+    assert operator.on("4", "firewall-cmd --list-rich-rules").count('"6222"') == 3
 
 
 @pytest.mark.usefixtures("installed")

@@ -1,7 +1,7 @@
 """The scripts that change rules, run by a real shell against tools that only write down what came.
 
-What ufw, nft and iptables make of them is seen on real hosts (tests/testbed/test_firewall.py);
-firewalld is not among those hosts' packages, so its commands are seen here alone.
+What ufw, firewalld, nft and iptables make of them is seen on real hosts
+(tests/testbed/test_firewall.py).
 """
 
 from __future__ import annotations
