@@ -43,7 +43,9 @@ class SshAccess(Section):
         None, pattern=JUMP, label="Jump hosts", help="[user@]host[:port] to go through."
     )
     config: str | None = setting(
-        None, label="SSH configuration", help="File that counts where nothing else is said."
+        "~/.ssh/config",
+        label="SSH configuration",
+        help="File that counts where nothing else is said; null: none.",
     )
 
 

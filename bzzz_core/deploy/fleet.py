@@ -9,8 +9,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -103,19 +108,35 @@ class Fleet:
             else ClockFact(skew_ms=skew_ms, uncertainty_ms=greeting.round_trip_ms // 2),
         )
 
-    def fresh(self, name: str, way: Way) -> AbstractAsyncContextManager[SshHost]:
-        """Return a new connection to a host, beside the one of the run: new TCP, new login.
+    @asynccontextmanager
+    async def fresh(self, name: str, way: Way) -> AsyncIterator[SshHost]:
+        """Yield a new connection to a host, beside the one of the run: new TCP, new login.
 
         Raises:
-            BzzzError: On entering: it could not be reached, trusted or logged in to.
+            BzzzError: It could not be reached, trusted or logged in to.
         """
         host = next(host for host in self._spec.hosts if host.name == name)
-        login = login_of(self._spec, host, self._own_key)
+        login = await self._login(host)
         if way is not Way.ANSWERS:
             login = replace(login, password=None)
         if way is Way.INSTALLED:
             login = replace(login, key=login.own_key, own_key=None)
-        return self._open_session(login, self._known_hosts)
+        async with self._opened(login) as remote:
+            yield remote
+
+    @asynccontextmanager
+    async def _opened(self, login: Login) -> AsyncIterator[SshHost]:
+        """Open a session; what lies before many hosts is not asked by all of them at once."""
+        straight = login.via is None and not login.proxy_command
+        async with AsyncExitStack() as stack:
+            async with nullcontext() if straight else self._jumps:
+                session = self._open_session(login, self._known_hosts)
+                remote = await stack.enter_async_context(session)
+            yield remote
+
+    async def _login(self, host: HostSpec) -> Login:
+        """Return how to log in to a host; files and secrets are looked up beside the loop."""
+        return await asyncio.to_thread(login_of, self._spec, host, self._own_key)
 
     async def close(self) -> None:
         """Close all connections, each for itself: a dead one must not hold up the others."""
@@ -135,10 +156,8 @@ class Fleet:
         if old is not None:
             await old.aclose()
         stack = AsyncExitStack()
-        login = login_of(self._spec, host, self._own_key)
-        opened = self._open_session(login, self._known_hosts)
-        async with self._jumps if login.via is not None else nullcontext():
-            self.hosts[host.name] = await stack.enter_async_context(opened)
+        opened = self._opened(await self._login(host))
+        self.hosts[host.name] = await stack.enter_async_context(opened)
         self._stacks[host.name] = stack
         if present is not None:
             await self.hosts[host.name].take_over(present.stage_directory)

@@ -117,11 +117,22 @@ def open_cluster(
 
 
 def shell_of(access: SshAccess, host: ProfileHost) -> tuple[str, ...]:
-    """Return the command that opens a shell on a host, trusting only the keys of the profile."""
+    """Return the command that opens a shell on a host, trusting only the keys of the profile.
+
+    It goes the way that setup went: user and port are settled here, since setup's defaults are not
+    those of ssh, and ssh reads the rest from the same configuration.
+
+    Raises:
+        ConfigError: The operator's SSH configuration is damaged.
+    """
+    from bzzz_core.deploy.ssh.forward import way_to  # noqa: PLC0415
+
+    login = way_to(access, host)
     key = ("-i", access.key) if access.key else ()
     jump = ("-J", access.jump) if access.jump else ()
     return (
         "ssh",
+        *_configuration(access),
         *jump,
         "-o",
         f"UserKnownHostsFile={access.known_hosts}",
@@ -129,12 +140,21 @@ def shell_of(access: SshAccess, host: ProfileHost) -> tuple[str, ...]:
         "StrictHostKeyChecking=yes",
         *key,
         "-p",
-        str(host.port or access.port),
+        str(login.port),
         "-l",
-        host.user or access.user,
+        login.user,
         "--",
         host.address,
     )
+
+
+def _configuration(access: SshAccess) -> tuple[str, ...]:
+    """Return how ssh is told of a configuration that is not the one it reads by itself."""
+    if access.config is None:
+        return ("-F", "none")
+    path = Path(access.config).expanduser()
+    usual = path == Path.home() / ".ssh" / "config" or not path.exists()
+    return () if usual else ("-F", str(path))
 
 
 def sources_of(target: Target) -> Sequence[Source]:

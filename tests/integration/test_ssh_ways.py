@@ -187,6 +187,16 @@ async def test_a_locked_key_of_the_configuration_leaves_it_to_the_agent(
         pass
 
 
+async def test_a_public_key_of_the_configuration_leaves_it_to_the_agent(
+    host: LoopbackSshd, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So people choose one of the keys that a token or a password manager holds."""
+    login, config = configured(host, f"IdentityFile {host.key}.pub")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    async with session(routed(login, config=config, jump=None), own(host), QUICK):
+        pass
+
+
 async def test_the_monitor_takes_the_same_way(host: LoopbackSshd, jump: LoopbackSshd) -> None:
     login, config = configured(host, f"IdentityFile {host.key}", f"ProxyJump {place(jump)}")
     async with session(routed(login, config=config, jump=None), own(host), QUICK):

@@ -202,9 +202,8 @@ def _options(login: Login, trust: Trust, pace: Pace) -> dict[str, Any]:
         "host_based_auth": False,
     }
     named = [str(key.expanduser()) for key in (login.own_key, login.key) if key is not None]
-    if login.hint is not None and login.key is None and login.password is None:
-        keys = [*_unlocked(named, login), str(login.hint)]
-        return options | {"client_keys": keys, "ignore_encrypted": True}
+    if login.key is None and login.password is None and (hinted := _hinted(login)):
+        return options | {"client_keys": [*_unlocked(named, login), *hinted]}
     if login.key is not None or (named and login.password is not None):
         # Only the keys that were named: a server ends the login after a few wrong ones.
         options |= {"client_keys": _unlocked(named, login), "agent_path": None}
@@ -232,6 +231,21 @@ def _unlocked(keys: list[str], login: Login) -> list[asyncssh.SSHKeyPair | str]:
         return list(keys)
     secret = login.passphrase.reveal()
     return [pair for key in keys for pair in asyncssh.load_keypairs(key, secret)]
+
+
+def _hinted(login: Login) -> list[asyncssh.SSHKeyPair]:
+    """Return the key that the configuration names, unless it is the agent's to use it.
+
+    It is where it is locked, or where the file holds the public half alone.
+    """
+    if login.hint is None:
+        return []
+    try:
+        return list(
+            asyncssh.load_keypairs(str(login.hint), skip_public=True, ignore_encrypted=True)
+        )
+    except (asyncssh.KeyImportError, OSError):
+        return []
 
 
 async def _first_contact(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -40,15 +41,7 @@ async def forward(
         HostKeyChanged: It shows another key than the pinned one.
         AuthenticationFailed: It refused the login.
     """
-    stated = Login(
-        name=host.name,
-        address=host.address,
-        port=host.port or access.port,
-        user=host.user or access.user,
-        key=Path(access.key) if access.key else None,
-        password=secrets.resolve(access.password) if access.password else None,
-    )
-    login = await asyncio.to_thread(routed, stated, config=access.config, jump=access.jump)
+    login = await asyncio.to_thread(_login, access, host)
     async with opened(login, KnownHosts(Path(access.known_hosts)), pace) as connection:
         try:
             listener = await connection.forward_local_port(LOOPBACK, 0, LOOPBACK, host.api_port)
@@ -58,3 +51,24 @@ async def forward(
             yield listener.get_port()
         finally:
             listener.close()
+
+
+def way_to(access: SshAccess, host: ProfileHost) -> Login:
+    """Return how to reach a host of a profile and as whom; without any password.
+
+    Raises:
+        ConfigError: The operator's SSH configuration is damaged.
+    """
+    stated = Login(
+        name=host.name,
+        address=host.address,
+        port=host.port or access.port,
+        user=host.user or access.user,
+        key=Path(access.key) if access.key else None,
+    )
+    return routed(stated, config=access.config, jump=access.jump)
+
+
+def _login(access: SshAccess, host: ProfileHost) -> Login:
+    password = secrets.resolve(access.password) if access.password else None
+    return replace(way_to(access, host), password=password)

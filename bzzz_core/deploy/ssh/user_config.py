@@ -2,9 +2,9 @@
 
 `ssh alpha` works for the operator, so `alpha` works for setup: HostName, User, Port, the first
 IdentityFile that exists, ProxyJump and ProxyCommand are taken where the answers say nothing. The
-file is asked for the address as it was written, then for the host's name; what is said first
-counts, as in ssh_config(5). Nothing else is taken from it: which keys of hosts are trusted, how
-often to try and what is forwarded are setup's own rules.
+file is asked for the address as the answers have it, as ssh asks for what was typed. Nothing else
+is taken from it: which keys of hosts are trusted, how often to try and what is forwarded are
+setup's own rules.
 
 Jump hosts are logged in to one after the other, each inside the connection to the one before.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import getpass
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,8 @@ from bzzz_core.errors import ConfigError
 HOPS_MAX: Final = 8
 """Jump hosts in a row, those behind which others lie included; more is a circle."""
 _NONE: Final = "none"
+_KEPT_MAX: Final = 1_024
+"""Hosts and jump hosts whose lines are read once as long as the file stays as it is."""
 _ONCE: Final = (False, False, False)
 """The parser's reload, canonical and final: names are looked up as they were written."""
 _HOP: Final = re.compile(
@@ -47,48 +50,42 @@ class Said:
     """`[user@]host[:port]`, several with commas; `none`: none, whatever comes later."""
     proxy_command: tuple[str, ...] = ()
 
-    def over(self, other: Said) -> Said:
-        """Return this, with what it does not say from another."""
-        direct = self.jump or self.proxy_command
-        return Said(
-            address=self.address or other.address,
-            user=self.user or other.user,
-            port=self.port or other.port,
-            key=self.key or other.key,
-            jump=self.jump if direct else other.jump,
-            proxy_command=self.proxy_command if direct else other.proxy_command,
-        )
 
+def said_of(
+    config: Path | None, name: str, *, user: str | None = None, port: int | None = None
+) -> Said:
+    """Return what a configuration says of a host, with what is given already.
 
-def said_of(config: Path | None, *names: str) -> Said:
-    """Return what a configuration says of a host that goes by several names, the first first.
-
-    `Match exec` runs its command, as it does for ssh: this waits for it.
+    `Match exec` runs its command, as it does for ssh: this waits for it, once per host.
 
     Args:
         config: An ssh_config(5) file; None, or one that is not there, says nothing.
-        names: What the host is called.
+        name: What the host is called, or its address.
+        user: Whom to log in as, if that is known.
+        port: Its port, if that is known.
 
     Raises:
         ConfigError: The file cannot be read or is damaged.
     """
-    said = Said()
-    if config is None:
-        return said
-    path = config.expanduser()
-    for name in dict.fromkeys(names):
+    if config is not None:
+        path = config.expanduser()
         try:
-            found = SSHClientConfig.load(None, [path], *_ONCE, getpass.getuser(), (), name, ())
+            return _parsed(path, path.stat().st_mtime_ns, name, user, port)
         except FileNotFoundError:
-            return Said()
+            pass
         except (ConfigParseError, ValueError) as exc:
             raise ConfigError(
                 f"{exc} (an SSH configuration; null as security.ssh.config leaves it out)"
             ) from exc
         except OSError as exc:
             raise ConfigError(f"{path}: {exc.strerror}") from exc
-        said = said.over(_taken(found))
-    return said
+    return Said(user=user, port=port)
+
+
+@lru_cache(maxsize=_KEPT_MAX)
+def _parsed(path: Path, _mtime_ns: int, name: str, user: str | None, port: int | None) -> Said:
+    given = (user or (), name, port or ())
+    return _taken(SSHClientConfig.load(None, [path], *_ONCE, getpass.getuser(), *given))
 
 
 def _taken(found: SSHConfig) -> Said:
@@ -134,10 +131,17 @@ def routed(login: Login, *, config: str | None, jump: str | None) -> Login:
         ConfigError: The configuration is damaged, or the jump hosts cannot be.
     """
     path = Path(config) if config else None
-    said = said_of(path, login.address, login.name)
+    said = said_of(
+        path,
+        login.address,
+        user=login.user if login.user != _USER else None,
+        port=login.port if login.port != _PORT else None,
+    )
     hops = jump or said.jump
     full = _filled(login, said)
-    if hops is not None and hops != _NONE:
+    if hops == _NONE:
+        return full
+    if hops is not None:
         return replace(full, via=_via(hops, full, path, HOPS_MAX))
     return replace(full, proxy_command=said.proxy_command)
 
@@ -146,8 +150,8 @@ def _filled(login: Login, said: Said) -> Login:
     return replace(
         login,
         address=said.address or login.address,
-        user=said.user or login.user if login.user == _USER else login.user,
-        port=said.port or login.port if login.port == _PORT else login.port,
+        user=said.user or login.user,
+        port=said.port or login.port,
         hint=said.key,
     )
 
@@ -163,21 +167,25 @@ def _via(hops: str, behind: Login, config: Path | None, left: int) -> Login:
         if left < 0:
             raise ConfigError(f"more than {HOPS_MAX} jump hosts on the way to {behind.name}")
         address = match["host"].strip("[]")
-        said = said_of(config, address)
-        own = Login(
+        said = said_of(
+            config, address, user=match["user"], port=int(match["port"]) if match["port"] else None
+        )
+        bare = Login(
             name=f"{behind.name}: jump host {address}",
             address=address,
-            port=int(match["port"] or _PORT),
-            user=match["user"] or _USER,
-            accept_new_host_key=behind.accept_new_host_key,
+            port=_PORT,
+            user=getpass.getuser(),  # as with ssh; setup's own default is for the hosts
+            key=behind.key,
+            passphrase=behind.passphrase,
             password=None,  # of the hosts, not of what lies before them
+            accept_new_host_key=behind.accept_new_host_key,
+            via=way,
         )
-        full = _filled(own, said)
-        full = replace(full, key=behind.key, hint=full.hint or behind.hint, via=way)
-        if way is None and said.jump and said.jump != _NONE:
+        full = _filled(bare, said)
+        if way is None and said.jump is not None and said.jump != _NONE:
             full = replace(full, via=_via(said.jump, full, config, left))
         elif way is None:
             full = replace(full, proxy_command=said.proxy_command)
-        way = full
+        way = replace(full, hint=full.hint or behind.hint)
     assert way is not None, "splitting yields one at least"
     return way
