@@ -9,7 +9,6 @@ during which the link was lost is done again from its start: what it did is not 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
@@ -32,6 +31,7 @@ from bzzz_core.deploy.phases.verify_cluster import (
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.steering import Steering
+from bzzz_core.deploy.together import together
 from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import BzzzError, CommandFailed, LinkLost
@@ -122,7 +122,7 @@ class Drive:
         """
         before = set(self._record.failed(names))
         while names:
-            await asyncio.gather(*(one(name) for name in names))
+            await together(one(name) for name in names)
             failed = [name for name in self._record.failed(names) if name not in before]
             if failed and self._steering.hold:
                 for name in failed:

@@ -37,6 +37,7 @@ from bzzz_core.deploy.plan import build_goals, build_plan
 from bzzz_core.deploy.release import Release, kept
 from bzzz_core.deploy.releases import get_all
 from bzzz_core.deploy.supply import Building, Source, open_bundle
+from bzzz_core.deploy.together import together
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import BzzzError, PlanChanged, PreconditionFailed
@@ -197,7 +198,7 @@ class Deployment(Operation):
             with suppress(BzzzError):  # a note that cannot be left is no failure of the run
                 await remember(self._hosts[name], self._spec.resources.paths.data, run)
 
-        await asyncio.gather(*(one(name) for name in self._names))
+        await together(one(name) for name in self._names)
 
     def _recall(self) -> tuple[Finding, ...]:
         """Read how the last run ended: choose hosts by it, and say if it was killed."""

@@ -12,7 +12,6 @@ named, and the others go on; the command is simply given again for it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -28,6 +27,7 @@ from bzzz_core.deploy.operation import Means, Operation
 from bzzz_core.deploy.paths_in_use import paths_in_use
 from bzzz_core.deploy.plan import sponsors_of
 from bzzz_core.deploy.removals import Survey, Wish, removals
+from bzzz_core.deploy.together import together
 from bzzz_core.errors import (
     BzzzError,
     CommandFailed,
@@ -97,9 +97,7 @@ class Uninstall(Operation):
             if self.steering.stopping:
                 self._record.stopped = True
                 self._record.skip(self._names, PHASE, "stopped by the operator")
-            await asyncio.gather(
-                *(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
-            )
+            await together(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
             self._forget()
             return self.finish()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class FakeHost:
         self.staged: list[bytes] = []
         """What was put on the host, in order."""
         self.on: dict[str, Callable[[], object]] = {}
-        """Part of a description -> what happens when such a command is run."""
+        """Part of a description -> what happens when such a command is run; it may take time."""
 
     @property
     def name(self) -> str:
@@ -68,8 +68,8 @@ class FakeHost:
             self.failing = ""
         failing = bool(self.failing) and self.failing in what
         for part, act in self.on.items():
-            if part in what:
-                act()
+            if part in what and isinstance(done := act(), Awaitable):
+                await done
         for part, times in self.losing.items():
             if part in what and times:
                 self.losing[part] -= 1

@@ -332,6 +332,28 @@ def test_a_fault_of_ours_leaves_no_host_on_a_release_that_failed_there() -> None
     assert "go back to the release before" in scene.commands("bzzz-6")
 
 
+def test_a_fault_of_ours_waits_for_what_is_being_done_on_other_hosts() -> None:
+    """Else hosts were taken back, and their leases freed, while others are still switched."""
+    scene = Scene(_outdated(), serving=False)
+
+    async def slowly() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        scene.log.append("bzzz-2: switched")
+
+    def told(event: Event) -> None:
+        if event == Step("bzzz-1", "switch_release", Status.STARTED):
+            raise ZeroDivisionError
+
+    scene.record = Record(sink=told, clock=StillClock())
+    scene.hosts["bzzz-2"].on = {"switch": slowly}
+    scene.hosts["bzzz-3"].failing = "switch"
+    with pytest.raises(ZeroDivisionError):
+        scene.run()
+    switched = scene.log.index("bzzz-2: switched")
+    assert switched < scene.log.index("bzzz-3: go back to the release before")
+
+
 def test_a_voter_that_cannot_be_spared_any_more_is_not_restarted_by_order() -> None:
     """It failed, is back, and meanwhile another voter died: a second try would cost the cluster."""
     scene = Scene(_outdated())
