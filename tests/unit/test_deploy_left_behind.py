@@ -20,7 +20,7 @@ ELSEWHERE = {"resources": {"paths": {"data": "/srv/bzzz/data", "logs": "/var/log
         ({}, {"data": "/srv/new"}, ("/var/lib/bzzz",)),
         ({"data": "/srv/old"}, {}, ("/srv/old",)),
         ({"data": "/srv/old", "logs": "/srv/log"}, {}, ("/srv/old", "/srv/log")),
-        ({"data": "/srv"}, {"data": "/srv/new"}, ()),
+        ({"data": "/srv/old"}, {"data": "/srv/old/new"}, ()),
         ({"logs": "/srv/a"}, {"data": "/srv/a"}, ("/var/lib/bzzz",)),
     ],
 )
