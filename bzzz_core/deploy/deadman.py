@@ -11,8 +11,10 @@ latest. A timer that an earlier run left armed guards a change that nobody prove
 host's lease takes that back first (`lease.py`), and so does arming. Whoever reads what is there to
 know what was, has to `settle` that before reading.
 
-Proof and way back may meet: the timer elapses while it is being stopped. Both begin by making the
-link `verdict`, which only one of them can make, and who comes second does nothing.
+Proof and way back may meet: the timer elapses while it is being stopped. Both begin by renaming the
+file `undecided`, which only one of them can, and who comes second does nothing. A name is changed
+even where nothing new can be made any more, and nothing brings `undecided` back once it is gone. So
+neither a full file system nor a room that is just being removed decides anything.
 
 The timer is stopped only after the way back has been gone to its end, and a way back that fails (a
 lock of the filter, a configuration that sshd refuses at the moment) is tried again for some
@@ -69,18 +71,19 @@ rm -rf -- "$room"
 mkdir -p "$room"
 cat -- "$3" >"$room/restore"
 cat -- "$4" >"$room/data"
+: >"$room/undecided"
 rm -f -- "$3" "$4"
 cat >"$room/.run" <<'RUN'
 cd "${0%/*}" || exit 1
-[ ! -e done ] || exit 0
-ln -sT back verdict 2>/dev/null || [ "$(readlink verdict)" = back ] || exit 0
+# If it is there and cannot be renamed, nobody can have proved anything: then back is safer.
+mv -T undecided back 2>/dev/null || [ -e back ] || [ -e undecided ] || exit 0
 tries=1
 until timeout -k 2 30 sh ./restore ./data; do
   tries=$((tries + 1))
   [ "$tries" -le 15 ] || exit 1
   sleep 4
 done
-: >done
+mv -T back done 2>/dev/null || [ -e done ]
 RUN
 mv -T -- "$room/.run" "$room/run"
 tries=1
@@ -99,8 +102,14 @@ done
 _DISARM: Final = (
     _ROOM
     + """
-ln -sT proved "$room/verdict" 2>/dev/null || [ "$(readlink "$room/verdict")" = proved ] || exit 75
-systemctl stop "$unit.timer" 2>/dev/null || :
+if ! said=$(mv -T "$room/undecided" "$room/proved" 2>&1) && [ ! -e "$room/proved" ]; then
+  [ ! -e "$room/back" ] && [ ! -e "$room/done" ] || exit 75
+  echo "$said" >&2
+  exit 1
+fi
+# A service that has elapsed and not begun yet has lost, and is stopped with the timer: it would go
+# by what lies in the room when it begins, and that may be the next change's.
+systemctl stop "$unit.timer" "$unit.service" 2>/dev/null || :
 rm -rf -- "$room"
 """
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from bzzz_core.deploy import deadman
 from bzzz_core.errors import ChangeTakenBack, CommandFailed, HostUnreachable
 from tests.fakes.deploy_host import FakeHost
+from tests.fakes.probe_script import run as probed
 
 BACK = deadman.WayBack(what="sshd", script="true")
 
@@ -128,6 +131,11 @@ class Shell:
         command = ["sh", "-c", text, "bzzz", "sshd", *arguments]
         return subprocess.run(command, env=self.environment, timeout=20, check=False).returncode
 
+    def tool(self, name: str, text: str) -> None:
+        """Put a program before the system's."""
+        (self.directory / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.directory / "bin" / name).chmod(0o700)
+
     def arm(self, restore: str) -> None:
         for name, text in (("r", restore), ("d", "data")):
             (self.directory / name).write_text(text)
@@ -199,9 +207,10 @@ def test_a_proved_change_whose_room_was_left_stays(tmp_path: Path) -> None:
     """The link was lost, or we were killed, while the timer was being stopped."""
     shell = Shell(tmp_path)
     shell.arm('echo went >>"$SCENE/went"')
-    proved = deadman._DISARM.partition('systemctl stop "$unit.timer" 2>/dev/null || :\nrm')[0]
+    proved = deadman._DISARM.partition('systemctl stop "$unit.timer" "$unit.service"')[0]
     assert shell.run(proved) == 0
     assert shell.room.exists()
+    assert armed_by_the_probe(shell) == []
     assert shell.run(deadman._BACK) == 0
     assert not (tmp_path / "went").exists()
     assert not shell.room.exists()
@@ -214,3 +223,107 @@ def test_the_first_to_decide_wins_and_the_other_is_told(tmp_path: Path) -> None:
     shell.environment["DISARM"] = deadman._DISARM.replace("/run/bzzz-install", str(tmp_path))
     assert shell.run('sh "$SCENE/deadman-sshd/run"') == 0
     assert (tmp_path / "told").read_text() == "75\n"
+
+
+def armed_by_the_probe(shell: Shell) -> list[str]:
+    """Return the changes that nobody proved, as whoever looks at the host finds them."""
+    shell.tool("id", "echo 0")
+    said = probed(
+        shell.directory / "bin",
+        "openings.sh",
+        change={"/run/bzzz-install": str(shell.directory), "systemctl is-enabled": ": "},
+    ).decode()
+    return said.partition("== armed\n")[2].partition("== unit")[0].split()
+
+
+def test_the_probe_names_what_is_armed(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.arm("true")
+    assert armed_by_the_probe(shell) == ["sshd"]
+
+
+def begins_while_the_room_goes(shell: Shell) -> None:
+    """Let an elapsed service begin when the room lost all but its script."""
+    real = shutil.which("rm")
+    shell.tool(
+        "rm",
+        f"""case $* in
+  "-rf -- $SCENE/deadman-sshd")
+    {real} -f "$SCENE/deadman-sshd/verdict" "$SCENE/deadman-sshd/proved"
+    sh "$SCENE/deadman-sshd/run"
+    echo "room goes" >>"$SCENE/said" ;;
+esac
+exec {real} "$@"
+""",
+    )
+
+
+def test_a_service_that_begins_while_the_room_goes_undoes_nothing(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.arm('echo went >>"$SCENE/went"')
+    begins_while_the_room_goes(shell)
+    assert shell.run(deadman._DISARM) == 0
+    assert not (tmp_path / "went").exists()
+    assert not shell.room.exists()
+
+
+def test_a_service_that_has_not_begun_is_stopped_before_the_room_goes(tmp_path: Path) -> None:
+    """Else it begins in the room of the next change, and undoes that."""
+    shell = Shell(tmp_path)
+    shell.arm("true")
+    begins_while_the_room_goes(shell)
+    assert shell.run(deadman._DISARM) == 0
+    *_, stopped, gone = (tmp_path / "said").read_text().splitlines()
+    assert gone == "room goes"
+    assert stopped.startswith("stop ")
+    assert "bzzz-install-deadman-sshd.service" in stopped.split()
+
+
+def test_a_disarming_that_fails_is_not_called_the_host_s_way_back(tmp_path: Path) -> None:
+    """Only the host's own word says that it was faster."""
+    shell = Shell(tmp_path)
+    shell.arm("true")
+    for name in ("mv", "ln"):
+        shell.tool(name, "exit 1")
+    assert shell.run(deadman._DISARM) == 1
+    assert shell.armed.exists(), "the host goes back in its time"
+
+
+def fill(place: Path) -> None:
+    for number in range(100):
+        (place / f"filler-{number}").touch()
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Shell]:
+    """Return a host of which /run has no inode left after arming."""
+    if os.geteuid() != 0:
+        pytest.skip("mounts a file system")
+    small = ["mount", "-t", "tmpfs", "-o", "nr_inodes=40", "bzzz-test", str(tmp_path)]
+    if subprocess.run(small, check=False, capture_output=True, timeout=10).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        shell = Shell(tmp_path)
+        shell.environment["SCENE"] = str(tmp_path)
+        for name in ("went", "said"):
+            (tmp_path / name).touch()
+        shell.arm('echo went >>"$SCENE/went"')
+        with pytest.raises(OSError, match="No space left"):
+            fill(tmp_path)
+        yield shell
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True, timeout=10)
+
+
+def test_a_host_without_an_inode_left_goes_the_way_back(full: Shell) -> None:
+    """Else the lockout stays, for whom nothing could be written down any more."""
+    assert full.run('sh "$SCENE/deadman-sshd/run"') == 0
+    assert (full.directory / "went").read_text() == "went\n"
+    assert full.run(deadman._DISARM) == 75
+    assert full.run(deadman._BACK) == 0
+    assert (full.directory / "went").read_text() == "went\n", "and goes it once"
+
+
+def test_a_proof_needs_no_inode(full: Shell) -> None:
+    assert full.run(deadman._DISARM) == 0
+    assert (full.directory / "went").read_text() == ""

@@ -23,8 +23,8 @@ if command -v iptables >/dev/null && grep -qs "^add " /etc/bzzz/firewall; then
 fi
 echo "== armed"
 for room in /run/bzzz-install/deadman-*; do
-  [ -e "$room/run" ] && [ ! -e "$room/done" ] || continue
-  [ "$(readlink "$room/verdict")" = proved ] || echo "${room##*/deadman-}"
+  [ -e "$room/run" ] && [ ! -e "$room/done" ] && [ ! -e "$room/proved" ] || continue
+  echo "${room##*/deadman-}"
 done
 echo "== unit"
 systemctl is-enabled bzzz-firewall.service
