@@ -23,6 +23,7 @@ from bzzz_core.deploy.facts.host import (
     Kind,
     Member,
     PathFact,
+    Place,
     Python,
     Unit,
 )
@@ -87,6 +88,7 @@ def fresh(number: int = 1) -> HostFacts:
         account=(),
         current="",
         releases=(),
+        places=(Place("/var/lib/bzzz", "absent"), Place("/var/log/bzzz", "absent")),
         paths=dict.fromkeys(_PATHS, PathFact(Kind.ABSENT)),
         config_text="",
         cluster_id="",

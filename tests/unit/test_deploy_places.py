@@ -14,7 +14,7 @@ from bzzz_core.deploy import preflight
 from bzzz_core.deploy.facts.host import HostFacts, Kind, PathFact, Place
 from bzzz_core.deploy.facts.parse import parse
 from bzzz_core.deploy.phases import create_account
-from tests.fakes.deploy_goals import KNOWN, fresh, spec
+from tests.fakes.deploy_goals import KNOWN, converged, fresh, spec
 from tests.fakes.probe_outputs import WORD
 from tests.fakes.probe_script import fake, run
 
@@ -24,6 +24,10 @@ from tests.fakes.probe_script import fake, run
     [
         *("/etc", "/etc/", "/etc/cron.d", "/var/log", "/var/lib", "/usr/lib/x", "/home/me/bzzz"),
         *("/", "/var/run/bzzz", "/opt/bzzz/data", "/srv/../etc", "/var/lib/docker/x", "/root"),
+        *("/usr/local", "/usr/local/bin", "/usr/local/lib/bzzz", "/usr/local/share", "/usr/bzzz"),
+        *("/var/spool", "/var/spool/cron/crontabs", "/var/www/bzzz", "/snap", "/snap/bzzz"),
+        *("/var/lib/postgresql", "/var/lib/mysql/bzzz", "/var/log/nginx", "/var/backups"),
+        *("/var/cache/apt", "/var/tmp/bzzz", "/var/lib/bzzz-models/x"),  # noqa: S108  refused
     ],
 )
 def test_a_directory_of_the_system_is_no_answer(path: str) -> None:
@@ -31,7 +35,13 @@ def test_a_directory_of_the_system_is_no_answer(path: str) -> None:
         spec(1, resources={"paths": {"data": path}})
 
 
-@pytest.mark.parametrize("path", ["/srv/bzzz", "/var/lib/bzzz2", "/usr/local/bzzz", "/data"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/srv/bzzz", "/srv/a/b", "/var/lib/bzzz2", "/var/lib/bzzz-b/a", "/usr/local/bzzz"),
+        *("/data", "/opt/agents", "/mnt/disk/data", "/var/bzzz", "/var/opt/agents", "/var/local/a"),
+    ],
+)
 def test_a_directory_of_its_own_is_one(path: str) -> None:
     assert spec(1, resources={"paths": {"data": path}}).resources.paths.data == path
 
@@ -53,14 +63,23 @@ def test_blanks_stand_in_no_path() -> None:
         spec(1, ai={"servers": {"models_path": "/srv/my models"}})
 
 
-def said(place: Place, owner: str = "root") -> list[str]:
+def said(
+    place: Place, owner: str = "root", group: str | None = None, mode: str = "755"
+) -> list[str]:
     """Return what preflight says of a place."""
-    answers = spec(1, resources={"paths": {"data": place.path}})
     facts = fresh(1)
-    there = PathFact(Kind.DIRECTORY, "755", owner, owner)
-    facts = msgspec.structs.replace(
-        facts, places=(place,), paths={**(facts.paths or {}), place.path: there}
+    there = PathFact(Kind.DIRECTORY, mode, owner, group or owner)
+    return errors(
+        msgspec.structs.replace(
+            facts, places=(place,), paths={**(facts.paths or {}), place.path: there}
+        ),
+        place.path,
     )
+
+
+def errors(facts: HostFacts, data: str) -> list[str]:
+    """Return what preflight says of the directories of a host that keeps its data there."""
+    answers = spec(1, resources={"paths": {"data": data}})
     found = preflight.check(answers, {"bzzz-1": facts}, {}, KNOWN)
     return [one.message for one in found if (one.check, one.severity) == ("paths", "error")]
 
@@ -75,6 +94,39 @@ def test_what_others_filled_cannot() -> None:
         "/srv/bzzz holds files and belongs to alice, not to bzzz"
     ]
     assert said(Place("/srv/bzzz", "filled"), "bzzz") == []
+
+
+@pytest.mark.parametrize("state", ["empty", "ours"])
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "words"),
+    [
+        ("postgres", "postgres", "700", "belongs to postgres:postgres, neither to root:root"),
+        ("root", "staff", "2775", "belongs to root:staff, neither"),
+        ("root", "root", "775", "with mode 775: others than root may put things there"),
+        ("root", "root", "1777", "with mode 1777"),
+    ],
+)
+def test_what_waits_empty_for_somebody_else_cannot(
+    state: str, owner: str, group: str, mode: str, words: str
+) -> None:
+    """A mark in somebody else's directory may be their own."""
+    (message,) = said(Place("/srv/bzzz", state), owner, group, mode)
+    assert words in message
+    assert said(Place("/srv/bzzz", state), "bzzz", "bzzz", "770") == []
+
+
+def test_what_could_not_be_looked_at_is_not_taken_for_absent() -> None:
+    """The section timed out: a file system that does not answer lies above."""
+    unseen = msgspec.structs.replace(fresh(1), places=None)
+    assert errors(unseen, "/srv/bzzz") == [
+        f"{path} could not be looked at, and it is about to be given to the user bzzz"
+        for path in ("/srv/bzzz", "/var/log/bzzz")
+    ]
+
+
+def test_what_is_ours_already_need_not_be_looked_at_again() -> None:
+    before = converged(spec(1))["bzzz-1"]
+    assert errors(msgspec.structs.replace(before, places=None), "/var/lib/bzzz") == []
 
 
 def test_what_lies_below_somebody_elses_directory_cannot() -> None:
@@ -92,7 +144,7 @@ def looked(tmp_path: Path, want: Path, owners: dict[str, str]) -> Place:
     tools = tmp_path / "tools"
     tools.mkdir()
     cases = "".join(f"  {path}) echo {words} ;;\n" for path, words in owners.items())
-    fake(tools, "stat", f'case $4 in\n{cases}  *) echo "0 drwxr-xr-x" ;;\nesac')
+    fake(tools, "stat", f'case $4 in\n{cases}  *) echo "0 drwxr-xr-x root" ;;\nesac')
     output = run(tools, "installed.sh", change={'\' "$data" "$logs"\n\n# Public': f"' {want}\n#"})
     facts: HostFacts = parse(output, WORD)
     assert facts.places is not None
@@ -123,7 +175,15 @@ def test_the_probe_tells_filled_from_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "is_open"),
-    [('"990 drwx------"', True), ('"0 drwxrwxrwt"', True), ('"0 drwxrwxr-x"', False)],
+    [
+        ('"990 drwx------ root"', True),
+        ('"0 drwxrwxrwt root"', True),
+        ('"0 drwxrwxr-x root"', False),
+        ('"0 drwxr-xr-x staff"', False),
+        ('"0 drwxrwxr-x syslog"', False),
+        ('"0 drwxrwsr-x staff"', True),
+        ('"0 drwxrwxr-x alice"', True),
+    ],
 )
 def test_the_probe_names_who_may_place_a_link_above(
     tmp_path: Path, words: str, *, is_open: bool
@@ -138,7 +198,7 @@ def test_the_probe_looks_where_a_link_above_leads(tmp_path: Path) -> None:
     (tmp_path / "real" / "of-others").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real" / "of-others")
     place = looked(
-        tmp_path, tmp_path / "link" / "data", {str(tmp_path / "real"): '"990 drwxr-xr-x"'}
+        tmp_path, tmp_path / "link" / "data", {str(tmp_path / "real"): '"990 drwxr-xr-x root"'}
     )
     assert place.open_above == str(tmp_path / "real")
 

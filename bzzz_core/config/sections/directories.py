@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-_THEMSELVES: Final = frozenset(
-    (
-        *("/", "/media", "/mnt", "/opt", "/srv", "/var", "/var/cache", "/var/lib", "/var/local"),
-        *("/var/log", "/var/mail", "/var/opt", "/var/spool", "/var/www", "/usr/local"),
-    )
+_FREE: Final = ("/var/local", "/var/opt")
+"""For whatever a host's owner puts there. Beside these it is /srv, /opt, /mnt, /media and /NAME."""
+_BY_NAME: Final = (
+    *("/var/backups", "/var/cache", "/var/lib", "/var/log", "/var"),
+    "/usr/local",
 )
+"""What stands in these belongs to whom it is named for (/var/lib/postgresql) or has a meaning
+(/var/spool, /usr/local/bin on root's PATH). Nobody can list them all: so ours bear our name."""
+_OUR_NAME: Final = "bzzz"
+_THEMSELVES: Final = frozenset(("/", "/media", "/mnt", "/opt", "/srv", *_FREE, *_BY_NAME))
 """Others put things beside ours there; a directory below may be ours."""
 _WITH_ALL_BELOW: Final = (
-    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run"),
-    *("/sbin", "/sys", "/tmp", "/usr", "/var/lock", "/var/run", "/var/tmp"),  # noqa: S108  refused
+    *("/bin", "/boot", "/dev", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/nix"),
+    *("/ostree", "/proc", "/run", "/sbin", "/snap", "/sys", "/sysroot", "/tmp"),  # noqa: S108  refused
     *("/home", "/root"),
     *("/opt/bzzz", "/var/lib/bzzz-models"),
-    *("/var/lib/apt", "/var/lib/containerd", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/dnf"),
-    *("/var/lib/rpm", "/var/lib/systemd", "/var/lib/libvirt", "/var/log/journal"),
 )
 """Nothing below is ours. The services do not even see /home and /root (`ProtectHome=`)."""
 
@@ -35,9 +37,16 @@ def system_directory(path: str) -> str:
         return ".."
     if whole in _THEMSELVES:
         return whole
-    if whole.startswith("/usr/local/"):
+    for top in _WITH_ALL_BELOW:
+        if _within(parts, _parts(top)):
+            return top
+    if any(_within(parts, _parts(top)) for top in _FREE):
         return ""
-    return next((top for top in _WITH_ALL_BELOW if _within(parts, _parts(top))), "")
+    for top in _BY_NAME:
+        depth = len(_parts(top))
+        if _within(parts, _parts(top)):
+            return "" if parts[depth].startswith(_OUR_NAME) else f"{top}/{parts[depth]}"
+    return "/usr" if parts[0] == "usr" else ""
 
 
 def clashes(named: Mapping[str, str]) -> tuple[str, str] | None:

@@ -70,12 +70,15 @@ do look "$path"; done
 ' "$data" "$logs"
 
 # A directory that becomes ours: what it is now, and which directory above it somebody else than root
-# could put something into, a link in the first place; "-" if none. What is above is looked at by its
-# name, and by where links lead.
+# could put something into, a link in the first place; "-" if none. Members of a group are somebody
+# else, but for syslog: /var/log is open to it on Ubuntu, and nobody but the daemon of that name is in
+# it. What is above is looked at by its name, and by where links lead.
 section places '
 others() {
-  case $(stat -Lc "%u %A" -- "$1") in
+  case $(stat -Lc "%u %A %G" -- "$1") in
     0\ ????????w*) return 0 ;;
+    0\ ?????w*\ root|0\ ?????w*\ syslog) return 1 ;;
+    0\ ?????w*) return 0 ;;
     "0 "*) return 1 ;;
   esac
 }
