@@ -59,7 +59,8 @@ class Attaching:
     @property
     def on_screen(self) -> bool:
         """Return whether a person watches it, who has other ways to stop it."""
-        return sys.stdin.isatty() and sys.stdout.isatty() and not self.stops
+        streams = (sys.stdin, sys.stdout)  # None: closed before we began
+        return not self.stops and all(one is not None and one.isatty() for one in streams)
 
 
 def attaching(command: Command) -> Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
@@ -92,7 +91,7 @@ def run(
     from bzzz_core.deploy import day_two, last_answers  # noqa: PLC0415
     from bzzz_core.deploy.removals import Wish  # noqa: PLC0415
     from bzzz_core.deploy.wishes import Wishes  # noqa: PLC0415
-    from bzzz_tui.headless_setup import confirm  # noqa: PLC0415
+    from bzzz_tui.headless_setup import confirm, somebody_there  # noqa: PLC0415
 
     if answers is None:
         raise last_answers.missing("--uninstall, --remove, --replace and --keep need")
@@ -104,7 +103,7 @@ def run(
     wish = Wish(purge=parted["purge"], keep_data=parted["keep_data"])
     around = day_two.Surroundings(
         report=report,
-        confirm=confirm if sys.stdin.isatty() else None,
+        confirm=confirm if somebody_there() else None,
         wishes=wishes or Wishes(),
     )
     if parted["uninstall"]:

@@ -18,6 +18,7 @@ from bzzz_core.errors import ConfigError
 from bzzz_tui import attaching
 
 if TYPE_CHECKING:
+    from bzzz_core.deploy.detached.place import Run
     from bzzz_core.deploy.headless import Mode
     from bzzz_core.deploy.report import Report
     from bzzz_core.deploy.wishes import Wishes
@@ -43,15 +44,20 @@ def run(
             )
         if spec is not None and mode == "apply":
             live = live_runs(cluster=spec.cluster.name)
-            if live and sys.stdin.isatty() and confirm(f"Run {live[0].id} is at work; follow it?"):
+            if live and somebody_there() and _follows(live[0]):
                 return attaching.watch(live[0], report)
             refuse_second(spec.cluster.name)
         if detach and spec is not None:
             return attaching.start_and_watch(spec, wishes, report)
-        asks = confirm if sys.stdin.isatty() else None
+        asks = confirm if somebody_there() else None
         return headless.main(answers, report, mode=mode, yes=yes, confirm=asks, wishes=wishes)
 
     return report.framed(begin)
+
+
+def somebody_there() -> bool:
+    """Return whether a person can be asked; a service manager may have closed standard input."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def confirm(question: str) -> bool:
@@ -59,6 +65,9 @@ def confirm(question: str) -> bool:
 
     Read without the interpreter's buffer: its lock, held by a thread that still waits here when the
     process ends, would be a crash.
+
+    Raises:
+        OSError: Nobody reads where the question is printed.
     """
     while True:
         click.echo(f"{question} [y/N]: ", nl=False, err=True)
@@ -73,6 +82,14 @@ def confirm(question: str) -> bool:
                 return False
             case _:
                 click.echo("Error: invalid input", err=True)
+
+
+def _follows(run: Run) -> bool:
+    """Return whether the person wants to follow a run instead."""
+    try:
+        return confirm(f"Run {run.id} is at work; follow it?")
+    except OSError:
+        return False
 
 
 def _readable(answers: Path) -> ClusterSpec | None:

@@ -7,21 +7,40 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from bzzz_core.deploy.events import Finding, Sink
+from bzzz_core.deploy.unforeseen import foreseen
+from bzzz_core.errors import BzzzError
+
 Confirm = Callable[[str], bool]
-"""Asks a person something and returns whether they agree; it waits, and raises nothing."""
+"""Asks a person something and returns whether they agree; it waits."""
 
 
-async def agreed(confirm: Confirm, question: str) -> bool:
+async def agreed(confirm: Confirm, question: str, tell: Sink) -> bool:
     """Return whether a person agrees; connections are kept alive meanwhile.
 
     In a thread that nobody waits for: one of the loop's own would hold up the end of the process
     until somebody pressed Enter.
+
+    Args:
+        confirm: Asks. If it fails (nobody reads where the question is printed) nobody agrees.
+        question: What is asked.
+        tell: Is told of such a failure.
     """
     answer: Future[bool] = Future()
     answer.set_running_or_notify_cancel()
 
     def ask() -> None:
-        answer.set_result(confirm(question))
+        try:
+            with foreseen("asking you"):
+                said = confirm(question)
+        except BzzzError as exc:
+            answer.set_exception(exc)
+        else:
+            answer.set_result(said)
 
     threading.Thread(target=ask, name="question", daemon=True).start()
-    return await asyncio.wrap_future(answer)
+    try:
+        return await asyncio.wrap_future(answer)
+    except BzzzError as exc:
+        tell(Finding("warning", "question", "", f"{exc}; that counts as no", "say --yes"))
+        return False

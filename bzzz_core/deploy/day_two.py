@@ -130,7 +130,7 @@ def uninstall(
         async with Uninstall(spec, means, chosen=chosen, wish=wish) as removal:
             report.cleaned_by(removal.redact)
             plan = await removal.prepare()
-            if mode != "apply" or not await _agreed(confirm, _question(plan, "Remove")):
+            if mode != "apply" or not await _agreed(confirm, _question(plan, "Remove"), report):
                 removal.finish()
                 return None
             with interruptible(removal.steering, complain, report.cut_off):
@@ -174,7 +174,7 @@ async def _change(
         removal = await leaver.prepare()
         count = prepared.plan.change_count + removal.change_count
         question = f"Make {count} changes, and let {', '.join(sorted(going.names)) or 'nobody'} go?"
-        if mode != "apply" or not await _agreed(confirm, question):
+        if mode != "apply" or not await _agreed(confirm, question, report):
             return 0
         steps = ((staying, prepared.plan), (leaver, removal))
         return await in_order(steps, steering, report)
@@ -242,8 +242,8 @@ def _host_spec(host: ProfileHost) -> HostSpec:
     return HostSpec(name=host.name, address=host.address, port=host.port, user=host.user)
 
 
-async def _agreed(confirm: Confirm | None, question: str) -> bool:
-    return confirm is None or await agreed(confirm, question)
+async def _agreed(confirm: Confirm | None, question: str, report: Report) -> bool:
+    return confirm is None or await agreed(confirm, question, report)
 
 
 def _question(plan: Plan, verb: str) -> str:

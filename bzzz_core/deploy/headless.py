@@ -17,7 +17,7 @@ from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy import last_answers
 from bzzz_core.deploy.asking import Confirm, agreed
 from bzzz_core.deploy.change import Plan
-from bzzz_core.deploy.events import Finding, HostResult, Result, Summary
+from bzzz_core.deploy.events import Finding, HostResult, Result, Sink, Summary
 from bzzz_core.deploy.exits import EXIT_PREFLIGHT
 from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.interrupt import interruptible
@@ -79,7 +79,7 @@ def main(
         means = Means(sink=report, base=base, open_session=open_session)
         deployment = Deployment(spec, means, wishes=wishes or NOTHING)
         report.cleaned_by(deployment.redact)
-        asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash)
+        asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash, tell=report)
         work = partial(_run, deployment, spec, mode, report, asking, base=base)
         return asyncio.run(work() if beside is None else beside(deployment.steering, work))
 
@@ -92,6 +92,7 @@ class _Asking:
 
     confirm: Confirm | None
     plan_hash: str | None
+    tell: Sink
 
     async def allows(self, plan: Plan) -> bool:
         """Return whether it may be applied.
@@ -104,7 +105,7 @@ class _Asking:
                 f"the plan is {plan.hash[:_HASH_SHORTEST]} now, not {self.plan_hash}; look at it"
                 " with --plan"
             )
-        return self.confirm is None or await agreed(self.confirm, _question(plan))
+        return self.confirm is None or await agreed(self.confirm, _question(plan), self.tell)
 
 
 async def _run(

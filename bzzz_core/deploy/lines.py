@@ -1,13 +1,16 @@
 """What a run tells, as lines: one JSON object each for programs, plain text for people.
 
-Whoever reads them may go (`| head`), and the disk they are written to may be full. Neither is the
-run's concern: it goes on, and keeps its exit code.
+Whoever reads them may go (`| head`), the disk they are written to may be full, a terminal may have
+no letters for what a host said. None of it is the run's concern: it goes on, and keeps its exit
+code.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import Final, TextIO
@@ -28,59 +31,75 @@ from bzzz_core.deploy.events import (
 from bzzz_core.ports import Clock
 
 _DIFF_LINES_MAX: Final = 40
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 class Lines:
     """Prints events, each at once."""
 
-    def __init__(self, out: TextIO, *, as_json: bool, clock: Clock) -> None:
-        """Take where to print, how, and what time it is for people."""
+    def __init__(self, out: TextIO | None, *, as_json: bool, clock: Clock) -> None:
+        """Take where to print (None: nowhere), how, and what time it is for people."""
         self._out = out
         self._as_json = as_json
         self._clock = clock
         self._begun_ms = clock.now_ms()
-        self._read = True
 
     def __call__(self, event: Event | Refusal) -> None:
         """Print an event."""
         if self._as_json:
-            self._print(msgspec.json.encode(event).decode("utf-8") + "\n")
+            self._print(_as_json(event) + "\n")
         elif not isinstance(event, Refusal):
             seconds = (self._clock.now_ms() - self._begun_ms) / 1_000
             self._print("".join(f"{seconds:7.1f}s  {line}\n" for line in render(event)))
 
     def end(self) -> None:
         """Let nothing that could not be printed be tried again when the process ends."""
-        try:
-            self._out.flush()
-        except OSError:
-            self._forget()
-
-    def _print(self, text: str) -> None:
-        if not self._read:
+        if self._out is None:
             return
         try:
-            self._out.write(text)
             self._out.flush()
-        except BrokenPipeError:
-            self._forget()
+        except (OSError, ValueError):
+            self._forget(self._out)
+
+    def _print(self, text: str) -> None:
+        if self._out is None:
+            return
+        encoding = self._out.encoding or "utf-8"
+        try:
+            self._out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._out.flush()
+        except (BrokenPipeError, ValueError):  # the reader has gone, or it is closed
+            self._forget(self._out)
         except OSError:
             return  # what there is no room for now is written with what comes next
 
-    def _forget(self) -> None:
+    def _forget(self, out: TextIO) -> None:
         """Print nowhere from now on; Python would flush once more at its end, and complain."""
-        self._read = False
-        with suppress(OSError):
+        self._out = None
+        with suppress(OSError, ValueError):
+            number = out.fileno()
             nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, self._out.fileno())
+            os.dup2(nowhere, number)
             os.close(nowhere)
 
 
 def complain(message: str) -> None:
     """Say something to the person, beside what is printed."""
-    with suppress(OSError):  # nobody listens
+    if sys.stderr is None:  # it was closed before we began
+        return
+    with suppress(OSError, ValueError):  # nobody listens
         sys.stderr.write(f"bzzz-tui setup: {message}\n")
         sys.stderr.flush()
+
+
+def _as_json(event: Event | Refusal) -> str:
+    """Return an event as JSON in ASCII, for which every encoding has letters.
+
+    What is no letter, an odd byte of a file's name say, is a question mark: readers refuse it.
+    """
+    text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, separators=(",", ":"))
+    letters = text.encode("utf-8", "replace").decode("utf-8")
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], letters)
 
 
 def render(event: Event) -> list[str]:

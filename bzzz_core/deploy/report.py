@@ -34,11 +34,11 @@ _ACTING: Final = frozenset({Status.STARTED, Status.CHANGED, Status.ROLLED_BACK})
 class Report:
     """A sink that keeps the summaries of the runs behind it back, and makes one of them."""
 
-    def __init__(self, out: TextIO, *, as_json: bool, clock: Clock | None = None) -> None:
+    def __init__(self, out: TextIO | None, *, as_json: bool, clock: Clock | None = None) -> None:
         """Take where events go.
 
         Args:
-            out: Where they are printed.
+            out: Where they are printed; None: nowhere, standard output was closed, say.
             as_json: Whether as JSON.
             clock: For the times that people read.
         """

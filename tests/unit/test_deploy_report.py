@@ -8,13 +8,15 @@ import json
 import os
 import pty
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -31,7 +33,7 @@ from bzzz_core.deploy.ssh.session import SshHost
 from bzzz_core.deploy.steering import Steering
 from bzzz_core.deploy.wishes import Wishes
 from bzzz_core.errors import BzzzError, ConfigError, HostUnreachable, PlanChanged
-from bzzz_tui import attaching
+from bzzz_tui import attaching, headless_setup
 from bzzz_tui.cli import main
 from bzzz_tui.headless_setup import confirm
 from tests.fakes.full_disk import FullDisk
@@ -260,6 +262,47 @@ def test_what_there_is_no_room_to_print_ends_no_run(tmp_path: Path) -> None:
         assert report.framed(lambda: (report(LOOKED), 5)[1]) == 5
 
 
+ODD = Step("a", "probe", Status.FAILED, 1, "\ufffd \U0001f41d Grüße caf\udce9.yaml")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "utf-16"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_a_terminal_has_no_letters_for_ends_no_run(
+    encoding: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    written = io.BytesIO()
+    report = Report(io.TextIOWrapper(written, encoding), as_json=as_json)
+    assert report.framed(lambda: (report(ODD), 5)[1]) == 5
+    first, *_, last = written.getvalue().decode(encoding).splitlines()
+    if as_json:
+        step = msgspec.json.decode(first, type=Step)
+        assert step.detail == "\ufffd \U0001f41d Grüße caf?.yaml"
+        assert json.loads(last)["exit_code"] == 5
+    else:
+        assert r"caf\udce9.yaml" in first
+        assert ("Grüße" in first) is (encoding != "ascii")
+        assert last.endswith("exit 5")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_place_to_print_that_is_closed_ends_no_run(as_json: bool) -> None:  # noqa: FBT001
+    out = io.StringIO()
+    out.close()
+    for place in (out, None):
+        report = Report(place, as_json=as_json)
+        assert report.framed(lambda report=report: (report(LOOKED), 5)[1]) == 5
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2"])
+def test_a_command_whose_streams_are_closed_says_how_it_ended(answers: Path, closed: str) -> None:
+    answers.write_text("hosts: []\n")
+    words = f"{sys.executable} -m bzzz_tui.cli setup --answers {answers} --apply {closed}>&-"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
 def test_answers_that_cannot_be_kept_make_a_good_run_no_bad_one(
     answers: Path, tmp_path: Path
 ) -> None:
@@ -287,7 +330,7 @@ def test_a_question_that_is_not_answered_holds_nobody_up() -> None:
         return answered.wait()
 
     async def work() -> int:
-        return 0 if await agreed(confirm, "Make it so?") else 1
+        return 0 if await agreed(confirm, "Make it so?", told.report) else 1
 
     try:
         assert told.report.framed(lambda: asyncio.run(work())) == 130
@@ -297,7 +340,45 @@ def test_a_question_that_is_not_answered_holds_nobody_up() -> None:
 
 
 def test_an_answer_is_an_answer() -> None:
-    assert asyncio.run(agreed(lambda _: True, "Make it so?"))
+    assert asyncio.run(agreed(lambda _: True, "Make it so?", Told().report))
+
+
+@contextmanager
+def unheard_person() -> Iterator[None]:
+    """Somebody at the terminal, who reads standard error by a program that has gone."""
+    terminal, person = pty.openpty()
+    ours, theirs = os.pipe()
+    os.close(ours)
+    stderr = os.fdopen(theirs, "w")
+    os.write(terminal, b"y\n")  # never asked for
+    with os.fdopen(person) as stdin, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "stdin", stdin)
+        patched.setattr(sys, "stderr", stderr)
+        yield
+    os.close(terminal)
+    with suppress(BrokenPipeError):  # what was to be printed is tried once more
+        stderr.close()
+
+
+def test_a_question_that_cannot_be_asked_is_answered_no() -> None:
+    """Else the run would wait for ever, with all its connections."""
+    told = Told()
+    with unheard_person():
+        asked = agreed(confirm, "Make it so?", told.report)
+        assert asyncio.run(asyncio.wait_for(asked, 5)) is False
+    assert "BrokenPipeError" in told.events[0]["message"]
+    assert told.events[0]["severity"] == "warning"
+
+
+def test_a_run_that_nobody_can_be_asked_about_is_in_the_way(answers: Path) -> None:
+    run = make_run(load_answers(answers), Wishes(), hold=False, base=None)
+    told = Told()
+    with run.locked(), unheard_person():
+        code = headless_setup.run(
+            answers, told.report, mode="apply", yes=True, detach=False, wishes=Wishes()
+        )
+    assert code == 3
+    assert run.id in told.events[0]["message"]
 
 
 @pytest.mark.parametrize(
