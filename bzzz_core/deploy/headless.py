@@ -1,6 +1,13 @@
-"""`bzzz-tui setup --answers FILE` without a screen: plain lines, or one JSON object a line.
+"""`bzzz-tui setup --answers FILE` without a screen: from the answers to the exit code.
 
-The last line is always the summary; what the exit codes mean stands in `exits.py`.
+    runner.py      does the work: check, prepare, apply
+    report.py      the frame around it: whatever happens, one summary is the last line
+    lines.py       prints what is told: plain text, or one JSON object a line
+    asking.py      asks whether a plan may be carried out
+    interrupt.py   what Ctrl-C and SIGTERM do meanwhile
+    exits.py       what the exit codes mean
+
+This file only puts them together.
 """
 
 from __future__ import annotations
