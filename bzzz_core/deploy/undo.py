@@ -55,6 +55,12 @@ if owned "$data"; then say data "$data"; fi
 if owned "$logs" || [ -f "$logs/$kept" ]; then say logs "$logs"; fi
 if [ -f /opt/bzzz/before ] || [ -d /opt/bzzz/releases ]; then say root /opt/bzzz; fi
 cat /opt/bzzz/before 2>/dev/null
+# The note went with the installation that kept the logs; the mark says the same of their directory,
+# which has been given back since, until an installation takes it again.
+if [ ! -L "$logs/$kept" ] && [ -s "$logs/$kept" ] && [ ! -f /opt/bzzz/before ]; then
+  was=$(stat -c '%a %U %G' -- "$logs" | tr ' ' '\\t')
+  [ "$(stat -c %U -- "$logs")" = bzzz ] || printf 'was\\tdirectory\\t%s\\t%s\\n' "$logs" "$was"
+fi
 exit 0
 """
 _UNITS: Final = """
@@ -111,8 +117,15 @@ chmod 0755 -- "$1"
 _SHARED: Final = (
     _GUARD
     + """
-find "$1" -xdev -mindepth 1 -depth -user bzzz \\( ! -type d -o -empty \\) -delete
-find "$1" -xdev -mindepth 1 -depth -user bzzz -type d -empty -delete
+if uid=$(id -u bzzz 2>/dev/null); then
+  find "$1" -xdev -mindepth 1 -depth -uid "$uid" \\( ! -type d -o -empty \\) -delete
+  find "$1" -xdev -mindepth 1 -depth -uid "$uid" -type d -empty -delete
+fi
+if [ "$5" ] && [ ! -L "$1/$5" ] && [ -f "$1/$5" ]; then
+  # Logs that an uninstall kept: the same that an installation hands to the user.
+  find "$1" -xdev -mindepth 1 -depth -user root -group root ! -name lost+found \\
+    \\( -type f -links 1 -o -type d -empty \\) -delete
+fi
 chown "$3:$4" -- "$1"
 chmod "$2" -- "$1"
 """
@@ -121,12 +134,17 @@ _KEEP: Final = (
     _GUARD
     + """
 chown -hR --from=bzzz root:root -- "$1"
-if [ "$2" ]; then chmod "$2" -- "$1"; exit 0; fi
-# Nobody noted it, so it is ours, and the next installation must not take it for another's. What
-# the node had put under that name is not written through.
+# The next installation must not take these logs for another's. What the node had put under that
+# name is not written through. A mark with words in it says that the directory was there before.
 rm -f -- "$1/$5"
 set -C
-: >"$1/$5"
+if [ "$2" ]; then
+  echo "logs of BZZZ, in a directory that was there before it" >"$1/$5"
+  chown "$3:$4" -- "$1"
+  chmod "$2" -- "$1"
+else
+  : >"$1/$5"
+fi
 """
 )
 _USER: Final = """
@@ -220,8 +238,9 @@ async def _one(host: RemoteHost, found: Survey, change: Change) -> None:
             await host.run(_GROUP, what=what)
         case "root":
             await host.run(_ROOT, "keep" if was else "remove", what=what, timeout_s=STOP_S_MAX)
-        case "config" | "data" | "logs" if was is not None:
-            await host.run(_SHARED, target, *_shared(was), what=what, timeout_s=STOP_S_MAX)
+        case "config" | "data" | "logs" as kind if was is not None:
+            mark = layout.KEPT_LOGS if kind == "logs" else ""
+            await host.run(_SHARED, target, *_shared(was), mark, what=what, timeout_s=STOP_S_MAX)
         case "config":
             await host.run(_DIRECTORY, target, what=what, timeout_s=STOP_S_MAX)
         case "data" | "logs":

@@ -33,10 +33,11 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 
 @pytest.fixture(scope="module")
 def before(operator: Operator) -> dict[str, frozenset[str]]:
-    """Return the hosts as they were; one has a command of our name, one an empty directory."""
+    """Return the hosts as they were; one has a command of our name, two an empty directory."""
     operator.on("gone-1", "printf '#!/bin/sh\\necho mine\\n' >/usr/local/bin/bzzz-agent")
     operator.on("gone-1", "chmod 755 /usr/local/bin/bzzz-agent")
     operator.on("gone-2", "mkdir -m 755 /var/lib/bzzz")
+    operator.on("gone-3", "mkdir -m 711 /var/log/bzzz")
     return {name: manifest(operator, name) for name in NAMES}
 
 
@@ -59,6 +60,7 @@ def test_uninstalling_leaves_the_file_system_as_it_was(
         assert operator.on(name, "ls /var/log/bzzz").split(), "logs stay"
         assert operator.on(name, "stat -c %U /var/log/bzzz") == "root"
     assert operator.on("gone-2", "stat -c %a:%U /var/lib/bzzz") == "755:root"
+    assert operator.on("gone-3", "stat -c %a:%U:%G /var/log/bzzz") == "711:root:root"
 
 
 def test_nothing_is_installed_over_what_others_put_there(operator: Operator) -> None:
@@ -73,6 +75,16 @@ def test_nothing_is_installed_over_what_others_put_there(operator: Operator) -> 
 def test_uninstalling_again_changes_nothing(operator: Operator) -> None:
     code, events = operator.setup("--uninstall", "--yes")
     assert (code, set(changes(events).values())) == (0, {0}), planned(events)
+
+
+def test_logs_that_were_kept_are_installed_over_and_kept_again(operator: Operator) -> None:
+    """Also where they lie in a directory that was there before BZZZ, which is given back again."""
+    operator.apply()
+    assert operator.on("gone-3", "stat -c %a:%U:%G /var/log/bzzz/agent.log").endswith("bzzz:bzzz")
+    code, events = operator.setup("--uninstall", "--yes")
+    assert code == 0, failures(events)
+    assert operator.on("gone-3", "stat -c %a:%U:%G /var/log/bzzz") == "711:root:root"
+    assert operator.on("gone-3", "stat -c %U:%G /var/log/bzzz/agent.log") == "root:root"
 
 
 def test_an_installation_that_was_cut_short_is_removed_too(
@@ -98,4 +110,7 @@ def test_an_installation_that_was_cut_short_is_removed_too(
     for name in NAMES:
         found = differences(before[name], manifest(operator, name))
         assert found == [], "\n".join(found)
+    for name in ("gone-1", "gone-2"):
         assert operator.on(name, "ls -d /var/log/bzzz 2>/dev/null") == "", "--purge takes logs"
+    assert operator.on("gone-3", "ls -A /var/log/bzzz") == ""
+    assert operator.on("gone-3", "stat -c %a:%U:%G /var/log/bzzz") == "711:root:root"

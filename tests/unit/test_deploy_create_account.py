@@ -64,6 +64,7 @@ def test_kept_logs_are_handed_over_and_nothing_that_is_elsewhere_too(
     )
     assert (code, said) == (0, "")
     assert given == {"old", "agent.log", "nats.log", "agent.log.1"}
+    assert not (logs / layout.KEPT_LOGS).exists(), "what root puts there now is not ours"
 
 
 def test_a_directory_without_the_mark_keeps_its_owners(tmp_path: Path, logs: Path) -> None:

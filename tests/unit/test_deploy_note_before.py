@@ -13,6 +13,7 @@ from bzzz_core.deploy import undo
 from bzzz_core.deploy.facts.host import HostFacts, Kind, PathFact
 from bzzz_core.deploy.paths_in_use import paths_in_use
 from bzzz_core.deploy.phases import note_before
+from bzzz_core.deploy.removals import read_survey
 from tests.fakes.deploy_goals import converged, goals, spec
 
 TAKEN = {"resources": {"paths": {"data": "/srv/shared"}}}
@@ -22,7 +23,10 @@ STAT = 'case $2 in %U:%G) echo bzzz:bzzz ;; *) echo "750 bzzz bzzz" ;; esac'
 INSTALL = 'case $1 in -d) ;; *) while [ $# -gt 2 ]; do shift; done; cp "$1" "$2" ;; esac'
 
 
-@pytest.mark.parametrize("script", [note_before._NOTE, note_before._ADD, undo._OWN, undo._KEEP])
+@pytest.mark.parametrize(
+    "script",
+    [note_before._NOTE, note_before._ADD, undo._OWN, undo._KEEP, undo._SHARED, undo._SURVEY],
+)
 def test_each_script_is_posix_sh(script: str) -> None:
     subprocess.run(["sh", "-n"], input=script.encode(), check=True, timeout=10)
 
@@ -121,10 +125,53 @@ def test_logs_that_are_kept_are_marked_as_ours_and_nothing_is_written_through_a_
     assert not (logs / ".bzzz-logs").is_symlink()
 
 
-def test_logs_in_a_directory_that_was_there_before_are_kept_without_a_mark(tmp_path: Path) -> None:
+def test_a_directory_that_was_there_before_is_given_back_and_its_kept_logs_are_marked(
+    tmp_path: Path,
+) -> None:
+    """Without the mark the next installation refuses them: they belong to root."""
     logs = filled(tmp_path)
-    shell(tmp_path, undo._KEEP, logs, "755", "root", "root", ".bzzz-logs", chown=":")
-    assert [path.name for path in logs.iterdir()] == ["kept"]
+    keep_in_theirs(tmp_path, logs)
+    assert (logs / ".bzzz-logs").read_text().startswith("logs of BZZZ")
+    assert (tmp_path / "given").read_text().splitlines() == [
+        f"-hR --from=bzzz root:root -- {logs}",
+        f"adm:syslog -- {logs}",
+    ]
+    assert logs.stat().st_mode & 0o7777 == 0o2775
+
+
+def test_the_next_installation_notes_that_directory_again(tmp_path: Path) -> None:
+    """Else the uninstall after it takes what was there before BZZZ."""
+    logs, note = tmp_path / "data", tmp_path / "before"
+    keep_in_theirs(tmp_path, filled(tmp_path))
+    arguments = (note, ".bzzz-logs", logs)
+    shell(tmp_path, note_before._NOTE, *arguments, getent=":", stat=STAT, install=INSTALL)
+    assert f"was\tdirectory\t{logs}\t" in note.read_text()
+
+
+def test_taking_kept_logs_later_leaves_the_directory_that_was_there_before(tmp_path: Path) -> None:
+    """The note is gone by then, and so is the user."""
+    if os.getuid() != 0:
+        pytest.skip("kept logs belong to root")
+    logs = filled(tmp_path)
+    (logs / "foreign").touch()
+    os.chown(logs / "foreign", 54_321, 54_321)
+    keep_in_theirs(tmp_path, logs)
+    script = undo._SURVEY.replace("/opt/bzzz", f"{tmp_path}/opt").replace("/etc/", f"{tmp_path}/")
+    said = shell(tmp_path, script, "mark", tmp_path / "none", logs, ".bzzz-logs", getent="exit 2")
+    found = read_survey(said)
+    assert found.has("logs")
+    was = found.was("directory", str(logs))
+    assert was is not None
+    arguments = (was.mode, was.owner, was.group, ".bzzz-logs")
+    shell(tmp_path, undo._SHARED, logs, *arguments, id="exit 1")
+    assert [path.name for path in logs.iterdir()] == ["foreign"]
+    assert (was.mode, logs.stat().st_mode & 0o7777) == ("2775", 0o2775)
+
+
+def keep_in_theirs(tmp_path: Path, logs: Path) -> None:
+    given = f'echo "$*" >>{tmp_path}/given'
+    shell(tmp_path, undo._KEEP, logs, "2775", "adm", "syslog", ".bzzz-logs", chown=given)
+    (tmp_path / "programs" / "chown").unlink()
 
 
 def filled(tmp_path: Path) -> Path:
@@ -138,16 +185,18 @@ def own(tmp_path: Path, data: Path, *, uid: int, gid: int) -> None:
     shell(tmp_path, undo._OWN, data, id=f"echo {uid}", getent=f"echo bzzz:x:{gid}:", chown=":")
 
 
-def shell(tmp_path: Path, script: str, *arguments: object, **tools: str) -> None:
-    """Run a script with tools of ours before the system's."""
+def shell(tmp_path: Path, script: str, *arguments: object, **tools: str) -> str:
+    """Run a script with tools of ours before the system's, and return what it says."""
     programs = tmp_path / "programs"
     programs.mkdir(exist_ok=True)
     for name, lines in tools.items():
         (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
         (programs / name).chmod(0o700)
-    subprocess.run(
+    return subprocess.run(
         ["sh", "-c", script, "bzzz", *map(str, arguments)],
         check=True,
+        stdout=subprocess.PIPE,
+        text=True,
         timeout=20,
         env={"PATH": f"{programs}:{os.environ['PATH']}"},
-    )
+    ).stdout

@@ -44,6 +44,8 @@ set -eu
 # A file with another name elsewhere may be somebody's who did not mean to give it away.
 find "$1" -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) \\
   -user root -group root ! -name "$2" -exec chown -h bzzz:bzzz -- {} +
+# From now on the user itself says whose they are.
+rm -f -- "$1/$2"
 """
 _TRY: Final = """
 set -eu

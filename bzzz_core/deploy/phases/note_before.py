@@ -9,7 +9,9 @@ A line is added only where the answers name another directory for data or logs t
 been using, and something is there already: it is about to be given to our user.
 
 What an uninstall with `--keep-data` left is ours and is not noted: a user with our words in its
-name field, and directories that belong to it.
+name field, and directories that belong to it. Neither is a directory of logs that an uninstall
+kept, but for one whose mark says that the directory itself was there before: it has been given back
+in the state it had.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ for path in "$@"; do
     printf 'was\\tfile\\t%s\\n' "$path"
   elif [ "$kept_user" ] && [ -d "$path" ] && [ "$(stat -c %U:%G -- "$path")" = bzzz:bzzz ]; then
     continue
-  elif [ -d "$path" ] && [ ! -f "$path/$kept" ]; then
+  elif [ -d "$path" ] && { [ ! -f "$path/$kept" ] || [ -s "$path/$kept" ]; }; then
     printf 'was\\tdirectory\\t%s\\t%s\\n' "$path" "$(stat -c '%a %U %G' -- "$path" | tr ' ' '\\t')"
   fi
 done >>"$part"
