@@ -35,6 +35,7 @@ from bzzz_core.deploy.ssh.login import Login
 from bzzz_core.deploy.ssh.session import SshHost, session
 from bzzz_core.deploy.ssh.user_config import routed
 from bzzz_core.deploy.steady import SteadyHost, Witness
+from bzzz_core.deploy.together import together
 from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.deploy.way import Way
 from bzzz_core.errors import BzzzError
@@ -141,7 +142,7 @@ class Fleet:
     async def close(self) -> None:
         """Close all connections, each for itself: a dead one must not hold up the others."""
         stacks, self._stacks, self.hosts = self._stacks, {}, {}
-        await asyncio.gather(*(stack.aclose() for stack in stacks.values()))
+        await together(stack.aclose() for stack in stacks.values())
 
     async def connected(self, host: HostSpec) -> SshHost:
         """Return the open session with a host, opening another if there is none or it is gone.

@@ -29,6 +29,7 @@ import msgspec
 
 from bzzz_core.deploy import deadman
 from bzzz_core.deploy.remote import Runs, printable
+from bzzz_core.deploy.together import together
 from bzzz_core.errors import BzzzError, CommandFailed, HostLocked, LeaseLost
 from bzzz_core.ports import Clock
 
@@ -301,7 +302,7 @@ async def held(
     finally:
         for host in hosts.values():
             host.guard(None)
-        await asyncio.gather(*(_let_go(lease) for lease in leases.values()))
+        await together(_let_go(lease) for lease in leases.values())
 
 
 async def _let_go(lease: Lease) -> None:

@@ -287,6 +287,29 @@ def test_one_foreign_lease_refuses_the_run_and_gives_back_the_others(tmp_path: P
     take(mine, "three")
 
 
+class Stumbling(ShellHost):
+    """A host over whose giving back setup stumbles."""
+
+    async def run(self, script: str, *arguments: str, what: str, **how: Any) -> Completed:
+        if "free" in what:
+            raise ValueError("odd")
+        return await super().run(script, *arguments, what=what, **how)
+
+
+def test_a_mistake_at_one_host_leaves_no_other_ones_lease_behind(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    odd, other = Stumbling(tmp_path / "a"), ShellHost(tmp_path / "b")
+
+    async def hold() -> bool:
+        with pytest.raises(ValueError, match="odd"):
+            async with held({"a": odd, "b": other}, owner("one"), QuickClock()):
+                assert (tmp_path / "b" / "bzzz-install.lock").exists()
+        return (tmp_path / "b" / "bzzz-install.lock").exists()
+
+    assert asyncio.run(hold()) is False
+
+
 def test_a_host_that_is_held_asks_on_each_new_connection_whether_it_still_is(
     host: ShellHost, tmp_path: Path
 ) -> None:
