@@ -41,7 +41,8 @@ class ShellHost:
         self.uptime_s = 1_000
         self.armed = directory / "armed"
         (directory / "bin").mkdir()
-        for name, text in {"systemctl": SYSTEMCTL, "systemd-run": ARMS}.items():
+        programs = {"systemctl": SYSTEMCTL, "systemd-run": ARMS, "sleep": "#!/bin/sh\n"}
+        for name, text in programs.items():
             (directory / "bin" / name).write_text(text)
             (directory / "bin" / name).chmod(0o700)
         self.units: list[str] = []
