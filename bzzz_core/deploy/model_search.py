@@ -53,10 +53,10 @@ class Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_args):
         return None
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay())
-todo, said = queue.Queue(), threading.Lock()
+waiting, said = queue.Queue(), threading.Lock()
 for address in sys.argv[5:]:
     for port in ports.split(","):
-        todo.put((address, int(port)))
+        waiting.put((address, int(port)))
 found = []
 def get(address, port, path, size):
     host = "[%s]" % address if ":" in address else address
@@ -65,7 +65,7 @@ def get(address, port, path, size):
 def look():
     while True:
         try:
-            address, port = todo.get_nowait()
+            address, port = waiting.get_nowait()
         except queue.Empty:
             return
         try:
