@@ -7,14 +7,13 @@ also if nobody else has taken it by then.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bzzz_core.clock import SystemClock
-from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy.events import HostResult, Result, Sink, Status, Step, Summary
 from bzzz_core.deploy.exits import EXIT_OK, EXIT_PREFLIGHT
 from bzzz_core.deploy.fleet import Fleet, OpenSession
@@ -22,6 +21,7 @@ from bzzz_core.deploy.lease import Holding, Owner, ask
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.ssh.session import session
 from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.together import together
 from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.errors import BzzzError
 from bzzz_core.ports import Clock
@@ -53,20 +53,23 @@ class Unlocking:
         names = [host.name for host in self.spec.hosts]
         hosts = fleet.steady(names, run_id=ANY, clock=clock, witness=record.witness)
 
-        async def one(name: str) -> HostResult:
+        found: dict[str, HostResult] = {}
+
+        async def one(host: HostSpec) -> None:
             try:
-                with foreseen(name):
-                    await fleet.connected(next(h for h in self.spec.hosts if h.name == name))
-                    by = partial(ask, hosts[name].quiet, owner=_ANYBODY)
-                    return await self._free(name, by)
+                with foreseen(host.name):
+                    await fleet.connected(host)
+                    by = partial(ask, hosts[host.name].quiet, owner=_ANYBODY)
+                    found[host.name] = await self._free(host.name, by)
             except BzzzError as exc:
-                self.sink(Step(name, "unlock", Status.FAILED, 0, str(exc)))
-                return HostResult(name, Result.FAILED, 0, str(exc))
+                self.sink(Step(host.name, "unlock", Status.FAILED, 0, str(exc)))
+                found[host.name] = HostResult(host.name, Result.FAILED, 0, str(exc))
 
         try:
-            results = tuple(await asyncio.gather(*(one(name) for name in names)))
+            await together(one(host) for host in self.spec.hosts)
         finally:
             await fleet.close()
+        results = tuple(found[name] for name in names)
         left = any(r.result in {Result.FAILED, Result.SKIPPED} for r in results)
         exit_code = EXIT_PREFLIGHT if left else EXIT_OK
         self.sink(Summary(hosts=results, exit_code=exit_code, elapsed_ms=0))

@@ -26,9 +26,9 @@ RUNNING = "systemctl show -p MainPID --value bzzz-agent bzzz-fabric"
 NAMES = ["day-1", "day-2", "day-3"]
 OURS = "ls -d /etc/bzzz /opt/bzzz /var/lib/bzzz 2>/dev/null"
 LEAVE_S_MAX = 90
+"""For the whole run, connections, removal and a machine that is busy with others included."""
 HEARD_S_MAX = 20
 """A revocation is the leader's; whoever else is asked has heard of it soon after."""
-"""For the whole run, connections, removal and a machine that is busy with others included."""
 SPOILED = (
     "/etc/bzzz/agent.yaml",
     "/etc/systemd/system/bzzz-agent.service",

@@ -26,8 +26,8 @@ RUNUSER = "case $* in *nats.log) exit 1 ;; *) exit 0 ;; esac"
 def run(tmp_path: Path, script: str, *arguments: object, **tools: str) -> tuple[int, str, set[str]]:
     """Run a script with tools of ours before the system's; return what was given away, too."""
     programs, given = tmp_path / "programs", tmp_path / "given"
-    programs.mkdir()
-    given.touch()
+    programs.mkdir(exist_ok=True)
+    given.write_text("")
     for name, lines in tools.items():
         (programs / name).write_text(f"#!/bin/sh\n{lines}\n")
         (programs / name).chmod(0o700)
@@ -87,6 +87,45 @@ def test_logs_are_handed_over_with_their_directory_alone() -> None:
         PathFact(Kind.DIRECTORY, "755", "root", "root")
     )
     assert applied(PathFact(Kind.DIRECTORY, "750", "bzzz", "bzzz")) == []
+
+
+def test_kept_logs_are_handed_over_before_their_directory() -> None:
+    """A run that was cut off in between finds the directory wrong still, and goes on."""
+    done = applied(PathFact(Kind.DIRECTORY, "755", "root", "root"))
+    assert done.index("hand over logs that were kept") < done.index(f"create {LOGS}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is above has to belong to root")
+@pytest.mark.parametrize("script", [create_account._DIRECTORY, create_account._KEPT_LOGS])
+def test_nothing_is_done_below_what_others_may_exchange(
+    tmp_path: Path, logs: Path, script: str
+) -> None:
+    (logs / layout.KEPT_LOGS).touch()
+    tools = {"chown": CHOWN, "install": f"shift 8; {CHOWN.removeprefix('shift 3; ')}"}
+
+    def refusal(path: Path) -> str:
+        second = layout.KEPT_LOGS if script is create_account._KEPT_LOGS else "750"
+        code, said, given = run(tmp_path / "own", script, path, second, "root", "root", **tools)
+        assert (code, given) == ((66, set()) if said else (0, given))
+        assert said or given
+        return said
+
+    (tmp_path / "own").mkdir()
+    tmp_path.chmod(0o777)
+    assert "anybody may write into" in refusal(logs)
+    tmp_path.chmod(0o1777)
+    assert refusal(logs) == ""
+    (logs / layout.KEPT_LOGS).touch()
+    through = tmp_path / "link"
+    through.symlink_to(tmp_path)
+    os.lchown(through, 65_534, 65_534)
+    assert "does not belong to root" in refusal(through / "logs")
+    assert "is a symbolic link" in refusal(_link(tmp_path / "last", logs))
+
+
+def _link(path: Path, target: Path) -> Path:
+    path.symlink_to(target)
+    return path
 
 
 def applied(logs: PathFact) -> list[str]:

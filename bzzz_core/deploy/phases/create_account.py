@@ -24,26 +24,36 @@ getent group bzzz >/dev/null || groupadd --system bzzz
 getent passwd bzzz >/dev/null || useradd --system --gid bzzz --home-dir "$1" --no-create-home \\
   --shell /usr/sbin/nologin --comment "BZZZ agent" bzzz
 """
-_DIRECTORY: Final = """
-set -eu
+_ABOVE: Final = """
 [ ! -L "$1" ] || { echo "$1 is a symbolic link" >&2; exit 66; }
-# Of what is above, `install` would follow links: so nobody but root may be able to place one.
+# Of what is above, links are followed: so nobody but root may be able to place one.
 above=${1%/*}
 while [ -n "$above" ]; do
-  if [ -e "$above" ] && [ "$(stat -Lc %u -- "$above")" != 0 ]; then
-    echo "$above, above $1, does not belong to root" >&2
-    exit 66
+  if [ -e "$above" ] || [ -L "$above" ]; then
+    if [ "$(stat -c %u -- "$above") $(stat -Lc %u -- "$above")" != "0 0" ]; then
+      echo "$above, above $1, does not belong to root" >&2
+      exit 66
+    fi
+    case $(stat -Lc %A -- "$above") in
+      # Where `t` is set, as in /tmp, nobody can exchange what belongs to root.
+      ????????w[!tT]) echo "anybody may write into $above, above $1" >&2; exit 66 ;;
+    esac
   fi
   above=${above%/*}
 done
+"""
+_DIRECTORY: Final = f"""
+set -eu
+{_ABOVE}
 install -d -m "$2" -o "$3" -g "$4" -- "$1"
 """
-_KEPT_LOGS: Final = """
+_KEPT_LOGS: Final = f"""
 set -eu
-[ ! -L "$1" ] && [ -f "$1/$2" ] || exit 0
+[ -f "$1/$2" ] || exit 0
+{_ABOVE}
 # A file with another name elsewhere may be somebody's who did not mean to give it away.
 find "$1" -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) \\
-  -user root -group root ! -name "$2" -exec chown -h bzzz:bzzz -- {} +
+  -user root -group root ! -name "$2" -exec chown -h bzzz:bzzz -- {{}} +
 # From now on the user itself says whose they are.
 rm -f -- "$1/$2"
 """
@@ -129,6 +139,9 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
     if layout.USER in targets:
         home = goal.spec.resources.paths.data
         await host.run(_NO_ACCOUNT, home, what=f"create the user {layout.USER}")
+    logs = goal.spec.resources.paths.logs
+    if logs in targets:  # First: by their directory a run that was cut off knows what is left.
+        await host.run(_KEPT_LOGS, logs, layout.KEPT_LOGS, what="hand over logs that were kept")
     for directory in directories(goal):
         if directory.path in targets:
             await host.run(
@@ -136,9 +149,6 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
                 *(directory.path, directory.mode, directory.owner, directory.group),
                 what=f"create {directory.path}",
             )
-    logs = goal.spec.resources.paths.logs
-    if logs in targets:
-        await host.run(_KEPT_LOGS, logs, layout.KEPT_LOGS, what="hand over logs that were kept")
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
