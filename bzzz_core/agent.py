@@ -106,6 +106,7 @@ class Agent:
             looks=lambda: self._config.me.voter,
             ended=self._end,
             shut_out=lambda: self._backbone.fabric.shut_out,
+            doubt_broker=self._doubt_broker,
         )
         self._config = effective(base, self._registry.registry)
         self._news = asyncio.Event()
@@ -278,6 +279,9 @@ class Agent:
     async def _fetch_registry(self) -> bytes | None:
         backbone = self._backbone
         return await fetch_registry(backbone.records, backbone.ask, votes=self._config.me.voter)
+
+    def _doubt_broker(self) -> None:
+        self._backbone.fabric.doubt()
 
     async def _on_registry(self, registry: Registry) -> None:
         await self._backbone.enrolment.follow(registry)

@@ -259,6 +259,7 @@ class Leadership:
                 self._adopt(decode(told))
             except BzzzError as exc:
                 self._log.debug("voters not told", reason=str(exc))
+                self._fabric.doubt()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DOUBT_MS / 1000):
                 await self._changed.wait()

@@ -56,6 +56,7 @@ class RegistryFollower:
         looks: Callable[[], bool],
         ended: Callable[[str], None],
         shut_out: Callable[[], bool],
+        doubt_broker: Callable[[], None],
     ) -> None:
         """Load the copy of the last run.
 
@@ -68,6 +69,8 @@ class RegistryFollower:
             looks: Whether to fetch now and then without being told: voters do.
             ended: Told why, once the leader has refused this node for good.
             shut_out: Whether the brokers have been refusing this node for a while.
+            doubt_broker: Told that the registry could not be read: perhaps the broker in use stands
+                alone, since the others' know already that this node votes no more.
 
         Raises:
             IntegrityError: The copy is damaged.
@@ -80,6 +83,7 @@ class RegistryFollower:
         self._looks = looks
         self._ended = ended
         self._shut_out = shut_out
+        self._doubt_broker = doubt_broker
         self._doubted = False
         self._failures = self._refusals = 0
         """How often in a row the registry was not had, and how often for want of membership."""
@@ -160,6 +164,7 @@ class RegistryFollower:
     def _fail(self, error: BzzzError) -> None:
         self._failures += 1
         self._log.info("registry not read", reason=str(error))
+        self._doubt_broker()
 
     def _be_refused(self, reason: str) -> None:
         self._failures += 1

@@ -1,10 +1,10 @@
 """The fabric on a NATS cluster: stays attached to some broker, keeps interest, carries messages.
 
 A voter prefers its own broker and goes to another voter's while its own is away; then it is
-`DEGRADED`, and it goes home as soon as its own broker is routed again. (A broker that accepts
-connections need not be part of the cluster yet, so the way home is proven first: a message sent
-through the new link has to arrive on the old one.) An edge spreads over the voters by a hash of the
-two ids, the same order at each start.
+`DEGRADED`, and it goes home as soon as its own broker is routed again. An edge spreads over the
+voters by a hash of the two ids, the same order at each start. (A broker that accepts connections
+need not be part of the cluster yet, or any more: so the way home is proven first, and a broker that
+stands alone is left as soon as this node is in doubt; see `fabric.routed`.)
 
 `run` owns all connections. Subscriptions belong to this object, not to a connection: they are made
 again on each new one. What is published while no broker is reachable is refused, never buffered: a
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from bzzz_core.config.schema import AgentConfig
-from bzzz_core.errors import BrokerRefused, NoResponders, PermissionDenied, TransportError
+from bzzz_core.errors import BrokerRefused, NoResponders, TransportError
+from bzzz_core.fabric import routed
 from bzzz_core.fabric.answers import Reply
 from bzzz_core.fabric.brokers import brokers_of, by_preference
 from bzzz_core.fabric.credentials import Credentials
 from bzzz_core.fabric.interests import Interest, Interests
 from bzzz_core.fabric.kept import Kept, KeptWork, Work
-from bzzz_core.fabric.layout import inbox_prefix
 from bzzz_core.fabric.link import BrokerAddress, BrokerLink
 from bzzz_core.fabric.refusals import Refusals
 from bzzz_core.model import FabricState, NodeId
@@ -39,7 +39,6 @@ _RETRY_MS_MAX: Final = 1_000
 _LOOK_MS: Final = 1_000
 _SILENCE_MS_MAX: Final = 2_000
 """A broker that is paused or cut off is left after at most `_LOOK_MS` plus this."""
-_PROBE_MS_MAX: Final = 500
 _RETIRE_MS_MAX: Final = 3_000
 
 
@@ -71,12 +70,15 @@ class NatsFabric:
         self._state = FabricState.CONNECTING
         self._changed = False
         """Whether brokers or certificates may be others than the connection's."""
+        self._doubted = False
+        """Whether somebody asked to look if our broker still belongs to the others."""
         self._kept = KeptWork()
         self._refusals = Refusals()
         self.counters: Counter[str] = Counter()
         """What happened so far, by kind: connections, connection_errors, refused_by_brokers,
         permission_violations, interest_not_carried, dropped_messages, handler_failures,
-        late_replies, stored_messages_refused, reconfigurations, certificates_refused."""
+        late_replies, stored_messages_refused, reconfigurations, certificates_refused,
+        lone_brokers_left."""
         self._past: Counter[str] = Counter()
         self._interests = Interests(self.counters)
         self._credentials = Credentials(secrets, self.counters)
@@ -198,6 +200,13 @@ class NatsFabric:
         self._brokers = by_preference(self._node, brokers_of(config))
         self._changed = True
 
+    def doubt(self) -> None:
+        """Look soon whether the others' brokers still route to ours, and go to one if none does.
+
+        For whoever hears nothing of the cluster though this node is attached.
+        """
+        self._doubted = True
+
     async def request(self, subject: str, data: bytes, *, timeout_ms: int) -> bytes:
         """Publish and return the first answer; see `ports.Fabric.request`."""
         answer = await self.ask(subject, data, timeout_ms=timeout_ms)
@@ -314,12 +323,12 @@ class NatsFabric:
                     break
                 await self._interests.carry_rest()
                 successor = await self._reconfigured(link) if self._changed else None
+                if successor is None and self._doubted:
+                    successor = await self._way_out(link)
+                if successor is None and self._state is FabricState.DEGRADED:
+                    successor = await self._way_home(link)
                 if successor is not None:
                     return successor
-                if self._state is FabricState.DEGRADED:
-                    home = await self._way_home(link)
-                    if home is not None:
-                        return home
         self._detach()
         self._log.warning("broker lost", broker=link.server_name)
         return None
@@ -346,37 +355,19 @@ class NatsFabric:
             self._state = FabricState.LOST
 
     async def _way_home(self, link: BrokerLink) -> BrokerLink | None:
-        """Return a link to our own broker if it is back and routed to the one we use now."""
-        try:
-            # Our own broker is near: one that takes longer is not well, and we must not miss the
-            # loss of the present one meanwhile.
-            async with asyncio.timeout(_PROBE_MS_MAX / 1000):
-                home = await self._open(self._brokers[0])
-        except (TransportError, TimeoutError):
-            return None
-        try:
-            if await self._is_routed(home, link):
-                return home
-        except BaseException:
-            await home.close()
-            raise
-        await home.close()
-        return None
+        return await routed.way_home(
+            link, home=self._brokers[0], node=self._node, open_link=self._open
+        )
 
-    async def _is_routed(self, home: BrokerLink, link: BrokerLink) -> bool:
-        arrived = asyncio.Event()
-        subject = f"{inbox_prefix(self._node)}.probe.{self.counters['connections']}"
-        try:
-            carrier = await link.subscribe(subject, lambda _: arrived.set())
-            try:
-                async with asyncio.timeout(_PROBE_MS_MAX / 1000):
-                    await home.publish(subject, b"")
-                    await arrived.wait()
-            finally:
-                await link.unsubscribe(carrier)
-        except (TimeoutError, TransportError, PermissionDenied):
-            return False
-        return True
+    async def _way_out(self, link: BrokerLink) -> BrokerLink | None:
+        """Return a link to another node's broker if ours stands alone."""
+        self._doubted = False
+        others = [one for one in self._brokers if one.node not in {self._node, link.broker.node}]
+        found = await routed.way_out(link, others=others, node=self._node, open_link=self._open)
+        if found is not None:
+            self.counters["lone_brokers_left"] += 1
+            self._log.warning("broker stands alone", broker=link.server_name)
+        return found
 
     async def _retire(self, link: BrokerLink) -> None:
         """Close a replaced link once its last answers have come."""

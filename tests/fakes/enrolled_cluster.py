@@ -93,6 +93,7 @@ class EnrolledNode:
             looks=lambda: False,
             ended=self._end,
             shut_out=lambda: self.fabric.shut_out,
+            doubt_broker=self.fabric.doubt,
         )
         self.writes: LeadersLog | None = None
         self.enrolment = Enrolment(

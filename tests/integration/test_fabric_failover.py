@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,8 @@ GAP_S_MAX = 2.0
 HOME_S_MAX = 20.0
 PAUSE_S_MAX = 8.0
 """Twice what is measured."""
+LOOKS_S = 2.5
+"""Two looks of a fabric at its broker, and what they take."""
 
 
 def with_node(
@@ -141,6 +144,44 @@ def test_a_paused_broker_is_left_in_seconds(healthy: BrokerCluster) -> None:
         await until_state(fabric, FabricState.CONNECTED)
 
     with_node(healthy, 0, scenario)
+
+
+def test_a_broker_that_the_others_shut_out_is_left_and_comes_back(
+    healthy: BrokerCluster,
+) -> None:
+    """It takes its node as before and is silent; only what does not come by it tells."""
+
+    async def scenario(fabric: NatsFabric, records: NatsRecords) -> None:
+        await settled(records)
+        fabric.doubt()
+        await asyncio.sleep(LOOKS_S)
+        assert fabric.state is FabricState.CONNECTED, "a doubt alone is no reason"
+        shut_out(healthy, 0)
+        try:
+            async with asyncio.timeout(HOME_S_MAX):
+                while fabric.state is not FabricState.DEGRADED:
+                    fabric.doubt()  # As often as its node misses something.
+                    await asyncio.sleep(0.05)
+            assert await records.read("absent") is None
+            await asyncio.sleep(LOOKS_S)
+            assert fabric.state is FabricState.DEGRADED, "it answers still, and stands alone"
+        finally:
+            shut_out(healthy, None)
+        await until_state(fabric, FabricState.CONNECTED)
+        assert fabric.counters["lone_brokers_left"] == 1
+
+    with_node(healthy, 0, scenario)
+
+
+def shut_out(cluster: BrokerCluster, outcast: int | None) -> None:
+    """Let the other brokers take no routes of one any more, or those of all again."""
+    pins = {number: config.me.route_pin for number, config in enumerate(cluster.configs)}
+    taken = tuple(pins[number] for number in range(len(cluster.brokers)) if number != outcast)
+    for number, broker in enumerate(cluster.brokers):
+        if number != outcast:
+            cluster.brokers[number] = replace(broker, route_pins=taken)
+            cluster.write_conf(number)
+            cluster.signal(number, signal.SIGHUP)
 
 
 def test_without_any_broker_publishing_is_refused_and_writing_has_no_quorum(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ pytestmark = pytest.mark.integration
 SETTLED_S_MAX = 90
 """Six times what is measured."""
 STEP_S_MAX = 45
+SHUT_OUT_S = 2.0
+"""Brokers look at the registry four times a second, and reload within another second."""
 
 Agent = dict[str, Any]
 
@@ -70,6 +75,12 @@ def led_anew(agent: Agent, term: int) -> dict[str, Any] | None:
     return view if view.get("leader") and view["term"] > term else None
 
 
+def counted(agent: Agent) -> int | None:
+    """Return how many voters count in elections, as an agent knows them."""
+    view = status(agent)
+    return view and view["fabric"]["voters"]
+
+
 @pytest.mark.journey
 def test_a_voter_is_demoted_and_promoted_twice_within_seconds(tmp_path: Path) -> None:
     """Whoever stays is demoted first, as two members have one voter; each leave is called off."""
@@ -97,4 +108,31 @@ def test_a_voter_is_demoted_and_promoted_twice_within_seconds(tmp_path: Path) ->
         assert view["leader_since_at"] > before["at"], "it counts from the term before"
         rest = [agent for agent in agents if agent is not second]
         wait(lambda: nodes(rest[0])[second["name"]]["state"] == "left", SETTLED_S_MAX)
+        wait(lambda: at_rest(rest, 1), SETTLED_S_MAX)
+
+
+@pytest.mark.journey
+def test_a_voter_that_sleeps_through_its_demotion_learns_of_it(tmp_path: Path) -> None:
+    """Its broker is shut out before the news reach it; it was cut off for ever (seen on hosts)."""
+    with demo(tmp_path / "state", 3) as (_, agents):
+        wait(lambda: at_rest(agents, 3), SETTLED_S_MAX)
+        view = status(agents[0])
+        assert view is not None
+        known = nodes(agents[0])
+        (leader,) = [agent for agent in agents if agent["name"] == view["leader"]]
+        sleeper, leaver = sorted(
+            (agent for agent in agents if agent is not leader),
+            key=lambda agent: str(known[agent["name"]]["id"]),
+        )
+        insist(leaver, "POST")
+        wait(lambda: counted(leader) == 1, STEP_S_MAX)
+        os.kill(sleeper["pid"], signal.SIGSTOP)
+        try:
+            wait(votes(leader, sleeper["name"], wanted=False), STEP_S_MAX)
+            time.sleep(SHUT_OUT_S)
+        finally:
+            os.kill(sleeper["pid"], signal.SIGCONT)
+        wait(votes(sleeper, sleeper["name"], wanted=False), STEP_S_MAX)
+        rest = [leader, sleeper]
+        wait(lambda: nodes(sleeper)[leaver["name"]]["state"] == "left", STEP_S_MAX)
         wait(lambda: at_rest(rest, 1), SETTLED_S_MAX)

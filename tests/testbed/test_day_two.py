@@ -18,9 +18,7 @@ from tests.testbed import cli
 from tests.testbed.operators import Operator, changes, failures, planned, until
 from tests.testbed.state import State
 
-# `full`: from the exchange of the only voter on, some runs on a busy machine fail: the node that
-# left is not revoked, or the only broker is not ready in time. Why is not known yet.
-pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600), pytest.mark.full]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 VALUE = "/var/tmp/value"  # noqa: S108  on a host of ours
 RUNNING = "systemctl show -p MainPID --value bzzz-agent bzzz-fabric"
 NAMES = ["day-1", "day-2", "day-3"]

@@ -49,6 +49,7 @@ class Followed:
         self.refused = False
         self.ends: list[str] = []
         self.cut_off = self.shut_out = False
+        self.doubts = 0
         self.clock = HurriedClock()
         self.follower = RegistryFollower(
             RegistryCache(directory, cluster=CLUSTER),
@@ -59,7 +60,11 @@ class Followed:
             looks=lambda: looks,
             ended=self.ends.append,
             shut_out=lambda: self.shut_out,
+            doubt_broker=self._doubt,
         )
+
+    def _doubt(self) -> None:
+        self.doubts += 1
 
     async def fetch(self) -> bytes | None:
         self.fetched += 1
@@ -145,6 +150,19 @@ def test_a_question_that_fails_is_asked_again(tmp_path: Path) -> None:
         await until(lambda: node.told == [1])
 
     play(Followed(tmp_path, looks=False), scenario)
+
+
+def test_who_cannot_read_the_registry_doubts_its_broker(tmp_path: Path) -> None:
+    """The others shut a former voter's broker out; only by another one it hears what it is now."""
+
+    async def scenario(node: Followed) -> None:
+        node.record = encode(version(1))
+        await until(lambda: node.told == [1])
+        assert node.doubts == 0
+        node.fails = True
+        await until(lambda: node.doubts > 1)
+
+    play(Followed(tmp_path, looks=True), scenario)
 
 
 def test_another_clusters_registry_is_refused(tmp_path: Path) -> None:

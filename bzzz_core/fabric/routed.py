@@ -1,0 +1,91 @@
+"""Which brokers belong together, seen from a node that is a client of one and may be of others.
+
+A broker takes clients whether or not the others route to it: it has just been started, its routes
+are cut, or they have shut it out, because its node votes no more and has not heard of that yet. Its
+clients notice nothing but silence, and whatever could tell them comes by way of the others. So a
+node sends itself a message, in at one broker and out at the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from bzzz_core.errors import PermissionDenied, TransportError
+from bzzz_core.fabric.layout import inbox_prefix
+from bzzz_core.fabric.link import BrokerAddress, BrokerLink
+from bzzz_core.model import NodeId
+
+PROBE_MS_MAX: Final = 500
+"""Brokers that take longer are not well, and the loss of the present one must not be missed."""
+_AGAIN_MS: Final = 100
+"""Interest takes a moment to reach the other brokers; what is sent before that arrives nowhere."""
+
+Open = Callable[[BrokerAddress], Awaitable[BrokerLink]]
+"""Returns a link to a broker; raises `TransportError` if it does not take us."""
+
+
+async def way_home(
+    link: BrokerLink, *, home: BrokerAddress, node: NodeId, open_link: Open
+) -> BrokerLink | None:
+    """Return a link to our own broker if it is back and routed to the one that we use now."""
+    try:
+        async with asyncio.timeout(PROBE_MS_MAX / 1000):
+            found = await open_link(home)
+    except (TransportError, TimeoutError):
+        return None
+    routed = False
+    try:
+        routed = await is_routed(node, found, link)
+    finally:
+        if not routed:
+            await found.close()
+    return found if routed else None
+
+
+async def way_out(
+    link: BrokerLink, *, others: Iterable[BrokerAddress], node: NodeId, open_link: Open
+) -> BrokerLink | None:
+    """Return a link to the first of the others that takes us, if ours is routed to none of them."""
+    opened: list[BrokerLink] = []
+    try:
+        for broker in others:
+            try:
+                other = await open_link(broker)
+            except TransportError:
+                continue
+            opened.append(other)
+            if await is_routed(node, link, other):
+                return None
+        return opened.pop(0) if opened else None
+    finally:
+        for other in opened:
+            await other.close()
+
+
+async def is_routed(node: NodeId, link: BrokerLink, other: BrokerLink) -> bool:
+    """Return whether what is sent through one link arrives by the other, within `PROBE_MS_MAX`."""
+    arrived = asyncio.Event()
+    subject = f"{inbox_prefix(node)}.probe.{secrets.token_hex(8)}"
+    try:
+        carrier = await other.subscribe(subject, lambda _: arrived.set())
+        try:
+            async with asyncio.timeout(PROBE_MS_MAX / 1000):
+                while not arrived.is_set():
+                    await link.publish(subject, b"")
+                    await _waited(arrived)
+        finally:
+            await other.unsubscribe(carrier)
+    except (TimeoutError, TransportError, PermissionDenied):
+        return False
+    return True
+
+
+async def _waited(arrived: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_AGAIN_MS / 1000):
+            await arrived.wait()
+    except TimeoutError:
+        return
