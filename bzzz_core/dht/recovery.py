@@ -143,6 +143,8 @@ class Recovery:
             )
             if settled is None:
                 return
+            if self._cluster.lags(slot, settled.revision):
+                return  # Or this node would read an older value than its own; look again.
             self.counters["reconciled"] += 1
             if settled.kept_at is not None:
                 self.counters["conflicts"] += 1

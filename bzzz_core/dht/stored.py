@@ -184,6 +184,12 @@ class StoredDht:
             return seen
         return record
 
+    def lags(self, slot: str, revision: Revision) -> bool:
+        """Return whether reads are answered from a copy that holds less than `revision`."""
+        copy = self._copy
+        held = copy.get(slot) if copy is not None and copy.current else None
+        return held is not None and held.revision < revision
+
     def watch_from_now_on(self) -> None:
         """Keep a copy of both buckets, because this node has become a voter."""
         self._watches.set()

@@ -6,8 +6,13 @@ Its place in the stream is one number, the sequence of the next message. It read
   That is only a hint, for the write may be refused and takes some milliseconds to be stored, so
   reading is tried again a few times, ever later;
 - when the fabric has a new connection: hints were missed;
-- every `LOOK_MS`, when the stream's leader is asked how far it is: a hint may have been lost. Its
-  answer also says whether the stream is still the same and what time it is there.
+- every `LOOK_MS`: a hint may have been lost. The stream's leader is asked, too: its answer says
+  whether the stream is still the same and what time it is there.
+
+Hints say that there is something to read, not whether all of it has been read: a write may take
+longer than the tries, and the replica that is asked may be behind. So `SURE_MS` after a hint, and
+with each look, the stream's leader is asked whether there is more. If the replica does not give
+that soon, the copy is no longer called current, and reading is tried again.
 
 Nothing is left behind on a broker when a follower vanishes, and after a reconnect it goes on where
 it was. It begins anew only when the stream is another one, or when it was away so long that marks
@@ -17,6 +22,7 @@ of deletion may have come and gone.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +30,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from bzzz_core.errors import BrokerError, ConsistencyError, PermissionDenied, TransportError
+from bzzz_core.errors import (
+    BrokerError,
+    ConsistencyError,
+    PermissionDenied,
+    QuorumUnavailable,
+    TransportError,
+)
 from bzzz_core.fabric.answers import Reply
 from bzzz_core.fabric.jetstream import StreamInfo
 from bzzz_core.fabric.stream import ANSWER_MS_MAX, TTL, Stream
@@ -33,6 +45,10 @@ from bzzz_core.ports import Clock, Message, Subscription
 from bzzz_core.telemetry import logs
 
 LOOK_MS: Final = 10_000
+SURE_MS: Final = 1_000
+"""How long after a hint the leader is asked whether everything has been read, and so how often at
+most. Sooner means less time with a stale copy on a slow cluster, and more questions on a busy one.
+"""
 _QUICK_MS: Final = (2, 10, 40, 150, 600)
 """Reads after a hint; a write on three replicas takes 1 to 9 ms (measured)."""
 _GAP_MS: Final = 10
@@ -103,6 +119,8 @@ class Follower:
         self._look = True
         self._hints = 0
         self._tries = 0
+        self._unsure_since_ms: int | None = None
+        """When the first hint came since the leader was asked."""
         self._identity: StreamId | None = None
         self._ahead_ms = 0
         """Time at the stream's leader less our clock."""
@@ -138,13 +156,32 @@ class Follower:
     def _hint(self, message: Message) -> None:
         del message
         self._hints += 1
+        if self._unsure_since_ms is None:
+            self._unsure_since_ms = self._clock.now_ms()
         self._tries = min(self._tries, 1)
         self._wake.set()
 
     async def _read_to_end(self) -> None:
-        if self._look:
+        """Read what the replica has; where there is reason to doubt, what the leader has.
+
+        Raises:
+            QuorumUnavailable: The replica is behind the leader, or one of them did not answer.
+        """
+        looks, unsure = self._look, self._clock.now_ms() >= self._sure_ms()
+        if looks:
             self._compare(await self._stream.info())
-        more = True
+        read = await self._read_on()
+        if not looks:  # What was there before we listened came without hints, and settles none.
+            self._hints = max(0, self._hints - read)
+        if looks or unsure:
+            await self._make_sure()
+        self._look = False
+        self._caught_up_ms = self._clock.now_ms()
+        self._sink.caught_up(self._caught_up_ms)
+
+    async def _read_on(self) -> int:
+        """Take what the replica has from our place on; return how many messages that was."""
+        taken, more = 0, True
         while more:
             batch = await self._stream.read_on(
                 self._pattern,
@@ -158,11 +195,32 @@ class Follower:
                 if stored.revision >= self._next:
                     self._sink.take(stored)
                     self._next = stored.revision + 1
-            self._hints = max(0, self._hints - len(batch.messages))
+            taken += len(batch.messages)
             more = batch.more
-        self._look = False
-        self._caught_up_ms = self._clock.now_ms()
-        self._sink.caught_up(self._caught_up_ms)
+        return taken
+
+    async def _make_sure(self) -> None:
+        """Read until we have what the leader has at this moment."""
+        self._unsure_since_ms = None
+        try:
+            there = await self._stream.next_of(self._pattern, self._next)
+        except (QuorumUnavailable, TransportError):
+            # Nobody leads just now, so hardly anything is new: the next look decides, not we.
+            if self._look:
+                raise
+            self._unsure_since_ms = self._clock.now_ms()
+            return
+        for delay_ms in _QUICK_MS:
+            if there is None or there < self._next:
+                return
+            await self._clock.sleep_ms(delay_ms)
+            await self._read_on()
+        if there is not None and there >= self._next:
+            raise QuorumUnavailable(f"the replica that is asked lacks message {there}")
+
+    def _sure_ms(self) -> float:
+        """Return when the leader is to be asked whether there is more."""
+        return math.inf if self._unsure_since_ms is None else self._unsure_since_ms + SURE_MS
 
     def _compare(self, info: StreamInfo) -> None:
         """Begin anew if the place in the stream means nothing any more."""
@@ -198,7 +256,7 @@ class Follower:
         """Return on a hint or a call, or when it is time to look or to report."""
         due_ms = self._sink.next_due_ms()
         look_ms = (self._caught_up_ms or 0) + LOOK_MS
-        until_ms = look_ms if due_ms is None else min(look_ms, due_ms)
+        until_ms = int(min(look_ms, look_ms if due_ms is None else due_ms, self._sure_ms()))
         woken = await self._wake_within(until_ms - self._clock.now_ms())
         if not woken and until_ms == look_ms:
             self._look = True

@@ -177,6 +177,24 @@ class Stream:
             raise QuorumUnavailable(f"{what}: {exc}") from exc
         return got.message
 
+    async def next_of(self, pattern: str, start: int) -> Revision | None:
+        """Return where the first message from `start` on lies, as the stream's leader knows it.
+
+        Raises:
+            QuorumUnavailable: No leader of the stream answered in time.
+            BzzzError: JetStream refuses.
+        """
+        question: dict[str, object] = {"seq": max(1, start), "next_by_subj": pattern}
+        try:
+            got = await self._ask("MSG.GET", GotMessage, question)
+        except JetStreamRefusal as exc:
+            if exc.number == NO_MESSAGE:
+                return None
+            raise exc.as_ours(f"looking on in {self.name}") from exc
+        except TransportError as exc:
+            raise QuorumUnavailable(f"looking on in {self.name}: {exc}") from exc
+        return Revision(got.message.seq)
+
     async def write(
         self, subject: str, value: bytes, headers: dict[str, str] | None, what: str
     ) -> Revision:

@@ -12,12 +12,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from bzzz_core.asked_buckets import QUESTION, AskedKeyValue, BucketDesk, Paced
 from bzzz_core.breaker import Breaker
 from bzzz_core.clock import SystemClock
-from bzzz_core.dht.hybrid import Backend, HybridDht
+from bzzz_core.dht.hybrid import ATTEMPT_MS, Backend, HybridDht
 from bzzz_core.dht.memory import MemoryDht, MemoryTable
 from bzzz_core.dht.notices import Notice
 from bzzz_core.dht.queue import WriteQueue
@@ -34,7 +35,15 @@ from tests.fakes.admission import admit_all, nothing_owed
 from tests.fakes.broker_cluster import BrokerCluster
 
 LIFETIME_S = 2
+BROKERS_LIFETIME_S = 4
+"""Of announcements: what is renewed twice a lifetime must not expire on a loaded machine."""
 ASK_MS = 10_000
+SOON_MS = 5_000
+BROKERS_SOON_MS = 30_000
+"""How long what is to happen soon may take: in virtual time, and on brokers of a loaded machine."""
+PATIENT_MS = 10_000
+"""How long a hybrid table waits for brokers that are there: it must not take a slow machine for a
+lost cluster. Falling back has tests of its own."""
 
 
 class Table(Dht, Protocol):
@@ -55,6 +64,10 @@ class DhtWorld:
     """Runs one more node, which knows one broker only, and stops it."""
     stranded: Callable[[], AbstractAsyncContextManager[Table]]
     """Runs one more node, which nothing answers."""
+    soon_ms: int = SOON_MS
+    """How long what is to happen soon may take."""
+    lifetime_s: int = LIFETIME_S
+    """Of announcements."""
     prefix: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def key(self, name: str) -> str:
@@ -80,6 +93,7 @@ def hybrid(
     queue: WriteQueue | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
     replicas: int = 3,
+    attempt_ms: int = ATTEMPT_MS,
 ) -> HybridDht:
     """Return a hybrid table over a cluster's."""
     return HybridDht(
@@ -93,11 +107,18 @@ def hybrid(
         falls_back=True,
         replicas=lambda: replicas,
         notify=notify,
+        attempt_ms=attempt_ms,
     )
 
 
 def stored(
-    node: NodeId, values: KeyValue, providers: KeyValue, clock: Clock, *, watches: bool
+    node: NodeId,
+    values: KeyValue,
+    providers: KeyValue,
+    clock: Clock,
+    *,
+    watches: bool,
+    lifetime_s: int = LIFETIME_S,
 ) -> StoredDht:
     """Return a cluster's table with short lifetimes."""
     return StoredDht(
@@ -106,7 +127,7 @@ def stored(
         providers=providers,
         clock=clock,
         watches=watches,
-        lifetime_s=LIFETIME_S,
+        lifetime_s=lifetime_s,
     )
 
 
@@ -231,6 +252,7 @@ async def broker_node(
     only: int | None = None,
     queue: WriteQueue | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
+    attempt_ms: int = ATTEMPT_MS,
 ) -> AsyncIterator[Table]:
     """Run a node's fabric and its table on real brokers; an edge needs another one that leads."""
     clock = SystemClock()
@@ -239,10 +261,12 @@ async def broker_node(
     own = buckets(fabric, clock, replicas=len(cluster.brokers))
     is_edge = number >= len(cluster.brokers)
     values, providers = asked_buckets(questions(node, fabric)) if is_edge else own
-    table: Table = stored(node, values, providers, clock, watches=watches)
+    table: Table = stored(
+        node, values, providers, clock, watches=watches, lifetime_s=BROKERS_LIFETIME_S
+    )
     if as_hybrid:
         assert isinstance(table, StoredDht)
-        table = hybrid(table, node, clock, queue=queue, notify=notify)
+        table = hybrid(table, node, clock, queue=queue, notify=notify, attempt_ms=attempt_ms)
     async with asyncio.TaskGroup() as tasks:
         attached = tasks.create_task(fabric.run())
         await fabric.wait_attached()
@@ -262,25 +286,29 @@ async def stranded_node(cluster: BrokerCluster, *, as_hybrid: bool) -> AsyncIter
     values, providers = buckets(cluster.fabric(2), clock, replicas=None)
     node = cluster.node(2)
     table = stored(node, values, providers, clock, watches=False)
-    async with running(hybrid(table, node, clock) if as_hybrid else table) as ran:
-        yield ran
+    ran = hybrid(table, node, clock, attempt_ms=PATIENT_MS) if as_hybrid else table
+    async with running(ran) as stranded:
+        yield stranded
 
 
 @asynccontextmanager
 async def broker_world(cluster: BrokerCluster, *, hybrids: bool) -> AsyncIterator[DhtWorld]:
     """Two voters, and a node that uses the store as edges do, on three real brokers."""
+    node = partial(broker_node, cluster, attempt_ms=PATIENT_MS)
     async with AsyncExitStack() as stack:
         tables = [
             await stack.enter_async_context(each)
             for each in (
-                broker_node(cluster, 0, as_hybrid=hybrids, watches=True, leads=True),
-                broker_node(cluster, 1, as_hybrid=False, watches=True),
-                broker_node(cluster, 3, as_hybrid=hybrids, watches=False),
+                node(0, as_hybrid=hybrids, watches=True, leads=True),
+                node(1, as_hybrid=False, watches=True),
+                node(3, as_hybrid=hybrids, watches=False),
             )
         ]
         yield DhtWorld(
             SystemClock(),
             tables,
-            lambda: broker_node(cluster, 2, as_hybrid=hybrids, watches=True, only=0),
+            lambda: node(2, as_hybrid=hybrids, watches=True, only=0),
             lambda: stranded_node(cluster, as_hybrid=hybrids),
+            soon_ms=BROKERS_SOON_MS,
+            lifetime_s=BROKERS_LIFETIME_S,
         )

@@ -79,6 +79,8 @@ class NodeKeyValue:
         """Use `SharedBucket.attach`."""
         self.bucket = bucket
         self.away = False
+        self.deaf = False
+        """Whether its watches lag behind, and call themselves current."""
         self.lose_answers = 0
         """How many of the next writes happen without an answer."""
         self.hangs_ms = 0
@@ -143,13 +145,13 @@ class NodeKeyValue:
 
     def come_back(self) -> None:
         """Be attached again; watches tell what was missed."""
-        self.away = False
+        self.away = self.deaf = False
         for watch in self.watches:
             watch.catch_up()
 
     def hear(self, change: Change) -> None:
         """Take in a change, if attached."""
-        if not self.away:
+        if not self.away and not self.deaf:
             for watch in self.watches:
                 watch.take(change)
 

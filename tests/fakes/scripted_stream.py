@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, QuorumUnavailable
 from bzzz_core.fabric.answers import Reply
 from bzzz_core.fabric.jetstream import StreamInfo, StreamSettings, StreamState
 from bzzz_core.fabric.stream import Batch
-from bzzz_core.model import StreamId
+from bzzz_core.model import Revision, StreamId
 from bzzz_core.ports import Clock, Message
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,7 +39,13 @@ class ScriptedStream:
         """How many of the latest messages the replica does not have yet."""
         self.failure: BzzzError | None = None
         self.looks = 0
+        self.asked = 0
+        """How often the leader was asked whether there is more."""
+        self.leaderless = False
+        """Whether only the replica answers."""
         self.reads: list[int] = []
+        self.on_read: Callable[[], None] | None = None
+        """Called once, while the next answer of the replica is on its way."""
         self.hear: Callable[[Message], None] = lambda _: None
         self._clock = clock
         self._ahead_ms = ahead_ms
@@ -76,8 +82,7 @@ class ScriptedStream:
 
     async def info(self) -> StreamInfo:
         self.looks += 1
-        if self.failure is not None:
-            raise self.failure
+        self._fail(leader=True)
         return StreamInfo(
             config=StreamSettings(self.name), state=StreamState(self.last), ts=self._now()
         )
@@ -86,16 +91,31 @@ class ScriptedStream:
         del info
         return self.identity
 
+    async def next_of(self, pattern: str, start: int) -> Revision | None:
+        del pattern
+        self.asked += 1
+        self._fail(leader=True)
+        places = (Revision(int(message.headers["Nats-Sequence"])) for message in self.messages)
+        return next((place for place in places if place >= start), None)
+
     async def read_on(
         self, pattern: str, start: int, *, count: int, bytes_max: int, timeout_ms: int
     ) -> Batch:
         del pattern, bytes_max, timeout_ms
         self.reads.append(start)
-        if self.failure is not None:
-            raise self.failure
+        self._fail(leader=False)
+        on_read, self.on_read = self.on_read, None
+        if on_read is not None:
+            on_read()
         visible = self.messages[: len(self.messages) - self.hidden]
         found = [m for m in visible if int(m.headers["Nats-Sequence"]) >= start]
         return Batch(tuple(found[:count]), more=len(found) > count)
+
+    def _fail(self, *, leader: bool) -> None:
+        if self.failure is not None:
+            raise self.failure
+        if leader and self.leaderless:
+            raise QuorumUnavailable("nobody leads")
 
     def _now(self) -> datetime:
         return EPOCH + timedelta(milliseconds=self._clock.now_ms() + self._ahead_ms)

@@ -273,6 +273,28 @@ def test_write_whose_answer_was_lost_is_no_conflict_with_itself(*, watches: bool
     play(scenario)
 
 
+def test_own_value_is_read_until_the_copy_has_heard_of_it() -> None:
+    """The store has it, and the copy that answers still holds the value before it."""
+
+    async def scenario(cluster: Cluster) -> None:
+        node = Node(cluster, "a")
+        async with node.running():
+            await node.dht.put_value("key", b"before")
+            node.values.lose_answers = 1
+            node.values.deaf = True
+            await node.dht.put_value("key", b"mine")
+            for _ in range(100):
+                assert await node.dht.get_value("key") == b"mine"
+                await pause(50)
+            node.values.come_back()
+            await pause(1_000)
+            assert await node.dht.get_value("key") == b"mine"
+            assert node.dht.status().queued == 0
+            assert not node.told(Conflicted)
+
+    play(scenario)
+
+
 def test_later_write_replaces_one_whose_answer_was_lost() -> None:
     async def scenario(cluster: Cluster) -> None:
         node = Node(cluster, "a")

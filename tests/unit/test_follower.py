@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from bzzz_core.errors import QuorumUnavailable
-from bzzz_core.fabric.follower import LOOK_MS, Follower, Stored
+from bzzz_core.fabric.follower import LOOK_MS, SURE_MS, Follower, Stored
 from tests.fakes.election_nodes import SharedClock
 from tests.fakes.scripted_stream import ScriptedStream
 
@@ -140,6 +140,107 @@ def test_a_lost_hint_is_made_up_for_by_looking() -> None:
     play(scenario)
 
 
+def test_a_message_stored_after_all_tries_is_found_soon() -> None:
+    """On a slow machine a write takes longer than the reads that its hint caused."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+        await clock.run(100)
+        stream.hint()
+        await clock.run(100 + SURE_MS - 10)
+        stream.write(b"late", hint=False)
+        assert told.data == []
+        await clock.run(100 + SURE_MS + 10)
+        assert told.data == [b"late"]
+        assert told.events == ["caught up"]
+
+    play(scenario)
+
+
+def test_what_was_there_before_it_listened_settles_no_hint() -> None:
+    """A hint during the first reading is of a write that this reading does not bring."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        await clock.run(1_000)
+        for number in range(20):
+            stream.write(b"%d" % number, hint=False)
+        stream.on_read = stream.hint
+        follower.look()
+        await clock.run(1_002)
+        stream.write(b"hinted at", hint=False)
+        assert told.data[-1] == b"19"
+        await clock.run(1_100)
+        assert told.data[-1] == b"hinted at"
+
+    play(scenario)
+
+
+def test_a_replica_that_stays_behind_is_not_called_current() -> None:
+    """Also while writes go on: each hint makes it read, and the replica says that it is all."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+        await clock.run(100)
+        for number in range(1, 31):
+            stream.hidden = number
+            stream.write(b"%d" % number)
+            await clock.run(100 + 100 * number)
+        assert told.events[:2] == ["caught up", "lost"]
+        assert told.data == []
+        stream.hidden = 0
+        await clock.run(clock.ms + 5_000)
+        assert told.data == [b"%d" % number for number in range(1, 31)]
+        assert told.events[-1] == "caught up"
+
+    play(scenario)
+
+
+def test_the_leader_is_asked_at_most_once_a_second_and_only_after_hints() -> None:
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del told, follower
+        await clock.run(100)
+        before = stream.asked
+        for number in range(300):
+            stream.write(b"%d" % number)
+            await clock.run(clock.ms + 10)
+        await clock.run(clock.ms + SURE_MS)
+        asked = stream.asked - before
+        assert 2 <= asked <= 4
+        await clock.run(clock.ms + LOOK_MS - 2 * SURE_MS)
+        assert stream.asked - before == asked
+
+    play(scenario)
+
+
+def test_a_leader_that_cannot_be_asked_is_a_matter_for_the_next_look() -> None:
+    """An election among the brokers takes seconds; the copy serves as long as before."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+        await clock.run(100)
+        stream.leaderless = True
+        stream.hint()
+        await clock.run(LOOK_MS - 1_000)
+        assert told.events == ["caught up"]
+        stream.leaderless = False
+        stream.write(b"after", hint=False)
+        await clock.run(LOOK_MS + SURE_MS)
+        assert told.data == [b"after"]
+        assert told.events == ["caught up"]
+
+    play(scenario)
+
+
 def test_a_new_connection_looks_at_once() -> None:
     async def scenario(
         clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
@@ -254,7 +355,7 @@ def test_it_reports_when_the_sink_wants_to_know() -> None:
         del follower
         told.due_ms = 2_500
         stream.write(b"1")
-        await clock.run(1_000)
+        await clock.run(2_000)
         reads = len(stream.reads)
         await clock.run(2_400)
         assert len(stream.reads) == reads
