@@ -33,6 +33,7 @@ from tests.chaos.network import ChaosNetwork
 ANSWER_S_MAX: Final = 2.0
 START_S_MAX: Final = 60.0
 READ_S_MAX: Final = 240.0
+_WORDS_MAX: Final = 4_000
 _LOOK_S: Final = 0.1
 _LOOK_AFTER_S: Final = 0.2
 Found = TypeVar("Found")
@@ -194,17 +195,28 @@ class ChaosCluster:
         except TimeoutError as exc:
             raise TimeoutError(f"waited {timeout_s} s for {what}\n{_lines(statuses)}") from exc
 
-    def final_log(self, *, led_by: str | None = None) -> FinalLog:
-        """Read the control stream through the broker that leads it, or through a named one."""
+    def final_log(self, *, led_by: str | None = None, at_least: int = 0) -> FinalLog:
+        """Read the control stream through the broker that leads it, or through a named one.
+
+        Args:
+            led_by: The node whose broker is to lead meanwhile.
+            at_least: The last revision that a client was told of.
+
+        Raises:
+            RuntimeError: The log could not be read to its end; the words say why.
+        """
         reader = next(host for host in self.hosts if host.voter)
         self._logs_read += 1
         output = self.directory / f"log-{self._logs_read}.bin"
-        command = [sys.executable, "-m", "tests.chaos.final_log"]
+        command = [sys.executable, "-m", "tests.chaos.final_log", "--at-least", str(at_least)]
         command += ["--config", str(reader.files.config), "--output", str(output)]
         command += ["--led-by", led_by] if led_by else []
-        subprocess.run(
-            self._network.inside(reader.number, command), cwd=ROOT, check=True, timeout=READ_S_MAX
+        inside = self._network.inside(reader.number, command)
+        done = subprocess.run(
+            inside, cwd=ROOT, check=False, timeout=READ_S_MAX, stderr=subprocess.PIPE, text=True
         )
+        if done.returncode:
+            raise RuntimeError(f"the log of the run was not read: {done.stderr[-_WORDS_MAX:]}")
         return read_log(output)
 
     @asynccontextmanager

@@ -5,18 +5,30 @@ other records; the agents of a run let it drop nothing (`tests.chaos.node`). A m
 missing all the same counts as lost. Reading costs one question a message, `AT_ONCE` of them under
 way together.
 
-`python -m tests.chaos.final_log --config FILE --output FILE [--led-by NAME]` runs it as a process
-inside a node's network; `--led-by` first moves the stream's leadership to that node's broker, so
-that one replica after the other can be asked.
+Where the log ends is believed only of a leader that has a majority with it at that moment. While a
+broker knows of no leader it answers for itself, and one that has just been paused or cut off may
+lead in the past: either knows an earlier end. A log that ends before what clients were told is
+acknowledged, or in which a message is missing, is read again for `SETTLE_MS`; then it is what the
+leader with its majority holds, and the rest is lost. Without such a leader nothing can be said, and
+`ReadingCut` says that.
+
+`python -m tests.chaos.final_log --config FILE --output FILE [--led-by NAME] [--at-least N]` runs it
+as a process inside a node's network; `--led-by` first moves the stream's leadership to that node's
+broker, so that one replica after the other can be asked; `--at-least` names the last revision that
+a client was told of.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterable
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -28,15 +40,22 @@ from bzzz_core.fabric.layout import CONTROL_PREFIX, CONTROL_STREAM, stream_api
 from bzzz_core.fabric.nats import NatsFabric
 from bzzz_core.fabric.records import NatsRecords
 from bzzz_core.fabric.store import node_of
+from bzzz_core.ports import Clock
 
 AT_ONCE: Final = 64
 ANSWER_MS_MAX: Final = 5_000
 OPEN_MS_MAX: Final = 30_000
 KEPT: Final = 100_000_000
 """Values of each record that the stream keeps, where production keeps the last few: all."""
-_TRIES: Final = 100
-"""Until the brokers have elected a leader of their metadata, too: before, they refuse to answer."""
-_AGAIN_S: Final = 0.2
+SETTLE_MS: Final = 20_000
+"""How long a log that looks too short is read again before it is believed: four times what an
+election among the brokers takes on a calm machine."""
+GIVE_UP_MS: Final = 60_000
+"""How long nothing may come before the reading ends as cut."""
+_HEARD_NS_MAX: Final = 3_000_000_000
+"""A replica that the leader has not heard for longer is none of its majority; they speak each
+second."""
+_AGAIN_MS: Final = 200
 
 
 class LogMessage(msgspec.Struct, frozen=True):
@@ -67,10 +86,148 @@ def read_log(path: Path) -> FinalLog:
     return msgspec.msgpack.decode(path.read_bytes(), type=FinalLog)
 
 
-async def fetch(config_path: Path, led_by: str | None) -> FinalLog:
+class ReadingCut(Exception):
+    """No leader with a majority could be asked for the whole log: nothing can be said of it."""
+
+
+class _Peer(msgspec.Struct, frozen=True):
+    name: str
+    current: bool = False
+    offline: bool = False
+    active: int = 0
+    """Nanoseconds since the leader heard of it."""
+
+
+class _Group(msgspec.Struct, frozen=True):
+    leader: str = ""
+    replicas: tuple[_Peer, ...] = ()
+
+
+class _State(msgspec.Struct, frozen=True):
+    last_seq: int
+
+
+class StreamEnd(msgspec.Struct, frozen=True):
+    """What whoever answered says of the stream."""
+
+    state: _State
+    cluster: _Group | None = None
+
+    @property
+    def leader(self) -> str:
+        """Return the broker that leads, as the one that answered knows it; empty if it does not."""
+        return self.cluster.leader if self.cluster is not None else ""
+
+    def doubt(self, wanted: str | None) -> str:
+        """Return why this may not be the end of the log; empty if it is.
+
+        Args:
+            wanted: The broker that has to lead; None if any will do.
+        """
+        if self.cluster is None:
+            return ""  # One broker alone.
+        if not self.leader:
+            return "a broker answered that knows of no leader"
+        if wanted is not None and self.leader != wanted:
+            return f"{self.leader} leads, not {wanted}"
+        with_it = 1 + sum(
+            peer.current and not peer.offline and peer.active <= _HEARD_NS_MAX
+            for peer in self.cluster.replicas
+        )
+        brokers = 1 + len(self.cluster.replicas)
+        if 2 * with_it <= brokers:
+            return f"{self.leader} has {with_it} of {brokers} brokers with it"
+        return ""
+
+
+class Store(Protocol):
+    """The stream as a reading asks for it."""
+
+    async def end(self) -> StreamEnd:
+        """Return what whoever answers says of the stream; raises `BzzzError`."""
+        ...
+
+    async def message(self, revision: int) -> LogMessage | None:
+        """Return one message, None if whoever leads does not have it; raises `BzzzError`."""
+        ...
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reading of the whole log."""
+
+    store: Store
+    clock: Clock
+    at_least: int = 0
+    """The last revision that a client was told of."""
+    wanted: str | None = None
+    """The broker that has to lead all the while."""
+    move: Callable[[], Awaitable[None]] | None = None
+    """Called while another one leads."""
+
+    async def whole(self) -> tuple[str, list[LogMessage]]:
+        """Return who led, and all messages up to the end that it told with a majority.
+
+        Raises:
+            ReadingCut: There was no such leader for `GIVE_UP_MS`.
+        """
+        found: dict[int, LogMessage] = {}
+        last = 0
+        progress_ms = calm_ms = self.clock.now_ms()
+        while True:
+            before = len(found)
+            end, doubt = await self._end()
+            if not doubt:
+                last = max(last, end.state.last_seq)
+                doubt = await self._fill(found, last)
+            if not doubt:  # Was that the leader all the while, or one of the past?
+                again, doubt = await self._end()
+                doubt = doubt or ("" if again.leader == end.leader else "another broker leads now")
+            if not doubt and len(found) == last >= self.at_least:
+                return end.leader, _in_order(found)
+            now_ms = self.clock.now_ms()
+            progress_ms = now_ms if len(found) > before else progress_ms
+            calm_ms = now_ms if doubt else calm_ms
+            if now_ms - max(progress_ms, calm_ms) >= SETTLE_MS:
+                return end.leader, _in_order(found)
+            if now_ms - progress_ms >= GIVE_UP_MS:
+                goal = max(last, self.at_least)
+                raise ReadingCut(f"the reading was cut at {len(found)} of {goal} messages: {doubt}")
+            await self.clock.sleep_ms(_AGAIN_MS)
+
+    async def _end(self) -> tuple[StreamEnd, str]:
+        """Return what is said of the stream, and why that may not be the end of it."""
+        try:
+            end = await self.store.end()
+        except (BzzzError, JetStreamRefusal) as exc:
+            return StreamEnd(_State(0)), str(exc)
+        if self.move is not None and self.wanted is not None and end.leader != self.wanted:
+            with contextlib.suppress(BzzzError):
+                await self.move()
+        return end, end.doubt(self.wanted)
+
+    async def _fill(self, found: dict[int, LogMessage], last: int) -> str:
+        """Ask for the messages that are not there yet; return why one could not be asked for."""
+        missing = [revision for revision in range(1, last + 1) if revision not in found]
+        try:
+            for first in range(0, len(missing), AT_ONCE):
+                numbers = missing[first : first + AT_ONCE]
+                messages = await asyncio.gather(*(self.store.message(each) for each in numbers))
+                found.update((message.revision, message) for message in messages if message)
+        except (BzzzError, JetStreamRefusal) as exc:
+            return str(exc)
+        return ""
+
+
+def _in_order(found: dict[int, LogMessage]) -> list[LogMessage]:
+    return [found[revision] for revision in sorted(found)]
+
+
+async def fetch(config_path: Path, led_by: str | None, at_least: int) -> FinalLog:
     """Return the stream as its present leader holds it.
 
     Raises:
+        ReadingCut: No leader with a majority could be asked.
         BzzzError: The cluster does not answer.
     """
     config = load_agent_config(config_path, {})
@@ -78,68 +235,57 @@ async def fetch(config_path: Path, led_by: str | None) -> FinalLog:
     fabric = NatsFabric.from_agent_config(config, clock=clock)
     voters = sum(1 for node in config.cluster.nodes if node.voter)
     records = NatsRecords(fabric, replicas=voters, clock=clock, kept=KEPT)
+    reading = Reading(NatsStore(fabric), clock, at_least)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(fabric.run())
         await records.open(OPEN_MS_MAX)
         if led_by is not None:
             node = next(n.id for n in config.cluster.nodes if n.name == led_by)
-            await _move(records, node)
-        leader = await records.stream_leader()
-        last = await _last_revision(fabric)
-        messages = await _all_messages(fabric, last)
-        names = {node.id: node.name for node in config.cluster.nodes}
+            wanted = await _broker_of(records, node)
+            reading.wanted, reading.move = wanted, partial(records.move_stream_leader, wanted)
+        leader, messages = await reading.whole()
         running.cancel()
-    answered = names.get(node_of(leader) or "", "") if leader else ""
-    return FinalLog(str(records.stream), tuple(messages), answered)
+    names = {node.id: node.name for node in config.cluster.nodes}
+    return FinalLog(str(records.stream), tuple(messages), names.get(node_of(leader) or "", ""))
 
 
-async def _move(records: NatsRecords, node: str) -> None:
-    replicas = await records.replicas()
-    preferred = next(r.server_name for r in replicas if node_of(r.server_name) == node)
-    await records.move_stream_leader(preferred)
+async def _broker_of(records: NatsRecords, node: str) -> str:
+    return next(
+        replica.server_name
+        for replica in await records.replicas()
+        if node_of(replica.server_name) == node
+    )
 
 
-async def _last_revision(fabric: NatsFabric) -> int:
-    answer = await fabric.ask(stream_api("INFO", CONTROL_STREAM), b"", timeout_ms=ANSWER_MS_MAX)
-    return int(decode(answer.data, _Info).state.last_seq)
+class NatsStore:
+    """The control stream of a cluster; satisfies `Store`."""
 
+    def __init__(self, fabric: NatsFabric) -> None:
+        """Ask nothing yet."""
+        self._fabric = fabric
 
-class _State(msgspec.Struct, frozen=True):
-    last_seq: int
+    async def end(self) -> StreamEnd:
+        """Return what whoever answers says of the stream."""
+        subject = stream_api("INFO", CONTROL_STREAM)
+        answer = await self._fabric.ask(subject, b"", timeout_ms=ANSWER_MS_MAX)
+        if answer.no_responders:
+            raise QuorumUnavailable("no broker answers for the stream")
+        return decode(answer.data, StreamEnd)
 
-
-class _Info(msgspec.Struct, frozen=True):
-    state: _State
-
-
-async def _all_messages(fabric: NatsFabric, last: int) -> list[LogMessage]:
-    found: list[LogMessage] = []
-    for first in range(1, last + 1, AT_ONCE):
-        numbers = range(first, min(first + AT_ONCE, last + 1))
-        messages = await asyncio.gather(*(_one(fabric, number) for number in numbers))
-        found += [message for message in messages if message is not None]
-    return found
-
-
-async def _one(fabric: NatsFabric, revision: int) -> LogMessage | None:
-    """Return one message, None if it is no longer there: a record keeps its last value only."""
-    subject = stream_api("MSG.GET", CONTROL_STREAM)
-    for left in reversed(range(_TRIES)):
+    async def message(self, revision: int) -> LogMessage | None:
+        """Return one message, None if whoever leads does not have it."""
+        subject, question = stream_api("MSG.GET", CONTROL_STREAM), encode({"seq": revision})
+        answer = await self._fabric.ask(subject, question, timeout_ms=ANSWER_MS_MAX)
+        if answer.no_responders:
+            raise QuorumUnavailable(f"message {revision}: the stream has no leader")
         try:
-            answer = await fabric.ask(subject, encode({"seq": revision}), timeout_ms=ANSWER_MS_MAX)
-            if answer.no_responders:
-                raise QuorumUnavailable(f"message {revision}: the stream has no leader")
             stored = decode(answer.data, GotMessage).message
-        except (BzzzError, JetStreamRefusal) as exc:
-            if isinstance(exc, JetStreamRefusal) and exc.number == NO_MESSAGE:
+        except JetStreamRefusal as exc:
+            if exc.number == NO_MESSAGE:
                 return None
-            if not left:
-                raise
-            await asyncio.sleep(_AGAIN_S)
-        else:
-            key = stored.subject.removeprefix(f"{CONTROL_PREFIX}.")
-            return LogMessage(stored.seq, key, stored.payload)
-    raise AssertionError("the last try raises")
+            raise
+        key = stored.subject.removeprefix(f"{CONTROL_PREFIX}.")
+        return LogMessage(stored.seq, key, stored.payload)
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -148,8 +294,13 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--led-by")
+    parser.add_argument("--at-least", type=int, default=0)
     given = parser.parse_args(None if arguments is None else list(arguments))
-    write_log(asyncio.run(fetch(given.config, given.led_by)), given.output)
+    try:
+        log = asyncio.run(fetch(given.config, given.led_by, given.at_least))
+    except* ReadingCut as group:
+        sys.exit("; ".join(str(exc) for exc in group.exceptions))
+    write_log(log, given.output)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ async def judge(cluster: ChaosCluster) -> Verdict:
     What is answered while the log is being read may be in it or not; it counts as unanswered.
     """
     until_ns = now_ns()
-    log = await asyncio.to_thread(cluster.final_log)
+    told = acknowledged([e for e in cluster.history() if e.at_ns <= until_ns])
+    log = await asyncio.to_thread(cluster.final_log, at_least=told)
     events = [e for e in cluster.history() if e.at_ns <= until_ns or isinstance(e, Invoked)]
     return _verdict(cluster, events, [log])
 
@@ -57,8 +58,16 @@ async def judge_at_the_end(cluster: ChaosCluster) -> Verdict:
     for host in cluster.hosts:
         await asyncio.to_thread(host.stop_agent)
     voters = [host.name for host in cluster.hosts if host.voter]
-    logs = [await asyncio.to_thread(cluster.final_log, led_by=name) for name in voters]
+    told = acknowledged(cluster.history())
+    logs = [
+        await asyncio.to_thread(cluster.final_log, led_by=name, at_least=told) for name in voters
+    ]
     return _verdict(cluster, cluster.history(), logs)
+
+
+def acknowledged(events: list[Event]) -> int:
+    """Return the last revision that a client was told of."""
+    return max((event.revision for event in events if isinstance(event, Answered)), default=0)
 
 
 def _verdict(cluster: ChaosCluster, events: list[Event], logs: list[FinalLog]) -> Verdict:
