@@ -22,7 +22,7 @@ from bzzz_core.deploy.events import Finding, Planned, Status, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import probe_all
 from bzzz_core.deploy.goal import Sponsor, choose_python
-from bzzz_core.deploy.membership import doubt, leavers, membership
+from bzzz_core.deploy.membership import Membership, doubt, leavers, membership
 from bzzz_core.deploy.operation import Means, Operation
 from bzzz_core.deploy.paths_in_use import paths_in_use
 from bzzz_core.deploy.plan import sponsors_of
@@ -166,7 +166,10 @@ class Uninstall(Operation):
             done(1, await self._left_and_revoked(name))
 
     async def _left_and_revoked(self, name: str) -> str:
-        """Let a host leave, as far as it has not, and revoke it; return what was done."""
+        """Let a host leave, as far as it has not, and revoke it; return what was done.
+
+        A host that has left is cleared also where all who may revoke it are somebody else's.
+        """
         facts, node = self._facts[name], self._leaving[name]
         python = choose_python(facts)
         running = (facts.units or {}).get("bzzz-agent")
@@ -174,11 +177,29 @@ class Uninstall(Operation):
         if not left and running is not None and running.active == "active" and python is not None:
             await departure.leave(self._hosts[name], python.path)
             left = True
-        sponsors = self._sponsors()
-        if left and not sponsors and self._spec.cluster.mode == "join":
-            return f"left; the cluster's operator may revoke it: `bzzz-agent node revoke {node}`"
-        await departure.revoke(self._hosts, sponsors, node)
+        try:
+            await departure.revoke(self._hosts, self._sponsors(), node)
+        except CommandFailed:
+            if not left or await self._has_voter():
+                raise
+            return (
+                "left; no host of these answers votes, so the cluster's operator may revoke it: "
+                f"`bzzz-agent node revoke {node}`"
+            )
         return "left; identity revoked"
+
+    async def _has_voter(self) -> bool:
+        """Return whether a host of the answers that stays votes, or nobody can say that now."""
+        cluster = await self._known_now()
+        staying = {host.name for host in self._spec.hosts}.difference(self._names)
+        return cluster is None or any(voter.name in staying for voter in cluster.voters)
+
+    async def _known_now(self) -> Membership | None:
+        def done(host: HostSpec, facts: HostFacts | None, failure: str) -> None:
+            del host, facts, failure  # Each of them was spoken of before.
+
+        facts, _ = await probe_all(self._fleet, self._spec, done=done)
+        return membership(facts)
 
     def _former(self, name: str) -> bool:
         """Return whether a node has left already, and only its identity is still good."""

@@ -86,6 +86,11 @@ class FakeDeparture(Uninstall):
             for number, name in enumerate(facts, 1)
         }
         self._gone = gone
+        self.now: Membership | None = membership(facts)
+        """Who belongs to the cluster once the host has left."""
+
+    async def _known_now(self) -> Membership | None:
+        return self.now
 
     def fails(self, host: str, what: str) -> None:
         """Let a command fail on a host."""

@@ -157,6 +157,14 @@ def votes(operator: Operator, host: str) -> bool:
     return any(one["name"] == host and one["voter"] for one in listed)
 
 
+def leads(operator: Operator, host: str) -> bool:
+    """Return whether a host leads; if not, have its cluster let it."""
+    if operator.status(host).get("leader") == host:
+        return True
+    operator.agent(host, "leader", "transfer", "--to", host)
+    return False
+
+
 def all_vote(operator: Operator, names: list[str], voters: int) -> bool:
     """Return whether each host says that so many vote."""
     said = [operator.status(name).get("fabric", {}).get("voters") for name in names]
@@ -166,6 +174,8 @@ def all_vote(operator: Operator, names: list[str], voters: int) -> bool:
 def test_an_uninstall_that_was_stopped_is_given_again(operator: Operator) -> None:
     """Ctrl-C while a voter leaves: it has left, nothing more was begun; then the rest."""
     operator.answer(["day-2", "day-3"])
+    # Of two nodes the leader votes. Were it the colleague's, nobody of ours could revoke anybody.
+    until(partial(leads, operator, "day-2"), within_s=HEARD_S_MAX, why="day-2 does not lead")
     running = operator.begin_setup("--uninstall", "--hosts", "day-3", "--yes")
     assert running.stdout is not None
     for line in running.stdout:

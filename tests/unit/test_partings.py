@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from bzzz_core.deploy.day_two import in_order
 from bzzz_core.deploy.events import Event, Result, Status, Step, Summary
+from bzzz_core.deploy.membership import Membership
 from bzzz_core.deploy.report import Report
 from bzzz_core.deploy.state import ClusterState
 from bzzz_core.deploy.steering import Steering, Stop
@@ -183,7 +185,12 @@ def test_a_stop_buries_nobody_more(tmp_path: Path) -> None:
 
 
 def going(
-    tmp_path: Path, *, hosts: int, state: str = "member", joined: bool = False
+    tmp_path: Path,
+    *,
+    hosts: int,
+    state: str = "member",
+    joined: bool = False,
+    told: Told | None = None,
 ) -> FakeDeparture:
     """Return the departure of `bzzz-1`, which alone votes, from so many hosts that are at hand."""
     everybody = converged(spec(3))
@@ -200,7 +207,7 @@ def going(
         for name, one in list(everybody.items())[:hosts]
     }
     answers = spec(hosts, cluster={"mode": "join"}) if joined else spec(hosts)
-    return FakeDeparture(answers, facts, "bzzz-1", Told().report, tmp_path)
+    return FakeDeparture(answers, facts, "bzzz-1", (told or Told()).report, tmp_path)
 
 
 LEAVES = "bzzz-1: leave the cluster"
@@ -225,6 +232,34 @@ def test_a_host_in_somebody_elses_cluster_leaves_without_a_voter_at_hand(tmp_pat
     removal = going(tmp_path, hosts=1, joined=True)
     assert removal.depart().result is Result.CHANGED
     assert removal.commands == [LEAVES]
+
+
+def test_a_host_is_not_kept_because_only_others_hosts_may_revoke_it(tmp_path: Path) -> None:
+    """The vote went to a colleague's host, which is not in these answers."""
+    told = Told()
+    removal = going(tmp_path, hosts=2, told=told)
+    removal.fails("bzzz-2", "revoke")
+    removal.now = voting(removal.now, "bzzz-3")
+    assert removal.depart().result is Result.CHANGED
+    assert "no host of these answers votes" in told.events[-1]["detail"]
+    assert removal.commands == [LEAVES, "bzzz-2: revoke a node"]
+
+
+@pytest.mark.parametrize("voter", ["bzzz-2", None])
+def test_a_host_is_kept_if_who_may_revoke_it_failed_to(tmp_path: Path, voter: str | None) -> None:
+    removal = going(tmp_path, hosts=2)
+    removal.fails("bzzz-2", "revoke")
+    removal.now = voting(removal.now, voter) if voter else None
+    departed = removal.depart()
+    assert departed.result is Result.FAILED
+    assert "the node was not revoked" in departed.detail
+
+
+def voting(cluster: Membership | None, name: str) -> Membership:
+    """Return a later list in which only this node votes."""
+    assert cluster is not None
+    nodes = tuple(msgspec.structs.replace(one, voter=one.name == name) for one in cluster.nodes)
+    return replace(cluster, version=cluster.version + 1, nodes=nodes)
 
 
 def test_a_host_that_did_not_leave_is_not_given_up_without_a_voter_at_hand(tmp_path: Path) -> None:
