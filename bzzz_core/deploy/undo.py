@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from bzzz_core.config.sections import directories
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.made import noted
@@ -85,14 +86,16 @@ case $1 in
     sshd=$(command -v sshd) && "$sshd" -t && { systemctl reload ssh || systemctl reload sshd; } ;;
 esac
 """
-_GUARD: Final = """
+_TOO_NEAR: Final = "|".join(directories.NEVER_REMOVED)
+_GUARD: Final = f"""
 set -eu
 case $1 in
-  *//*|*/../*|*/..|*/./*|*/.) echo "$1 is no plain path" >&2; exit 64 ;;
-  /*/*) ;;
-  *) echo "$1 is too near to the root to be removed" >&2; exit 64 ;;
+  *//*|*/../*|*/..|*/./*|*/.|*/) echo "$1 is no plain path" >&2; exit 64 ;;
+  {_TOO_NEAR}) echo "$1 is the system's" >&2; exit 64 ;;
+  /*) ;;
+  *) echo "$1 is no plain path" >&2; exit 64 ;;
 esac
-[ ! -L "$1" ] || { echo "$1 is a symbolic link" >&2; exit 66; }
+[ ! -L "$1" ] || {{ echo "$1 is a symbolic link" >&2; exit 66; }}
 [ -d "$1" ] || exit 0
 """
 _DIRECTORY: Final = _GUARD + 'rm -rf --one-file-system -- "$1"\n'
@@ -122,9 +125,19 @@ if uid=$(id -u bzzz 2>/dev/null); then
   find "$1" -xdev -mindepth 1 -depth -uid "$uid" -type d -empty -delete
 fi
 if [ "$5" ] && [ ! -L "$1/$5" ] && [ -f "$1/$5" ]; then
-  # Logs that an uninstall kept: the same that an installation hands to the user.
-  find "$1" -xdev -mindepth 1 -depth -user root -group root ! -name lost+found \\
-    \\( -type f -links 1 -o -type d -empty \\) -delete
+  # Logs that an uninstall kept: the same that an installation hands to the user. Nobody else may
+  # exchange what is being removed.
+  chown root:root -- "$1"
+  chmod 700 -- "$1"
+  cd -- "$1"
+  named() {
+    find . -xdev -mindepth 1 -depth -user root -group root "$@" -printf '%P\\0' |
+      LC_ALL=C grep -zxFf "$mark"
+  }
+  mark=$5
+  named -type f -links 1 | xargs -0 -r rm -f --
+  named -type d | xargs -0 -r rmdir --ignore-fail-on-non-empty --
+  rm -f -- "$5"
 fi
 chown "$3:$4" -- "$1"
 chmod "$2" -- "$1"
@@ -133,13 +146,25 @@ chmod "$2" -- "$1"
 _KEEP: Final = (
     _GUARD
     + """
+names=
+if [ "$2" ]; then
+  # What is the owner's is root's as well, then or later: only names tell them apart.
+  if [ ! -L "$1/$5" ] && [ -f "$1/$5" ] && [ "$(stat -c %u -- "$1/$5")" = 0 ]; then
+    # Of a run that was cut off.
+    names="
+$(sed 1d "$1/$5")"
+  fi
+  uid=$(id -u bzzz)
+  names=$names$(LC_ALL=C find "$1" -xdev -mindepth 1 -uid "$uid" ! -name '*
+*' ! -path "$1/$5" -printf '\\n%P')
+fi
 chown -hR --from=bzzz root:root -- "$1"
 # The next installation must not take these logs for another's. What the node had put under that
 # name is not written through. A mark with words in it says that the directory was there before.
 rm -f -- "$1/$5"
 set -C
 if [ "$2" ]; then
-  echo "logs of BZZZ, in a directory that was there before it" >"$1/$5"
+  printf '%s\\n' "logs of BZZZ, in a directory that was there before it; they are:$names" >"$1/$5"
   chown "$3:$4" -- "$1"
   chmod "$2" -- "$1"
 else

@@ -66,6 +66,8 @@ class Uninstall(Operation):
         self._surveys: dict[str, Survey] = {}
         self._leaving: dict[str, str] = {}
         """Host -> node id, of those whose cluster goes on without them."""
+        self._departed: set[str] = set()
+        """Those of them whose turn has come."""
         self._facts: Mapping[str, HostFacts] = {}
 
     async def prepare(self) -> Plan:
@@ -91,7 +93,7 @@ class Uninstall(Operation):
         if (await self._look(again=True)).hash != plan.hash:
             raise PlanChanged("the hosts are not as they were; look at the plan again")
         with self._journaled("uninstall", plan):
-            for name in self._record.standing(self._leaving):
+            for name in self._in_turn():
                 if not self.steering.stopping:
                     await self._depart(name)
             if self.steering.stopping:
@@ -100,6 +102,12 @@ class Uninstall(Operation):
             await together(self._clear(n, plan.hosts[n]) for n in self._record.standing(plan.hosts))
             self._forget()
             return self.finish()
+
+    def _in_turn(self) -> list[str]:
+        """Return the hosts that leave; who votes stays longest, for it may revoke the others."""
+        cluster = membership(self._facts)
+        voters = {voter.name for voter in cluster.voters} if cluster else set()
+        return sorted(self._record.standing(self._leaving), key=lambda name: name in voters)
 
     async def _look(self, *, again: bool) -> Plan:
         self._learn_secrets()
@@ -163,6 +171,7 @@ class Uninstall(Operation):
     async def _depart(self, name: str) -> None:
         with self._step(name, LEAVE) as done:
             self._record.intend(name, LEAVE)
+            self._departed.add(name)
             done(1, await self._left_and_revoked(name))
 
     async def _left_and_revoked(self, name: str) -> str:
@@ -189,10 +198,10 @@ class Uninstall(Operation):
         return "left; identity revoked"
 
     async def _has_voter(self) -> bool:
-        """Return whether a host of the answers that stays votes, or nobody can say that now."""
+        """Return whether a host of the answers votes still, or nobody can say that now."""
         cluster = await self._known_now()
-        staying = {host.name for host in self._spec.hosts}.difference(self._names)
-        return cluster is None or any(voter.name in staying for voter in cluster.voters)
+        ours = {host.name for host in self._spec.hosts}.difference(self._departed)
+        return cluster is None or any(voter.name in ours for voter in cluster.voters)
 
     async def _known_now(self) -> Membership | None:
         def done(host: HostSpec, facts: HostFacts | None, failure: str) -> None:
@@ -208,18 +217,20 @@ class Uninstall(Operation):
         return known is not None and not known.belongs
 
     def _sponsors(self) -> tuple[Sponsor, ...]:
-        """Return who may revoke: members that stay, those first that voted before anybody left.
+        """Return who may revoke: members that are there still, those first that voted at the start.
 
-        Of the others one may vote by now, in the place of whoever left.
+        Of the others one may vote by now, in the place of whoever left. Who is to leave comes last.
         """
         cluster = membership(self._facts)
-        staying = tuple(
+        there = tuple(
             sponsor
             for sponsor in sponsors_of(cluster, self._facts, edges=True)
-            if sponsor.name not in self._names
+            if sponsor.name not in self._departed
         )
         voters = {voter.name for voter in cluster.voters} if cluster else set()
-        return tuple(sorted(staying, key=lambda sponsor: sponsor.name not in voters))
+        return tuple(
+            sorted(there, key=lambda one: (one.name in self._names, one.name not in voters))
+        )
 
     async def _clear(self, name: str, changes: tuple[Change, ...]) -> None:
         changes = tuple(change for change in changes if change.phase == PHASE)

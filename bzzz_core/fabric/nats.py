@@ -28,7 +28,7 @@ from bzzz_core.fabric.credentials import Credentials
 from bzzz_core.fabric.interests import Interest, Interests
 from bzzz_core.fabric.kept import Kept, KeptWork, Work
 from bzzz_core.fabric.link import BrokerAddress, BrokerLink
-from bzzz_core.fabric.refusals import Refusals
+from bzzz_core.fabric.refusals import Look, Refusals
 from bzzz_core.model import FabricState, NodeId
 from bzzz_core.ports import Clock, Message
 from bzzz_core.telemetry import logs
@@ -40,6 +40,8 @@ _LOOK_MS: Final = 1_000
 _SILENCE_MS_MAX: Final = 2_000
 """A broker that is paused or cut off is left after at most `_LOOK_MS` plus this."""
 _RETIRE_MS_MAX: Final = 3_000
+_STAY_MS: Final = 30_000
+"""Least time between two brokers that are left because they stand alone: perhaps all of them do."""
 
 
 class NatsFabric:
@@ -72,6 +74,7 @@ class NatsFabric:
         """Whether brokers or certificates may be others than the connection's."""
         self._doubted = False
         """Whether somebody asked to look if our broker still belongs to the others."""
+        self._stays_until_ms = 0
         self._kept = KeptWork()
         self._refusals = Refusals()
         self.counters: Counter[str] = Counter()
@@ -362,9 +365,14 @@ class NatsFabric:
     async def _way_out(self, link: BrokerLink) -> BrokerLink | None:
         """Return a link to another node's broker if ours stands alone."""
         self._doubted = False
+        if self._clock.now_ms() < self._stays_until_ms:
+            return None
         others = [one for one in self._brokers if one.node not in {self._node, link.broker.node}]
-        found = await routed.way_out(link, others=others, node=self._node, open_link=self._open)
+        look = Look(self._open)
+        found = await routed.way_out(link, others=others, node=self._node, open_link=look.open_link)
+        self._refusals.note_look(self._clock.now_ms(), look)
         if found is not None:
+            self._stays_until_ms = self._clock.now_ms() + _STAY_MS
             self.counters["lone_brokers_left"] += 1
             self._log.warning("broker stands alone", broker=link.server_name)
         return found

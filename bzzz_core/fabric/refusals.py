@@ -8,11 +8,34 @@ status has to say it. It goes on trying, but rarely; nobody else can bring it ba
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
+
+from bzzz_core.errors import BrokerRefused
+from bzzz_core.fabric.link import BrokerAddress, BrokerLink
 
 STEADY_MS: Final = 10_000
 """Refusals that have lasted this long are no delay of a list of nodes."""
 _RARELY_MS: Final = 15_000
+
+
+class Look:
+    """One look at brokers beside the one in use: whether any took this node, or refused it."""
+
+    def __init__(self, open_link: Callable[[BrokerAddress], Awaitable[BrokerLink]]) -> None:
+        """Take what opens a link."""
+        self._open_link = open_link
+        self.taken = self.refused = False
+
+    async def open_link(self, broker: BrokerAddress) -> BrokerLink:
+        """Open a link; raises as it does."""
+        try:
+            link = await self._open_link(broker)
+        except BrokerRefused:
+            self.refused = True
+            raise
+        self.taken = True
+        return link
 
 
 class Refusals:
@@ -38,6 +61,16 @@ class Refusals:
         if refused:
             self._since_ms = now_ms if self._since_ms is None else self._since_ms
             self._steady = now_ms - self._since_ms >= STEADY_MS
+
+    def note_look(self, now_ms: int, look: Look) -> None:
+        """Note what other brokers said while one of ours takes this node.
+
+        A revoked voter's own broker does so for ever if it was shut out before the news came.
+        """
+        if look.taken:
+            self.taken()
+        else:
+            self.note(now_ms, refused=look.refused)
 
     def taken(self) -> None:
         """Note that a broker has taken this node."""

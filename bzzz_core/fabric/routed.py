@@ -9,8 +9,9 @@ node sends itself a message, in at one broker and out at the other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from bzzz_core.errors import PermissionDenied, TransportError
@@ -20,6 +21,8 @@ from bzzz_core.model import NodeId
 
 PROBE_MS_MAX: Final = 500
 """Brokers that take longer are not well, and the loss of the present one must not be missed."""
+_WAY_OUT_MS_MAX: Final = 2_000
+"""Those that take us do so in milliseconds; one that is gone takes this long to be given up."""
 _AGAIN_MS: Final = 100
 """Interest takes a moment to reach the other brokers; what is sent before that arrives nowhere."""
 
@@ -46,23 +49,37 @@ async def way_home(
 
 
 async def way_out(
-    link: BrokerLink, *, others: Iterable[BrokerAddress], node: NodeId, open_link: Open
+    link: BrokerLink, *, others: Sequence[BrokerAddress], node: NodeId, open_link: Open
 ) -> BrokerLink | None:
-    """Return a link to the first of the others that takes us, if ours is routed to none of them."""
-    opened: list[BrokerLink] = []
+    """Return a link to the first of the others that takes us, if ours is routed to none of them.
+
+    All are tried at once: nobody watches our present broker meanwhile.
+    """
+    opened: dict[BrokerAddress, BrokerLink] = {}
+    routed: dict[BrokerAddress, bool] = {}
+
+    async def probe(broker: BrokerAddress) -> None:
+        with contextlib.suppress(TransportError):
+            opened[broker] = await open_link(broker)
+            routed[broker] = await is_routed(node, link, opened[broker])
+
+    chosen: BrokerLink | None = None
     try:
-        for broker in others:
-            try:
-                other = await open_link(broker)
-            except TransportError:
-                continue
-            opened.append(other)
-            if await is_routed(node, link, other):
-                return None
-        return opened.pop(0) if opened else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WAY_OUT_MS_MAX / 1000), asyncio.TaskGroup() as probes:
+                for broker in others:
+                    probes.create_task(probe(broker))
+        apart = [broker for broker in others if routed.get(broker) is False]
+        if apart and not any(routed.values()):
+            chosen = opened.pop(apart[0])
     finally:
-        for other in opened:
-            await other.close()
+        try:
+            await asyncio.gather(*(other.close() for other in opened.values()))
+        except BaseException:
+            if chosen is not None:
+                await chosen.close()
+            raise
+    return chosen
 
 
 async def is_routed(node: NodeId, link: BrokerLink, other: BrokerLink) -> bool:

@@ -70,13 +70,13 @@ class FakeBurial(Burial):
 
 
 class FakeDeparture(Uninstall):
-    """An uninstall of one host out of a cluster whose other hosts are there too."""
+    """An uninstall of hosts out of a cluster whose other hosts are there too."""
 
     def __init__(
-        self, answers: ClusterSpec, facts: dict[str, HostFacts], gone: str, sink: Sink, base: Path
+        self, answers: ClusterSpec, facts: dict[str, HostFacts], *gone: str, sink: Sink, base: Path
     ) -> None:
         """Take what the hosts know, and who goes."""
-        chosen = frozenset({gone})
+        chosen = frozenset(gone)
         super().__init__(answers, Means(sink=sink, base=base), chosen=chosen, wish=Wish())
         self._facts = facts
         self._leaving = leavers(chosen, facts, membership(facts))
@@ -85,7 +85,6 @@ class FakeDeparture(Uninstall):
             name: FakeHost(name, number=number, log=self.commands)
             for number, name in enumerate(facts, 1)
         }
-        self._gone = gone
         self.now: Membership | None = membership(facts)
         """Who belongs to the cluster once the host has left."""
 
@@ -96,10 +95,16 @@ class FakeDeparture(Uninstall):
         """Let a command fail on a host."""
         self._hosts[host].failing = what
 
+    @property
+    def turns(self) -> list[str]:
+        """Return who goes, in turn."""
+        return self._in_turn()
+
     def depart(self) -> HostResult:
-        """Let the host go and return how it came out."""
-        asyncio.run(self._depart(self._gone))
-        return self._record.result(self._gone)
+        """Let the hosts go and return how it came out for the last one."""
+        for name in self.turns:
+            asyncio.run(self._depart(name))
+        return self._record.result(name)
 
 
 class FakeUninstall(Uninstall):

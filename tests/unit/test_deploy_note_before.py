@@ -12,7 +12,7 @@ import pytest
 from bzzz_core.deploy import undo
 from bzzz_core.deploy.facts.host import HostFacts, Kind, PathFact
 from bzzz_core.deploy.paths_in_use import paths_in_use
-from bzzz_core.deploy.phases import note_before
+from bzzz_core.deploy.phases import create_account, note_before
 from bzzz_core.deploy.removals import read_survey
 from tests.fakes.deploy_goals import converged, goals, spec
 
@@ -148,6 +148,39 @@ def test_the_next_installation_notes_that_directory_again(tmp_path: Path) -> Non
     assert f"was\tdirectory\t{logs}\t" in note.read_text()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="kept logs belong to root")
+def test_the_next_user_is_given_only_the_logs_of_the_one_before(tmp_path: Path) -> None:
+    logs = filled(tmp_path)
+    keep_in_theirs(tmp_path, logs)
+    (logs / "of the owner, who is root").touch()
+    taken = f'shift 3; printf "%s\\n" "$@" >{tmp_path}/taken'
+    shell(tmp_path, create_account._KEPT_LOGS, logs, ".bzzz-logs", chown=taken)
+    assert (tmp_path / "taken").read_text() == "kept\n"
+
+
+def test_a_run_that_was_cut_off_forgets_no_name(tmp_path: Path) -> None:
+    logs = filled(tmp_path)
+    for _ in range(2):
+        keep_in_theirs(tmp_path, logs)
+        (logs / "kept").unlink(missing_ok=True)
+    assert (logs / ".bzzz-logs").read_text().splitlines()[1:] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "/srv", "/var/log", "/srv/", "/a//b", "/a/../etc", "x"]
+)
+def test_no_uninstall_removes_what_is_the_system_s(tmp_path: Path, path: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        shell(tmp_path, undo._DIRECTORY, path, rm="exit 0", find="exit 0")
+    assert refused.value.returncode == 64
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/srv/nowhere", "/etc/nowhere"])
+def test_what_setup_takes_an_uninstall_removes(tmp_path: Path, path: str) -> None:
+    """Here there is no such directory, so nothing is done."""
+    shell(tmp_path, undo._DIRECTORY, path, rm="exit 9")
+
+
 def test_taking_kept_logs_later_leaves_the_directory_that_was_there_before(tmp_path: Path) -> None:
     """The note is gone by then, and so is the user."""
     if os.getuid() != 0:
@@ -155,7 +188,10 @@ def test_taking_kept_logs_later_leaves_the_directory_that_was_there_before(tmp_p
     logs = filled(tmp_path)
     (logs / "foreign").touch()
     os.chown(logs / "foreign", 54_321, 54_321)
+    (logs / "old" / "older").mkdir(parents=True)
+    (logs / "old" / "older" / "log [1]").touch()
     keep_in_theirs(tmp_path, logs)
+    (logs / "of the owner, who is root").touch()
     script = undo._SURVEY.replace("/opt/bzzz", f"{tmp_path}/opt").replace("/etc/", f"{tmp_path}/")
     said = shell(tmp_path, script, "mark", tmp_path / "none", logs, ".bzzz-logs", getent="exit 2")
     found = read_survey(said)
@@ -164,13 +200,21 @@ def test_taking_kept_logs_later_leaves_the_directory_that_was_there_before(tmp_p
     assert was is not None
     arguments = (was.mode, was.owner, was.group, ".bzzz-logs")
     shell(tmp_path, undo._SHARED, logs, *arguments, id="exit 1")
-    assert [path.name for path in logs.iterdir()] == ["foreign"]
+    assert {path.name for path in logs.iterdir()} == {"foreign", "of the owner, who is root"}
     assert (was.mode, logs.stat().st_mode & 0o7777) == ("2775", 0o2775)
 
 
 def keep_in_theirs(tmp_path: Path, logs: Path) -> None:
-    given = f'echo "$*" >>{tmp_path}/given'
-    shell(tmp_path, undo._KEEP, logs, "2775", "adm", "syslog", ".bzzz-logs", chown=given)
+    """Keep the logs that lie there; until then they are the user's."""
+    given, number = f'echo "$*" >>{tmp_path}/given', 54_320 if os.getuid() == 0 else os.getuid()
+    found = (path for path in logs.rglob("*") if path.name != ".bzzz-logs")
+    ours = [path for path in found if path.stat().st_uid == os.getuid()]
+    for path in ours:
+        os.chown(path, number, -1)
+    before = (logs, "2775", "adm", "syslog", ".bzzz-logs")
+    shell(tmp_path, undo._KEEP, *before, chown=given, id=f"echo {number}")
+    for path in ours:
+        os.chown(path, os.getuid(), -1)  # As the script had it done.
     (tmp_path / "programs" / "chown").unlink()
 
 

@@ -46,6 +46,18 @@ def test_a_directory_of_its_own_is_one(path: str) -> None:
     assert spec(1, resources={"paths": {"data": path}}).resources.paths.data == path
 
 
+@pytest.mark.parametrize("path", ["/srv/./bzzz", "/srv/bzzz/.", "/srv/x/../bzzz", "/.", "/.."])
+def test_each_step_of_a_path_goes_down(path: str) -> None:
+    """An uninstall takes no other path, for it removes what lies there."""
+    with pytest.raises(ValidationError, match="pattern"):
+        spec(1, resources={"paths": {"data": path}})
+
+
+def test_a_slash_at_the_end_changes_nothing() -> None:
+    paths = spec(1, resources={"paths": {"data": "/srv/.bzzz/", "logs": "/srv/...b/"}})
+    assert (paths.resources.paths.data, paths.resources.paths.logs) == ("/srv/.bzzz", "/srv/...b")
+
+
 @pytest.mark.parametrize(
     ("data", "logs"),
     [("/srv/bzzz", "/srv/bzzz"), ("/srv/bzzz", "/srv/bzzz/logs"), ("/srv/a/b", "/srv/a")],

@@ -191,6 +191,7 @@ def going(
     state: str = "member",
     joined: bool = False,
     told: Told | None = None,
+    also: tuple[str, ...] = (),
 ) -> FakeDeparture:
     """Return the departure of `bzzz-1`, which alone votes, from so many hosts that are at hand."""
     everybody = converged(spec(3))
@@ -207,7 +208,8 @@ def going(
         for name, one in list(everybody.items())[:hosts]
     }
     answers = spec(hosts, cluster={"mode": "join"}) if joined else spec(hosts)
-    return FakeDeparture(answers, facts, "bzzz-1", (told or Told()).report, tmp_path)
+    sink = (told or Told()).report
+    return FakeDeparture(answers, facts, "bzzz-1", *also, sink=sink, base=tmp_path)
 
 
 LEAVES = "bzzz-1: leave the cluster"
@@ -243,6 +245,19 @@ def test_a_host_is_not_kept_because_only_others_hosts_may_revoke_it(tmp_path: Pa
     assert removal.depart().result is Result.CHANGED
     assert "no host of these answers votes" in told.events[-1]["detail"]
     assert removal.commands == [LEAVES, "bzzz-2: revoke a node"]
+
+
+def test_who_votes_leaves_last_and_revokes_those_before_it(tmp_path: Path) -> None:
+    """Whoever stays is a colleague's, so nobody else of these answers could."""
+    told = Told()
+    removal = going(tmp_path, hosts=2, told=told, also=("bzzz-2",))
+    assert removal.turns == ["bzzz-2", "bzzz-1"]
+    removal.now = voting(removal.now, "bzzz-3")
+    assert removal.depart().result is Result.CHANGED
+    assert removal.commands == ["bzzz-2: leave the cluster", "bzzz-1: revoke a node", LEAVES]
+    ends = [e["detail"] for e in told.events if e.get("status") == "changed"]
+    assert ends[0] == "left; identity revoked"
+    assert ends[1].startswith("left; no host of these answers votes")
 
 
 @pytest.mark.parametrize("voter", ["bzzz-2", None])

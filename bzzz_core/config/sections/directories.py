@@ -28,6 +28,11 @@ _WITH_ALL_BELOW: Final = (
 )
 """Nothing below is ours. The services do not even see /home and /root (`ProtectHome=`)."""
 
+NEVER_REMOVED: Final = tuple(
+    sorted({*_THEMSELVES, *_WITH_ALL_BELOW, "/usr"} - {f"/opt/{_OUR_NAME}"})
+)
+"""Directories that no uninstall removes, whatever a note on a host says."""
+
 
 def system_directory(path: str) -> str:
     """Return the directory of the system that a path is, or lies in; "": it may be ours."""

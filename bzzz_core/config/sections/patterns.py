@@ -8,8 +8,10 @@ URL = r"^https?://[^@\s]+$"
 HTTPS_URL = r"^https://[^@\s]+$"
 """The same, encrypted."""
 
-DIRECTORY = r"^(/[A-Za-z0-9._@+-]+)+/?$"
-"""A path that means the same in a unit, a shell and a file list: no blanks, quotes or "%"."""
+_STEP = r"(\.{0,2}[A-Za-z0-9_@+-]|\.\.\.)[A-Za-z0-9._@+-]*"
+DIRECTORY = rf"^(/{_STEP})+/?$"
+"""A path that means the same in a unit, a shell and a file list: no blanks, quotes or "%", and no
+"." or ".." as a step of it."""
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A label of a host name (RFC 1123), lower case: usable in DNS, certificates and file names."""

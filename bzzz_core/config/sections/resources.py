@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from bzzz_core.config.sections.directories import clashes, system_directory
 from bzzz_core.config.sections.monitoring import MonitoringConfig
@@ -30,6 +30,12 @@ class Paths(Section):
         label="Logs",
         help="Directory for the node's log files.",
     )
+
+    @field_validator("data", "logs")
+    @classmethod
+    def _without_a_slash_at_the_end(cls, path: str) -> str:
+        # What lies above is found by cutting the last step off.
+        return path.rstrip("/")
 
 
 class ServiceLimits(Section):

@@ -51,9 +51,18 @@ _KEPT_LOGS: Final = f"""
 set -eu
 [ -f "$1/$2" ] || exit 0
 {_ABOVE}
-# A file with another name elsewhere may be somebody's who did not mean to give it away.
-find "$1" -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) \\
-  -user root -group root ! -name "$2" -exec chown -h bzzz:bzzz -- {{}} +
+# Whoever the directory was given back to must not exchange what is being handed over.
+install -d -m 700 -o root -g root -- "$1"
+# A file with another name elsewhere may be somebody's who did not mean to give it away. In a
+# directory that was there before, only what the mark names is ours.
+if [ -s "$1/$2" ]; then
+  cd -- "$1"
+  find . -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) -user root -group root \\
+    -printf '%P\\0' | LC_ALL=C grep -zxFf "$2" | xargs -0 -r chown -h bzzz:bzzz --
+else
+  find "$1" -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) \\
+    -user root -group root ! -name "$2" -execdir chown -h bzzz:bzzz -- {{}} +
+fi
 # From now on the user itself says whose they are.
 rm -f -- "$1/$2"
 """
