@@ -6,13 +6,17 @@ Its place in the stream is one number, the sequence of the next message. It read
   That is only a hint, for the write may be refused and takes some milliseconds to be stored, so
   reading is tried again a few times, ever later;
 - when the fabric has a new connection: hints were missed;
-- every `LOOK_MS`: a hint may have been lost. The stream's leader is asked, too: its answer says
-  whether the stream is still the same and what time it is there.
+- `LOOK_MS` after the last look, hints or not: a hint may have been lost. The stream's leader is
+  asked, too: its answer says whether the stream is still the same and what time it is there.
 
 Hints say that there is something to read, not whether all of it has been read: a write may take
 longer than the tries, and the replica that is asked may be behind. So `SURE_MS` after a hint, and
-with each look, the stream's leader is asked whether there is more. If the replica does not give
-that soon, the copy is no longer called current, and reading is tried again.
+with each look, the stream's leader is asked whether there is more, and if there is, how far it
+goes. If the replica does not give all that soon, the copy is no longer called current, and reading
+is tried again.
+
+While nobody leads, little can be new, and the copy serves on; but no longer than until the next
+look is due. One who is cut off with its own replica must not take itself for current.
 
 Nothing is left behind on a broker when a follower vanishes, and after a reconnect it goes on where
 it was. It begins anew only when the stream is another one, or when it was away so long that marks
@@ -49,10 +53,13 @@ SURE_MS: Final = 1_000
 """How long after a hint the leader is asked whether everything has been read, and so how often at
 most. Sooner means less time with a stale copy on a slow cluster, and more questions on a busy one.
 """
+_SURE_ANSWER_MS_MAX: Final = 500
+"""How long that answer is waited for, deaf to hints: a leader that has died would not give it, and
+what the next one takes has to be read. An answer that comes later only costs another question."""
 _QUICK_MS: Final = (2, 10, 40, 150, 600)
 """Reads after a hint; a write on three replicas takes 1 to 9 ms (measured)."""
 _GAP_MS: Final = 10
-_RETRY_MS: Final = (50, 30_000)
+_RETRY_MS: Final = (50, LOOK_MS)
 _BATCH: Final = 512
 _BATCH_BYTES_MAX: Final = 4 * 1_048_576
 _DURATION: Final = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?")
@@ -117,14 +124,18 @@ class Follower:
         self._log = logs.get("fabric")
         self._wake = asyncio.Event()
         self._look = True
+        """Whether a look was called for since the last reading began."""
         self._hints = 0
         self._tries = 0
         self._unsure_since_ms: int | None = None
         """When the first hint came since the leader was asked."""
+        self._ask_from_ms = 0
+        """Not before that is the leader asked because of hints."""
         self._identity: StreamId | None = None
         self._ahead_ms = 0
         """Time at the stream's leader less our clock."""
-        self._caught_up_ms: int | None = None
+        self._looked_ms: int | None = None
+        """When the last look began that brought everything which the leader had."""
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -140,9 +151,8 @@ class Follower:
                     await self._wait()
                 except (TransportError, ConsistencyError, BrokerError, PermissionDenied) as exc:
                     self._sink.lost()
-                    self._look = True
                     self._log.info("not following", stream=self._stream.name, reason=str(exc))
-                    await self._wake_within(delay_ms)
+                    await self._pause(delay_ms)
                     delay_ms = min(2 * delay_ms, _RETRY_MS[1])
         finally:
             if interest is not None:
@@ -167,17 +177,20 @@ class Follower:
         Raises:
             QuorumUnavailable: The replica is behind the leader, or one of them did not answer.
         """
-        looks, unsure = self._look, self._clock.now_ms() >= self._sure_ms()
+        asked_ms = self._clock.now_ms()
+        looks, unsure = self._look or asked_ms >= self._look_ms(), asked_ms >= self._sure_ms()
+        self._look = False
         if looks:
             self._compare(await self._stream.info())
         read = await self._read_on()
         if not looks:  # What was there before we listened came without hints, and settles none.
             self._hints = max(0, self._hints - read)
-        if looks or unsure:
+        if looks:
+            await self._read_up_to(await self._last_missing(ANSWER_MS_MAX))
+            self._looked_ms = asked_ms
+        elif unsure:
             await self._make_sure()
-        self._look = False
-        self._caught_up_ms = self._clock.now_ms()
-        self._sink.caught_up(self._caught_up_ms)
+        self._sink.caught_up(self._clock.now_ms())
 
     async def _read_on(self) -> int:
         """Take what the replica has from our place on; return how many messages that was."""
@@ -200,27 +213,56 @@ class Follower:
         return taken
 
     async def _make_sure(self) -> None:
-        """Read until we have what the leader has at this moment."""
-        self._unsure_since_ms = None
+        """Read up to what the leader has; while nobody leads, leave that to the next look.
+
+        Hardly anything is new then. Who is cut off, too, hears that nobody leads.
+        """
         try:
-            there = await self._stream.next_of(self._pattern, self._next)
+            last = await self._last_missing(_SURE_ANSWER_MS_MAX)
         except (QuorumUnavailable, TransportError):
-            # Nobody leads just now, so hardly anything is new: the next look decides, not we.
-            if self._look:
-                raise
             self._unsure_since_ms = self._clock.now_ms()
             return
+        await self._read_up_to(last)
+
+    async def _last_missing(self, timeout_ms: int) -> int | None:
+        """Return the place of the leader's last message, None if there is none that we lack.
+
+        That there is none is cheap to say. The last message comes whole, and the leader finds it by
+        looking at every subject (4 to 10 ms for 50,000); so it is not asked for in vain.
+
+        Raises:
+            QuorumUnavailable: The leader did not say in time.
+        """
+        pattern, self._unsure_since_ms = self._pattern, None
+        if await self._stream.next_of(pattern, self._next, timeout_ms=timeout_ms) is None:
+            return None
+        self._ask_from_ms = self._clock.now_ms() + 2 * SURE_MS
+        last = await self._stream.last_of(pattern, "looking for the end", timeout_ms=timeout_ms)
+        return None if last is None else last.seq
+
+    async def _read_up_to(self, last: int | None) -> None:
+        """Read until we have message `last`.
+
+        Raises:
+            QuorumUnavailable: The replica does not give it soon.
+        """
         for delay_ms in _QUICK_MS:
-            if there is None or there < self._next:
+            if last is None or last < self._next:
                 return
             await self._clock.sleep_ms(delay_ms)
             await self._read_on()
-        if there is not None and there >= self._next:
-            raise QuorumUnavailable(f"the replica that is asked lacks message {there}")
+        if last is not None and last >= self._next:
+            raise QuorumUnavailable(f"the replica that is asked lacks message {last}")
+
+    def _look_ms(self) -> int:
+        """Return when the next look is due."""
+        return (self._looked_ms or 0) + LOOK_MS
 
     def _sure_ms(self) -> float:
         """Return when the leader is to be asked whether there is more."""
-        return math.inf if self._unsure_since_ms is None else self._unsure_since_ms + SURE_MS
+        if self._unsure_since_ms is None:
+            return math.inf
+        return max(self._unsure_since_ms + SURE_MS, self._ask_from_ms)
 
     def _compare(self, info: StreamInfo) -> None:
         """Begin anew if the place in the stream means nothing any more."""
@@ -229,7 +271,7 @@ class Follower:
             self._ahead_ms = _to_ms(info.ts) - now_ms
         identity = self._stream.identity_in(info)
         another = self._identity not in (None, identity) or info.state.last_seq + 1 < self._next
-        away_ms = now_ms - (now_ms if self._caught_up_ms is None else self._caught_up_ms)
+        away_ms = now_ms - (now_ms if self._looked_ms is None else self._looked_ms)
         self._identity = identity
         if another or (self._away_ms_max is not None and away_ms > self._away_ms_max):
             self._next = 1
@@ -253,22 +295,30 @@ class Follower:
             await self._wake_within(delay_ms - _GAP_MS)
 
     async def _idle(self) -> None:
-        """Return on a hint or a call, or when it is time to look or to report."""
+        """Return on a hint or a call, or when it is time to look, to ask or to report."""
         due_ms = self._sink.next_due_ms()
-        look_ms = (self._caught_up_ms or 0) + LOOK_MS
-        until_ms = int(min(look_ms, look_ms if due_ms is None else due_ms, self._sure_ms()))
-        woken = await self._wake_within(until_ms - self._clock.now_ms())
-        if not woken and until_ms == look_ms:
-            self._look = True
+        until_ms = min(self._look_ms(), self._sure_ms(), math.inf if due_ms is None else due_ms)
+        await self._wake_within(int(until_ms) - self._clock.now_ms())
 
-    async def _wake_within(self, delay_ms: int) -> bool:
-        """Return when woken, or False after `delay_ms`."""
-        on_time = True
+    async def _pause(self, delay_ms: int) -> None:
+        """Wait after a failure, then look; a call ends the wait, a hint ends it after `SURE_MS`.
+
+        Refused writes are hints too, and while nobody leads there may be hundreds a second.
+        """
+        failed_ms, heard = self._clock.now_ms(), self._hints
+        while not self._look:
+            pause_ms = delay_ms if self._hints == heard else min(delay_ms, SURE_MS)
+            left_ms = failed_ms + pause_ms - self._clock.now_ms()
+            if left_ms <= 0:
+                break
+            await self._wake_within(left_ms)
+        self._look = True
+
+    async def _wake_within(self, delay_ms: int) -> None:
+        """Return when woken, at the latest after `delay_ms`."""
 
         async def ring() -> None:
-            nonlocal on_time
             await self._clock.sleep_ms(max(1, delay_ms))
-            on_time = False
             self._wake.set()
 
         async with asyncio.TaskGroup() as group:
@@ -276,7 +326,6 @@ class Follower:
             await self._wake.wait()
             timer.cancel()
         self._wake.clear()
-        return on_time
 
     def _decode(self, message: Reply) -> Stored:
         headers = message.headers

@@ -161,14 +161,22 @@ class Stream:
                 return sorted(found | page)
             found |= page
 
-    async def last_of(self, subject: str, what: str) -> StoredMessage | None:
+    async def last_of(
+        self, subject: str, what: str, *, timeout_ms: int = ANSWER_MS_MAX
+    ) -> StoredMessage | None:
         """Return the last message on `subject` as the stream's leader knows it, or None.
+
+        Args:
+            subject: May be a pattern; the leader then looks at each subject that it matches.
+            what: What the caller is doing, for errors.
+            timeout_ms: How long the answer is waited for.
 
         Raises:
             QuorumUnavailable: No leader of the stream answered in time.
         """
         try:
-            got = await self._ask("MSG.GET", GotMessage, {"last_by_subj": subject})
+            question: dict[str, object] = {"last_by_subj": subject}
+            got = await self._ask("MSG.GET", GotMessage, question, timeout_ms=timeout_ms)
         except JetStreamRefusal as exc:
             if exc.number == NO_MESSAGE:
                 return None
@@ -177,7 +185,9 @@ class Stream:
             raise QuorumUnavailable(f"{what}: {exc}") from exc
         return got.message
 
-    async def next_of(self, pattern: str, start: int) -> Revision | None:
+    async def next_of(
+        self, pattern: str, start: int, *, timeout_ms: int = ANSWER_MS_MAX
+    ) -> Revision | None:
         """Return where the first message from `start` on lies, as the stream's leader knows it.
 
         Raises:
@@ -186,7 +196,7 @@ class Stream:
         """
         question: dict[str, object] = {"seq": max(1, start), "next_by_subj": pattern}
         try:
-            got = await self._ask("MSG.GET", GotMessage, question)
+            got = await self._ask("MSG.GET", GotMessage, question, timeout_ms=timeout_ms)
         except JetStreamRefusal as exc:
             if exc.number == NO_MESSAGE:
                 return None

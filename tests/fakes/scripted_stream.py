@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from bzzz_core.errors import BzzzError, QuorumUnavailable
 from bzzz_core.fabric.answers import Reply
-from bzzz_core.fabric.jetstream import StreamInfo, StreamSettings, StreamState
-from bzzz_core.fabric.stream import Batch
+from bzzz_core.fabric.jetstream import StoredMessage, StreamInfo, StreamSettings, StreamState
+from bzzz_core.fabric.stream import ANSWER_MS_MAX, Batch
 from bzzz_core.model import Revision, StreamId
 from bzzz_core.ports import Clock, Message
 
@@ -43,6 +43,8 @@ class ScriptedStream:
         """How often the leader was asked whether there is more."""
         self.leaderless = False
         """Whether only the replica answers."""
+        self.silent = False
+        """Whether the leader's answers do not come."""
         self.reads: list[int] = []
         self.on_read: Callable[[], None] | None = None
         """Called once, while the next answer of the replica is on its way."""
@@ -91,12 +93,20 @@ class ScriptedStream:
         del info
         return self.identity
 
-    async def next_of(self, pattern: str, start: int) -> Revision | None:
+    async def next_of(
+        self, pattern: str, start: int, *, timeout_ms: int = ANSWER_MS_MAX
+    ) -> Revision | None:
         del pattern
-        self.asked += 1
-        self._fail(leader=True)
-        places = (Revision(int(message.headers["Nats-Sequence"])) for message in self.messages)
-        return next((place for place in places if place >= start), None)
+        await self._ask(timeout_ms)
+        return next((Revision(place) for place in self._places() if place >= start), None)
+
+    async def last_of(
+        self, subject: str, what: str, *, timeout_ms: int = ANSWER_MS_MAX
+    ) -> StoredMessage | None:
+        del what
+        await self._ask(timeout_ms)
+        places = self._places()
+        return StoredMessage(subject, places[-1]) if places else None
 
     async def read_on(
         self, pattern: str, start: int, *, count: int, bytes_max: int, timeout_ms: int
@@ -110,6 +120,16 @@ class ScriptedStream:
         visible = self.messages[: len(self.messages) - self.hidden]
         found = [m for m in visible if int(m.headers["Nats-Sequence"]) >= start]
         return Batch(tuple(found[:count]), more=len(found) > count)
+
+    async def _ask(self, timeout_ms: int) -> None:
+        self.asked += 1
+        if self.silent:
+            await self._clock.sleep_ms(timeout_ms)
+            raise QuorumUnavailable("no answer came")
+        self._fail(leader=True)
+
+    def _places(self) -> list[int]:
+        return [int(message.headers["Nats-Sequence"]) for message in self.messages]
 
     def _fail(self, *, leader: bool) -> None:
         if self.failure is not None:

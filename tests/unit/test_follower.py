@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import pytest
+
 from bzzz_core.errors import QuorumUnavailable
 from bzzz_core.fabric.follower import LOOK_MS, SURE_MS, Follower, Stored
 from tests.fakes.election_nodes import SharedClock
@@ -201,21 +203,100 @@ def test_a_replica_that_stays_behind_is_not_called_current() -> None:
     play(scenario)
 
 
-def test_the_leader_is_asked_at_most_once_a_second_and_only_after_hints() -> None:
+def test_a_replica_that_resumes_is_current_only_when_it_has_everything() -> None:
+    """After a pause it gives the first missing messages long before the last."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        await clock.run(100)
+        for number in range(1_000):
+            stream.write(b"%d" % number, hint=False)
+        stream.hidden = 1_000
+        follower.look()
+        await clock.run(101)
+        stream.hidden = 500
+        await clock.run(8_000)
+        assert len(told.data) == 500
+        assert told.events[-1] == "lost"
+        stream.hidden = 0
+        await clock.run(clock.ms + LOOK_MS)
+        assert told.data == [b"%d" % number for number in range(1_000)]
+        assert told.events[-1] == "caught up"
+
+    play(scenario)
+
+
+def test_a_replica_that_is_well_again_is_found_within_a_look() -> None:
+    """However long it was behind; and nobody need write for that."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        stream.write(b"1", hint=False)
+        stream.hidden = 1
+        follower.look()
+        await clock.run(40_000)
+        assert told.events[-1] == "lost"
+        stream.hidden = 0
+        await clock.run(clock.ms + LOOK_MS + SURE_MS)
+        assert told.data == [b"1"]
+        assert told.events[-1] == "caught up"
+
+    play(scenario)
+
+
+def test_under_steady_writes_the_leader_is_asked_once_a_second() -> None:
+    """Also if there is more than has been read each time; looks come on top."""
+
     async def scenario(
         clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
     ) -> None:
         del told, follower
         await clock.run(100)
-        before = stream.asked
-        for number in range(300):
+        asked, looks = stream.asked, stream.looks
+        for number in range(1_100):
             stream.write(b"%d" % number)
-            await clock.run(clock.ms + 10)
-        await clock.run(clock.ms + SURE_MS)
-        asked = stream.asked - before
-        assert 2 <= asked <= 4
-        await clock.run(clock.ms + LOOK_MS - 2 * SURE_MS)
-        assert stream.asked - before == asked
+            stream.hidden = 1  # The replica gets each message with the next.
+            await clock.run(clock.ms + 20)
+        looks = stream.looks - looks
+        assert looks == 2
+        assert 16 <= stream.asked - asked - 2 * looks <= 22
+
+    play(scenario)
+
+
+def test_while_nothing_happens_the_leader_is_asked_twice_a_look() -> None:
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del told, follower
+        stream.write(b"1")
+        await clock.run(LOOK_MS - 1_000)
+        asked, looks = stream.asked, stream.looks
+        await clock.run(clock.ms + 5 * LOOK_MS)
+        assert (stream.asked - asked, stream.looks - looks) == (5, 5)
+
+    play(scenario)
+
+
+def test_hints_do_not_put_off_the_look() -> None:
+    """Only a look tells that the stream of this name is another one."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+        stream.write(b"1")
+        stream.write(b"2")
+        await clock.run(100)
+        stream.make_anew()
+        stream.write(b"a", hint=False)
+        while clock.ms < 2 * LOOK_MS:
+            stream.hint()
+            await clock.run(clock.ms + 700)
+        assert told.data == [b"1", b"2", b"a"]
+        assert told.events == ["caught up", "anew", "caught up"]
 
     play(scenario)
 
@@ -235,6 +316,62 @@ def test_a_leader_that_cannot_be_asked_is_a_matter_for_the_next_look() -> None:
         stream.leaderless = False
         stream.write(b"after", hint=False)
         await clock.run(LOOK_MS + SURE_MS)
+        assert told.data == [b"after"]
+        assert told.events == ["caught up"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("hint_each_ms", [200_000, 5_000, 50])
+def test_while_nobody_leads_the_copy_is_current_until_the_next_look_only(
+    hint_each_ms: int,
+) -> None:
+    """A cut-off voter's refused writes are hints, too, and bring it nothing.
+
+    They must neither make it ask all the time nor hide that it was away too long.
+    """
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+
+        async def hinted_until(end_ms: int) -> None:
+            while clock.ms < end_ms:
+                stream.hint()
+                await clock.run(min(end_ms, clock.ms + hint_each_ms))
+
+        stream.write(b"1")
+        await clock.run(100)
+        stream.leaderless = True
+        await hinted_until(LOOK_MS - 100)
+        assert told.events == ["caught up"]
+        await hinted_until(LOOK_MS + 700)
+        assert told.events[:2] == ["caught up", "lost"]
+        before = stream.asked + stream.looks
+        await hinted_until(AWAY_MS_MAX + LOOK_MS)
+        assert "caught up" not in told.events[1:]
+        seconds = (clock.ms - LOOK_MS) // 1_000
+        assert stream.asked + stream.looks - before <= seconds + 6
+        stream.leaderless = False
+        await clock.run(clock.ms + LOOK_MS + SURE_MS)
+        assert told.data == [b"1", b"1"]
+        assert told.events[-2:] == ["again", "caught up"]
+
+    play(scenario)
+
+
+def test_a_leader_that_died_is_not_waited_for_while_the_next_one_takes_writes() -> None:
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+        await clock.run(100)
+        stream.hint()
+        stream.silent = True
+        await clock.run(100 + SURE_MS + 100)
+        stream.write(b"after")
+        await clock.run(100 + SURE_MS + 600)
         assert told.data == [b"after"]
         assert told.events == ["caught up"]
 
@@ -274,6 +411,22 @@ def test_after_a_failure_it_goes_on_where_it_was() -> None:
     play(scenario)
 
 
+def test_a_new_connection_ends_the_wait_after_a_failure() -> None:
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        stream.failure = QuorumUnavailable("told so")
+        follower.look()
+        await clock.run(30_000)
+        assert told.events[-1] == "lost"
+        stream.failure = None
+        follower.look()
+        await clock.run(clock.ms + 5)
+        assert told.events[-1] == "caught up"
+
+    play(scenario)
+
+
 def test_retries_come_ever_later() -> None:
     """A broker that is down must not be asked by everybody twenty times a second."""
 
@@ -284,7 +437,7 @@ def test_retries_come_ever_later() -> None:
         stream.failure = QuorumUnavailable("told so")
         follower.look()
         await clock.run(300_000)
-        assert stream.looks < 25
+        assert stream.looks < 40
 
     play(scenario)
 
