@@ -9,8 +9,9 @@ Where the log ends is believed only of a leader that has a majority with it at t
 broker knows of no leader it answers for itself, and one that has just been paused or cut off may
 lead in the past: either knows an earlier end. A log that ends before what clients were told is
 acknowledged, or in which a message is missing, is read again for `SETTLE_MS`; then it is what the
-leader with its majority holds, and the rest is lost. Without such a leader nothing can be said, and
-`ReadingCut` says that.
+leader with its majority holds, and the rest is lost. What was read while another broker led does
+not count: it would hide a hole in the replica that leads now. Without such a leader nothing can be
+said, and `ReadingCut` says that.
 
 `python -m tests.chaos.final_log --config FILE --output FILE [--led-by NAME] [--at-least N]` runs it
 as a process inside a node's network; `--led-by` first moves the stream's leadership to that node's
@@ -172,17 +173,19 @@ class Reading:
             ReadingCut: There was no such leader for `GIVE_UP_MS`.
         """
         found: dict[int, LogMessage] = {}
-        last = 0
+        last, leader = 0, ""
         progress_ms = calm_ms = self.clock.now_ms()
         while True:
-            before = len(found)
             end, doubt = await self._end()
+            leader = _led_on(end, leader, found)
+            before = len(found)
             if not doubt:
                 last = max(last, end.state.last_seq)
                 doubt = await self._fill(found, last)
-            if not doubt:  # Was that the leader all the while, or one of the past?
-                again, doubt = await self._end()
-                doubt = doubt or ("" if again.leader == end.leader else "another broker leads now")
+                # Was that the leader all the while, or one of the past?
+                again, why = await self._end()
+                leader = _led_on(again, leader, found)
+                doubt = doubt or why or ("" if leader == end.leader else "another broker leads now")
             if not doubt and len(found) == last >= self.at_least:
                 return end.leader, _in_order(found)
             now_ms = self.clock.now_ms()
@@ -209,14 +212,25 @@ class Reading:
     async def _fill(self, found: dict[int, LogMessage], last: int) -> str:
         """Ask for the messages that are not there yet; return why one could not be asked for."""
         missing = [revision for revision in range(1, last + 1) if revision not in found]
-        try:
-            for first in range(0, len(missing), AT_ONCE):
-                numbers = missing[first : first + AT_ONCE]
-                messages = await asyncio.gather(*(self.store.message(each) for each in numbers))
-                found.update((message.revision, message) for message in messages if message)
-        except (BzzzError, JetStreamRefusal) as exc:
-            return str(exc)
+        for first in range(0, len(missing), AT_ONCE):
+            numbers = missing[first : first + AT_ONCE]
+            questions = (self.store.message(each) for each in numbers)
+            answers = await asyncio.gather(*questions, return_exceptions=True)
+            found.update((got.revision, got) for got in answers if isinstance(got, LogMessage))
+            failures = [got for got in answers if isinstance(got, BaseException)]
+            for failure in failures:
+                if not isinstance(failure, (BzzzError, JetStreamRefusal)):
+                    raise failure
+            if failures:
+                return str(failures[0])
         return ""
+
+
+def _led_on(end: StreamEnd, leader: str, found: dict[int, LogMessage]) -> str:
+    """Return who leads now; if that is another than `leader`, what was found goes."""
+    if end.leader and end.leader != leader:
+        found.clear()
+    return end.leader or leader
 
 
 def _in_order(found: dict[int, LogMessage]) -> list[LogMessage]:

@@ -41,6 +41,10 @@ class Brokers:
     """How many messages whoever answers has now."""
     failures: int = 0
     """How many questions for a message are not answered from now on."""
+    fails_each: int = 0
+    """Of so many questions for a message one is not answered; 0: all are."""
+    lacks: int = 0
+    """A message that whoever answers does not have."""
     on_end: Callable[[], None] = lambda: None
     asked: list[int] = field(default_factory=list)
 
@@ -56,7 +60,10 @@ class Brokers:
         if self.failures:
             self.failures -= 1
             raise QuorumUnavailable("the stream has no leader")
-        return LogMessage(revision, "log", b"") if revision <= self.held else None
+        if self.fails_each and len(self.asked) % self.fails_each == 0:
+            raise QuorumUnavailable("no answer came in time")
+        has = revision <= self.held and revision != self.lacks
+        return LogMessage(revision, "log", b"") if has else None
 
 
 def read(
@@ -109,6 +116,33 @@ def test_message_that_a_leader_of_the_past_lacked_is_asked_for_again() -> None:
 
 def test_question_that_is_not_answered_is_no_missing_message() -> None:
     assert read(Brokers([said(963)], failures=300))[:2] == ("a", 963)
+
+
+def test_question_that_is_not_answered_takes_no_answer_with_it() -> None:
+    """A slow machine leaves one of each batch unanswered."""
+    assert read(Brokers([said(963)], fails_each=40))[:2] == ("a", 963)
+
+
+def test_what_another_leader_had_hides_no_hole() -> None:
+    """Leadership moves to b during the reading and back: what b gave is not what a holds."""
+    brokers = Brokers([said(963), said(963, leader="b"), said(963)])
+
+    def b_led() -> None:
+        brokers.lacks = 500 if brokers.asked else 0
+
+    brokers.on_end = b_led
+    assert read(brokers, wanted="a")[:2] == ("a", 962)
+
+
+def test_leadership_that_never_rests_cuts_the_reading() -> None:
+    brokers = Brokers([said(9)])
+
+    def moves() -> None:
+        brokers.ends = [said(9, leader="b" if brokers.ends[0].leader == "a" else "a")]
+
+    brokers.on_end = moves
+    with pytest.raises(ReadingCut, match="another broker leads now"):
+        read(brokers, at_least=9)
 
 
 def test_what_the_leader_with_its_majority_does_not_have_is_lost() -> None:
