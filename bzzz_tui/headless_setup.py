@@ -67,14 +67,13 @@ def confirm(question: str) -> bool:
     process ends, would be a crash.
 
     Raises:
-        OSError: Nobody reads where the question is printed.
+        OSError: Nobody reads where the question is printed, or the terminal is gone.
     """
+    if sys.stderr is None:  # click would ask nobody, and we wait for the answer
+        raise OSError("standard error is closed")
     while True:
         click.echo(f"{question} [y/N]: ", nl=False, err=True)
-        try:
-            line = os.read(sys.stdin.fileno(), _LINE_BYTES)
-        except OSError:  # the terminal is gone
-            return False
+        line = os.read(sys.stdin.fileno(), _LINE_BYTES)
         match line.decode("utf-8", errors="replace").strip().lower():
             case "y" | "yes":
                 return True

@@ -150,7 +150,7 @@ class BzzzApp(AppBase):
         try:
             sources_of(target)
         except BzzzError as exc:
-            self.notify(str(exc), severity="warning", timeout=8)
+            self.notify(str(exc), severity="warning", timeout=8, markup=False)
             return
         self.push_screen(self.monitor(target))
 

@@ -7,24 +7,29 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from bzzz_core.deploy.events import Finding, Sink
 from bzzz_core.deploy.unforeseen import foreseen
-from bzzz_core.errors import BzzzError
+from bzzz_core.errors import BzzzError, PreconditionFailed
 
 Confirm = Callable[[str], bool]
 """Asks a person something and returns whether they agree; it waits."""
 
 
-async def agreed(confirm: Confirm, question: str, tell: Sink) -> bool:
+async def agreed(
+    confirm: Confirm, question: str, ready: Callable[[], object] = lambda: None
+) -> bool:
     """Return whether a person agrees; connections are kept alive meanwhile.
 
     In a thread that nobody waits for: one of the loop's own would hold up the end of the process
     until somebody pressed Enter.
 
     Args:
-        confirm: Asks. If it fails (nobody reads where the question is printed) nobody agrees.
+        confirm: Asks.
         question: What is asked.
-        tell: Is told of such a failure.
+        ready: Waits until the person has before them what they are asked about.
+
+    Raises:
+        PreconditionFailed: Nobody could be asked: nobody reads where the question is printed, say.
+            Only a person says no.
     """
     answer: Future[bool] = Future()
     answer.set_running_or_notify_cancel()
@@ -32,6 +37,7 @@ async def agreed(confirm: Confirm, question: str, tell: Sink) -> bool:
     def ask() -> None:
         try:
             with foreseen("asking you"):
+                ready()
                 said = confirm(question)
         except BzzzError as exc:
             answer.set_exception(exc)
@@ -42,5 +48,4 @@ async def agreed(confirm: Confirm, question: str, tell: Sink) -> bool:
     try:
         return await asyncio.wrap_future(answer)
     except BzzzError as exc:
-        tell(Finding("warning", "question", "", f"{exc}; that counts as no", "say --yes"))
-        return False
+        raise PreconditionFailed(f"{exc}; nobody has answered, so say --yes") from exc

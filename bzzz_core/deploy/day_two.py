@@ -243,7 +243,7 @@ def _host_spec(host: ProfileHost) -> HostSpec:
 
 
 async def _agreed(confirm: Confirm | None, question: str, report: Report) -> bool:
-    return confirm is None or await agreed(confirm, question, report)
+    return confirm is None or await agreed(confirm, question, report.settle)
 
 
 def _question(plan: Plan, verb: str) -> str:

@@ -3,6 +3,7 @@
     runner.py      does the work: check, prepare, apply
     report.py      the frame around it: whatever happens, one summary is the last line
     lines.py       prints what is told: plain text, or one JSON object a line
+    output.py      lets no reader of that hold up the run
     asking.py      asks whether a plan may be carried out
     interrupt.py   what Ctrl-C and SIGTERM do meanwhile
     exits.py       what the exit codes mean
@@ -24,7 +25,7 @@ from bzzz_core.config.sources import load_answers
 from bzzz_core.deploy import last_answers
 from bzzz_core.deploy.asking import Confirm, agreed
 from bzzz_core.deploy.change import Plan
-from bzzz_core.deploy.events import Finding, HostResult, Result, Sink, Summary
+from bzzz_core.deploy.events import Finding, HostResult, Result, Summary
 from bzzz_core.deploy.exits import EXIT_PREFLIGHT
 from bzzz_core.deploy.fleet import OpenSession
 from bzzz_core.deploy.interrupt import interruptible
@@ -78,15 +79,14 @@ def main(
         spec = load_answers(answers)
         if mode == "apply" and not yes and confirm is None:
             raise ConfigError("apply changes hosts; say --yes, or look first with --plan")
-        if mode == "unlock":
-            unlocking = Unlocking(
-                spec=spec, sink=report, yes=yes, base=base, open_session=open_session
-            )
-            return asyncio.run(unlocking.run())
         means = Means(sink=report, base=base, open_session=open_session)
+        if mode == "unlock":
+            unlocking = Unlocking(spec, means, yes=yes)
+            report.cleaned_by(unlocking.redact)
+            return asyncio.run(unlocking.run())
         deployment = Deployment(spec, means, wishes=wishes or NOTHING)
         report.cleaned_by(deployment.redact)
-        asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash, tell=report)
+        asking = _Asking(confirm=None if yes else confirm, plan_hash=plan_hash, ready=report.settle)
         work = partial(_run, deployment, spec, mode, report, asking, base=base)
         return asyncio.run(work() if beside is None else beside(deployment.steering, work))
 
@@ -99,20 +99,22 @@ class _Asking:
 
     confirm: Confirm | None
     plan_hash: str | None
-    tell: Sink
+    ready: Callable[[], object]
+    """Waits until the plan is printed."""
 
     async def allows(self, plan: Plan) -> bool:
         """Return whether it may be applied.
 
         Raises:
             PlanChanged: It is not the plan that was named.
+            PreconditionFailed: Nobody could be asked.
         """
         if self.plan_hash is not None and not plan.hash.startswith(self.plan_hash.lower()):
             raise PlanChanged(
                 f"the plan is {plan.hash[:_HASH_SHORTEST]} now, not {self.plan_hash}; look at it"
                 " with --plan"
             )
-        return self.confirm is None or await agreed(self.confirm, _question(plan), self.tell)
+        return self.confirm is None or await agreed(self.confirm, _question(plan), self.ready)
 
 
 async def _run(

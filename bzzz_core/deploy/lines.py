@@ -1,18 +1,18 @@
 """What a run tells, as lines: one JSON object each for programs, plain text for people.
 
-Whoever reads them may go (`| head`), the disk they are written to may be full, a terminal may have
-no letters for what a host said. None of it is the run's concern: it goes on, and keeps its exit
-code.
+Whoever reads them may go (`| head`) or stand still (`| less`), the disk they are written to may be
+full, a terminal may have no letters for what a host said, or obey it. None of it is the run's
+concern: it goes on, and keeps its exit code. Only where nobody reads for long, progress is left
+out, which is without end, and how much of it is said. All else that a run tells is bounded by its
+hosts and phases; it waits for its reader.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 import sys
-from contextlib import suppress
 from typing import Final, TextIO
 
 import msgspec
@@ -28,68 +28,66 @@ from bzzz_core.deploy.events import (
     Step,
     Summary,
 )
+from bzzz_core.deploy.output import Output
+from bzzz_core.deploy.remote import visible
 from bzzz_core.ports import Clock
 
 _DIFF_LINES_MAX: Final = 40
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+WAITING_MAX: Final = 1_000
+"""Lines that wait for their reader before progress is left out; it comes again at half of them."""
+END_S_MAX: Final = 3_600
+"""How long a run that is over waits for its reader, `less` say; a signal ends that at once."""
+AT_ONCE_S_MAX: Final = 1.0
+"""How long somebody waits who does not want to."""
 
 
 class Lines:
-    """Prints events, each at once."""
+    """Prints events, each at once; waits for no reader before the end."""
 
     def __init__(self, out: TextIO | None, *, as_json: bool, clock: Clock) -> None:
         """Take where to print (None: nowhere), how, and what time it is for people."""
-        self._out = out
+        self._output = Output(out)
         self._as_json = as_json
         self._clock = clock
         self._begun_ms = clock.now_ms()
+        self._left_out = 0
 
     def __call__(self, event: Event | Refusal) -> None:
-        """Print an event."""
+        """Print an event, or leave progress out for which there is no reader."""
+        full = self._output.waiting >= (WAITING_MAX // 2 if self._left_out else WAITING_MAX)
+        if full and isinstance(event, Step) and event.status is Status.PROGRESS:
+            self._left_out += 1
+            return
+        if self._left_out and (not full or isinstance(event, Summary)):
+            words = f"{self._left_out} lines of progress are left out: they were not read in time"
+            self._print(Finding("warning", "output", "", words))
+            self._left_out = 0
+        self._print(event)
+
+    def settle(self, limit_s: float | None = None) -> None:
+        """Wait until all is printed, or cannot be; None: as long as the reader takes."""
+        self._output.settle(limit_s)
+
+    def end(self, limit_s: float) -> None:
+        """Print what is left to print, in that time; nothing is tried again afterwards."""
+        self._output.end(limit_s)
+
+    def _print(self, event: Event | Refusal) -> None:
         if self._as_json:
-            self._print(_as_json(event) + "\n")
+            self._output.put(_as_json(event) + "\n")
         elif not isinstance(event, Refusal):
             seconds = (self._clock.now_ms() - self._begun_ms) / 1_000
-            self._print("".join(f"{seconds:7.1f}s  {line}\n" for line in render(event)))
-
-    def end(self) -> None:
-        """Let nothing that could not be printed be tried again when the process ends."""
-        if self._out is None:
-            return
-        try:
-            self._out.flush()
-        except (OSError, ValueError):
-            self._forget(self._out)
-
-    def _print(self, text: str) -> None:
-        if self._out is None:
-            return
-        encoding = self._out.encoding or "utf-8"
-        try:
-            self._out.write(text.encode(encoding, "backslashreplace").decode(encoding))
-            self._out.flush()
-        except (BrokenPipeError, ValueError):  # the reader has gone, or it is closed
-            self._forget(self._out)
-        except OSError:
-            return  # what there is no room for now is written with what comes next
-
-    def _forget(self, out: TextIO) -> None:
-        """Print nowhere from now on; Python would flush once more at its end, and complain."""
-        self._out = None
-        with suppress(OSError, ValueError):
-            number = out.fileno()
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, number)
-            os.close(nowhere)
+            lines = (f"{seconds:7.1f}s  {visible(line)}\n" for line in render(event))
+            self._output.put("".join(lines))
 
 
 def complain(message: str) -> None:
-    """Say something to the person, beside what is printed."""
-    if sys.stderr is None:  # it was closed before we began
-        return
-    with suppress(OSError, ValueError):  # nobody listens
-        sys.stderr.write(f"bzzz-tui setup: {message}\n")
-        sys.stderr.flush()
+    """Say something to the person, beside what is printed, and wait for nobody to read it."""
+    words = "\n".join(visible(line) for line in message.split("\n"))
+    output = Output(sys.stderr)  # None: it was closed before we began
+    output.put(f"bzzz-tui setup: {words}\n")
+    output.end(AT_ONCE_S_MAX)
 
 
 def _as_json(event: Event | Refusal) -> str:

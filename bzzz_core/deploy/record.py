@@ -94,7 +94,8 @@ class Record:
         """Return an event, or a part of one, without secrets in any of its texts."""
         cleaned: Any = value
         if type(value) is str:  # an enumeration's member is a word of ours
-            cleaned = self.redact(str(value))
+            # An odd byte of a file's name, say, is no letter, and could not be written down.
+            cleaned = self.redact(str(value)).encode(errors="backslashreplace").decode()
         elif isinstance(value, msgspec.Struct):
             fields = {name: getattr(value, name) for name in value.__struct_fields__}
             texts = {name: self.clean(v) for name, v in fields.items() if name not in _WORDS}

@@ -229,3 +229,12 @@ def after_mark(stdout: bytes, mark: str) -> bytes | None:
 def printable(text: str) -> str:
     """Return untrusted text on one line, without anything that could steer a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def visible(text: str) -> str:
+    """Return untrusted text as it is, but for the numbers of what could steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

@@ -11,6 +11,7 @@ Two codes are promises (`exits.py`), and kept here whatever says otherwise: 2, n
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TextIO
 
 from bzzz_core.clock import SystemClock
@@ -22,7 +23,7 @@ from bzzz_core.deploy.exits import (
     EXIT_USAGE,
 )
 from bzzz_core.deploy.interrupt import terminable, unheard
-from bzzz_core.deploy.lines import Lines, complain
+from bzzz_core.deploy.lines import AT_ONCE_S_MAX, END_S_MAX, Lines, complain
 from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.errors import BzzzError, plainly
 from bzzz_core.ports import Clock
@@ -89,16 +90,25 @@ class Report:
                     exit_code = self._fail(failure)
                 elif failure is not None:
                     exit_code = self._interrupted()
-                return self._end(self.worst if exit_code is None else exit_code)
+                exit_code = self._end(self.worst if exit_code is None else exit_code)
+            with suppress(KeyboardInterrupt):  # the run is over; the reader alone is waited for
+                self._lines.end(END_S_MAX)
+            return exit_code
+
+    def settle(self) -> None:
+        """Wait until all that was told has been printed, as long as the reader takes."""
+        self._lines.settle()
 
     def refuse(self, refusal: Refusal) -> None:
         """Say why a run could not be, or not go on."""
+        self._lines.settle(AT_ONCE_S_MAX)  # what came before it is said before it
         complain(refusal.message)
         self._lines(refusal)
 
     def cut_off(self) -> None:
         """End at once, in the middle of the work: what remains is left as it is."""
         self._end(self._interrupted())
+        self._lines.end(AT_ONCE_S_MAX)
 
     @property
     def ended(self) -> bool:
@@ -120,6 +130,7 @@ class Report:
         return self.worst or (EXIT_PARTIAL if self._touched else exc.exit_code)
 
     def _interrupted(self) -> int:
+        self._lines.settle(AT_ONCE_S_MAX)
         complain("interrupted; run the same command again to continue")
         return EXIT_INTERRUPTED
 
@@ -145,5 +156,4 @@ class Report:
                 term=leader.term,
             )
         )
-        self._lines.end()
         return exit_code

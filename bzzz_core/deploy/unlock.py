@@ -8,71 +8,51 @@ also if nobody else has taken it by then.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from bzzz_core.clock import SystemClock
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy.events import HostResult, Result, Sink, Status, Step, Summary
+from bzzz_core.deploy.events import HostResult, Result, Status, Step, Summary
 from bzzz_core.deploy.exits import EXIT_OK, EXIT_PREFLIGHT
-from bzzz_core.deploy.fleet import Fleet, OpenSession
 from bzzz_core.deploy.lease import Holding, Owner, ask
-from bzzz_core.deploy.record import Record
-from bzzz_core.deploy.ssh.session import session
-from bzzz_core.deploy.state import ClusterState
+from bzzz_core.deploy.operation import Means, Operation
 from bzzz_core.deploy.together import together
 from bzzz_core.deploy.unforeseen import foreseen
 from bzzz_core.errors import BzzzError
-from bzzz_core.ports import Clock
 
 ANY = "any"
 """Stands for whatever run holds a lease."""
 _ANYBODY = Owner(who="", host="", pid=0, run=ANY, origin="")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unlocking:
+class Unlocking(Operation):
     """One look at the leases of all hosts, and what came of it."""
 
-    spec: ClusterSpec
-    sink: Sink
-    yes: bool
-    base: Path | None = None
-    clock: Clock | None = None
-    open_session: OpenSession = session
+    def __init__(self, spec: ClusterSpec, means: Means, *, yes: bool) -> None:
+        """Take the answers; `yes`: what is held is freed."""
+        super().__init__(spec, means, names=[host.name for host in spec.hosts], run_id=ANY)
+        self._yes = yes
 
     async def run(self) -> int:
         """Print each host's owner, free it if that was said, and return the exit code."""
-        clock = self.clock or SystemClock()
-        state = ClusterState(self.spec.cluster.name, self.base)
-        fleet = Fleet(
-            self.spec, state.known_hosts, self.open_session, own_key=state.ssh_key(self.spec)
-        )
-        record = Record(sink=self.sink, clock=clock)
-        names = [host.name for host in self.spec.hosts]
-        hosts = fleet.steady(names, run_id=ANY, clock=clock, witness=record.witness)
-
+        self._learn_secrets()
         found: dict[str, HostResult] = {}
 
         async def one(host: HostSpec) -> None:
             try:
                 with foreseen(host.name):
-                    await fleet.connected(host)
-                    by = partial(ask, hosts[host.name].quiet, owner=_ANYBODY)
+                    await self._fleet.connected(host)
+                    by = partial(ask, self._hosts[host.name].quiet, owner=_ANYBODY)
                     found[host.name] = await self._free(host.name, by)
             except BzzzError as exc:
-                self.sink(Step(host.name, "unlock", Status.FAILED, 0, str(exc)))
+                self._record.emit(Step(host.name, "unlock", Status.FAILED, 0, str(exc)))
                 found[host.name] = HostResult(host.name, Result.FAILED, 0, str(exc))
 
-        try:
-            await together(one(host) for host in self.spec.hosts)
-        finally:
-            await fleet.close()
-        results = tuple(found[name] for name in names)
+        async with self:
+            await together(one(host) for host in self._spec.hosts)
+        results = tuple(found[name] for name in self._names)
         left = any(r.result in {Result.FAILED, Result.SKIPPED} for r in results)
         exit_code = EXIT_PREFLIGHT if left else EXIT_OK
-        self.sink(Summary(hosts=results, exit_code=exit_code, elapsed_ms=0))
+        self._record.emit(Summary(hosts=results, exit_code=exit_code, elapsed_ms=0))
         return exit_code
 
     async def _free(self, name: str, verb: Callable[[str], Awaitable[Holding]]) -> HostResult:
@@ -83,11 +63,11 @@ class Unlocking:
         if holding.unproved:
             words += f"; not proved, the next run takes it back: {', '.join(holding.unproved)}"
         if holding.state != "held":
-            self.sink(Step(name, "unlock", Status.UNCHANGED, 1, words))
+            self._record.emit(Step(name, "unlock", Status.UNCHANGED, 1, words))
             return HostResult(name, Result.UNCHANGED, 0, words)
-        if not self.yes:
-            self.sink(Step(name, "unlock", Status.SKIPPED, 0, f"{words}; --yes frees it"))
+        if not self._yes:
+            self._record.emit(Step(name, "unlock", Status.SKIPPED, 0, f"{words}; --yes frees it"))
             return HostResult(name, Result.SKIPPED, 0, f"{words}; --yes frees it")
         await verb("free")
-        self.sink(Step(name, "unlock", Status.CHANGED, 1, f"freed; it was {words}"))
+        self._record.emit(Step(name, "unlock", Status.CHANGED, 1, f"freed; it was {words}"))
         return HostResult(name, Result.CHANGED, 1, f"freed; it was {words}")

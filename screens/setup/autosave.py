@@ -47,7 +47,7 @@ class Autosave:
                 path=self._context.session,
             )
         except BzzzError as exc:
-            self._screen.notify(str(exc), severity="warning", timeout=5)
+            self._screen.notify(str(exc), severity="warning", timeout=5, markup=False)
 
     def end(self) -> None:
         """Forget everything: what is still to be saved would bring the answers back."""

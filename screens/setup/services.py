@@ -98,7 +98,7 @@ class ServicesStep(StepView):
         good = super().check()
         done = self.context.manifests_written or self.context.run.succeeded
         if good and not done:
-            self.notify(f"first {_FIRST[self._writes_manifests()]}", timeout=3)
+            self.notify(f"first {_FIRST[self._writes_manifests()]}", timeout=3, markup=False)
         return good and done
 
     def end_words(self) -> str:

@@ -231,7 +231,9 @@ class Wizard(Screen[None]):
             await self._go_to(event.number)
             self.query_one(StepRail).focus()
         else:
-            self.notify(f"first finish step {self._here}: Ctrl+N checks it", timeout=3)
+            self.notify(
+                f"first finish step {self._here}: Ctrl+N checks it", timeout=3, markup=False
+            )
 
     async def action_next(self) -> None:
         """Check this step; go to the next one, or into the monitor from the last."""

@@ -104,12 +104,24 @@ def slow_or_unsafe_parts(tree: ast.Module) -> Finding:
                 yield node.lineno, f"instead of {name}: {replacements[name]}"
 
 
+def notices_that_read_markup(tree: ast.Module) -> Finding:
+    """A path or a name with brackets in it would lose them, or end the program."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _last_name(node.func) == "notify" and node.args:
+            said = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            notice = "timeout" in said  # else something else is notified
+            ours = isinstance(node.args[0], ast.Constant)
+            if notice and not ours and said.get("markup") != "False":
+                yield node.lineno, "say markup=False: it is not our own text alone"
+
+
 RULES: tuple[Callable[[ast.Module], Finding], ...] = (
     tasks_without_an_owner,
     clocks_of_the_wall,
     errors_that_vanish,
     trust_that_was_switched_off,
     slow_or_unsafe_parts,
+    notices_that_read_markup,
 )
 
 
@@ -138,6 +150,7 @@ PLANTED = {
     "errors_that_vanish": "try:\n    f()\nexcept Exception:\n    pass\n",
     "trust_that_was_switched_off": "connect(host, known_hosts=None)\n",
     "slow_or_unsafe_parts": "from textual.widgets import DataTable\n",
+    "notices_that_read_markup": "app.notify(str(exc), timeout=5)\n",
 }
 
 

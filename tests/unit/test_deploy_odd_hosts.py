@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from bzzz_core.clock import SystemClock
 from bzzz_core.config.schema import ClusterSpec, HostSpec
-from bzzz_core.deploy.events import Event, Step
+from bzzz_core.deploy.events import Event, Step, Summary
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.fleet import Fleet, probe_all
 from bzzz_core.deploy.job import Job
+from bzzz_core.deploy.operation import Means
 from bzzz_core.deploy.reach import Node, State, reach
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.ssh import upload
@@ -158,11 +159,43 @@ def test_the_others_are_freed_although_setup_stumbles_over_one_host(tmp_path: Pa
         {"hosts": [{"name": "a", "address": "10.0.0.1"}, {"name": "b", "address": "10.0.0.2"}]}
     )
     events: list[Event] = []
-    unlocking = Unlocking(spec=spec, sink=events.append, yes=True, base=tmp_path, open_session=odd)
+    means = Means(sink=events.append, base=tmp_path, open_session=odd)
+    unlocking = Unlocking(spec, means, yes=True)
     assert asyncio.run(unlocking.run()) == 3
     details = {one.host: one.detail for one in events if isinstance(one, Step)}
     assert details["a"] == "a: no route"
     assert "ValueError" in details["b"]
+
+
+def test_what_unlocking_tells_holds_no_secret_of_the_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login has the password of sudo; a host may send it back with what it says of it."""
+    monkeypatch.setenv("SUDO_WORD", SECRET)
+
+    @asynccontextmanager
+    async def echoing(login: Login, known_hosts: KnownHosts) -> AsyncIterator[SshHost]:
+        del known_hosts
+        assert login.sudo_password is not None
+        raise HostUnreachable(f"sudo: {login.sudo_password.reveal()}: no such word")
+        yield
+
+    spec = ClusterSpec.model_validate(
+        {
+            "hosts": [{"name": "a", "address": "10.0.0.1"}],
+            "security": {"ssh": {"sudo_password": "env:SUDO_WORD"}},
+        }
+    )
+    events: list[Event] = []
+    means = Means(sink=events.append, base=tmp_path, open_session=echoing)
+    unlocking = Unlocking(spec, means, yes=False)
+    assert asyncio.run(unlocking.run()) == 3
+    step, summary = events
+    assert isinstance(step, Step)
+    assert isinstance(summary, Summary)
+    words = "sudo: ***: no such word"
+    assert [step.detail, summary.hosts[0].detail] == [words, words]
+    assert unlocking.redact(SECRET) == "***"
 
 
 def test_the_wizard_goes_on_when_it_stumbles_over_one_host(tmp_path: Path) -> None:

@@ -330,7 +330,7 @@ def test_a_question_that_is_not_answered_holds_nobody_up() -> None:
         return answered.wait()
 
     async def work() -> int:
-        return 0 if await agreed(confirm, "Make it so?", told.report) else 1
+        return 0 if await agreed(confirm, "Make it so?") else 1
 
     try:
         assert told.report.framed(lambda: asyncio.run(work())) == 130
@@ -340,7 +340,18 @@ def test_a_question_that_is_not_answered_holds_nobody_up() -> None:
 
 
 def test_an_answer_is_an_answer() -> None:
-    assert asyncio.run(agreed(lambda _: True, "Make it so?", Told().report))
+    assert asyncio.run(agreed(lambda _: True, "Make it so?"))
+
+
+def test_a_person_is_asked_when_they_have_before_them_what_about() -> None:
+    done: list[str] = []
+
+    def confirm(question: str) -> bool:
+        done.append(question)
+        return True
+
+    assert asyncio.run(agreed(confirm, "Make it so?", lambda: done.append("printed")))
+    assert done == ["printed", "Make it so?"]
 
 
 @contextmanager
@@ -360,14 +371,57 @@ def unheard_person() -> Iterator[None]:
         stderr.close()
 
 
-def test_a_question_that_cannot_be_asked_is_answered_no() -> None:
-    """Else the run would wait for ever, with all its connections."""
+def asked(told: Told) -> Callable[[], int]:
+    async def work() -> int:
+        told.report(LOOKED)
+        return 0 if await asyncio.wait_for(agreed(confirm, "Make it so?"), 5) else 1
+
+    return lambda: asyncio.run(work())
+
+
+def test_a_question_that_cannot_be_asked_is_no_persons_no() -> None:
+    """Else a script would read from exit code 0 that all is done, or that somebody refused."""
     told = Told()
     with unheard_person():
-        asked = agreed(confirm, "Make it so?", told.report)
-        assert asyncio.run(asyncio.wait_for(asked, 5)) is False
-    assert "BrokenPipeError" in told.events[0]["message"]
-    assert told.events[0]["severity"] == "warning"
+        assert told.report.framed(asked(told)) == 3
+    _, error, _ = told.events
+    assert error["code"] == "precondition_failed"
+    assert "BrokenPipeError" in error["message"]
+    assert "nobody has answered, so say --yes" in error["message"]
+    assert told.ended(3)
+
+
+def test_without_standard_error_nobody_is_asked_and_nobody_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = Told()
+    terminal, person = pty.openpty()
+    try:
+        with os.fdopen(person) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            monkeypatch.setattr(sys, "stderr", None)
+            assert told.report.framed(asked(told)) == 3
+    finally:
+        os.close(terminal)
+    assert "OSError" in told.events[1]["message"]
+
+
+def test_a_terminal_that_goes_before_the_answer_has_not_said_no(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Reading a directory fails as reading a terminal does that is gone."""
+
+    class Gone:
+        def fileno(self) -> int:
+            return place
+
+    place = os.open(tmp_path, os.O_RDONLY)
+    try:
+        monkeypatch.setattr(sys, "stdin", Gone())
+        with pytest.raises(OSError, match="directory"):
+            confirm("Make it so?")
+    finally:
+        os.close(place)
 
 
 def test_a_run_that_nobody_can_be_asked_about_is_in_the_way(answers: Path) -> None:
