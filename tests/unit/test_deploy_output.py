@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bzzz_core.deploy import lines
+from bzzz_core.deploy import lines, output
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.events import Event, Finding, Planned, Refusal, Status, Step
 from bzzz_core.deploy.journal import Journal
@@ -145,6 +145,27 @@ def test_a_descriptor_that_does_not_wait_loses_no_line(pipe: SlowPipe) -> None:
     told = [json.loads(line) for line in pipe.read(run.ended)]
     assert [event["event"] for event in told] == ["step"] * 1_000 + ["summary"]
     assert (told[-1]["exit_code"], run.codes) == (4, [4])
+
+
+def test_a_terminal_with_too_little_room_is_tried_again_with_nothing_to_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that there is room, and takes a line end whole or not at all."""
+    write, refused = os.write, []
+
+    def late(descriptor: int, data: bytes) -> int:
+        if len(refused) < 4:
+            refused.append(data)
+            raise BlockingIOError
+        return write(descriptor, data)
+
+    with (tmp_path / "out").open("w") as out:
+        written = Output(out)
+        monkeypatch.setattr(output.os, "write", late)
+        written.put("the summary\n")
+        assert written.end(PATIENCE_S)
+    assert refused
+    assert (tmp_path / "out").read_text() == "the summary\n"
 
 
 def test_what_a_full_disk_had_no_room_for_is_written_when_there_is_room(tmp_path: Path) -> None:
