@@ -20,6 +20,10 @@ The timer is stopped only after the way back has been gone to its end, and a way
 lock of the filter, a configuration that sshd refuses at the moment) is tried again for some
 minutes: by a unit of the host, which no loss of our connection ends.
 
+One attempt may take `WayBack.attempt_s`; the host keeps that in the room, for whoever takes the
+change back later knows nothing else of it. An attempt that is ended there is no loss only if the
+script goes on where it was ended: those of many rules do (`firewall_scripts.py`).
+
 The timer does not outlive a restart of the host. So a change is made in such a way that a restart
 undoes it too, and made to last only after the proof, wherever the thing allows it (ADR 0039).
 """
@@ -39,9 +43,14 @@ LIMIT_S: Final = 60
 MARGIN_S: Final = 8
 """So much before its end nobody tries to prove any more: disarming takes a moment too."""
 BACK_S_MAX: Final = 30
-"""For one attempt at the way back."""
-_RETRIES_S_MAX: Final = 600
-"""For all of them: 15, with a pause of 4 s after each."""
+"""For one attempt at the way back, where no more is asked for."""
+BACK_S_MOST: Final = 7_200
+"""More nobody can ask for: three ports for 500 hosts in ufw are 3,000 s."""
+_TRIES: Final = 15
+_PAUSE_S: Final = 10
+"""After each attempt: 4 s, and what ending it takes."""
+_ENDING_S: Final = 15
+"""So much longer than an attempt a command takes that waits for it."""
 _ROOM: Final = """
 set -eu
 umask 077
@@ -49,10 +58,12 @@ unit=bzzz-install-deadman-$1 room=/run/bzzz-install/deadman-$1
 back() {
   [ -e "$room/run" ] || return 0
   if [ ! -e "$room/done" ]; then
+    limit=$(cat -- "$room/limit" 2>/dev/null) || limit=30
     if systemctl is-active --quiet "$unit.timer"; then
-      systemctl start "$unit.service"
+      # A unit that the timer started meanwhile may have come to its end, and be gone.
+      timeout "$limit" systemctl start "$unit.service" || [ -e "$room/done" ]
     else
-      sh "$room/run"
+      timeout -k 2 "$limit" sh "$room/run"
     fi
   fi
   systemctl stop "$unit.timer" 2>/dev/null || :
@@ -71,6 +82,7 @@ rm -rf -- "$room"
 mkdir -p "$room"
 cat -- "$3" >"$room/restore"
 cat -- "$4" >"$room/data"
+echo "$6" >"$room/limit"
 : >"$room/undecided"
 rm -f -- "$3" "$4"
 cat >"$room/.run" <<'RUN'
@@ -78,13 +90,16 @@ cd "${0%/*}" || exit 1
 # If it is there and cannot be renamed, nobody can have proved anything: then back is safer.
 mv -T undecided back 2>/dev/null || [ -e back ] || [ -e undecided ] || exit 0
 tries=1
-until timeout -k 2 30 sh ./restore ./data; do
+until timeout -k 2 "$(cat limit)" sh ./restore ./data; do
   tries=$((tries + 1))
   [ "$tries" -le 15 ] || exit 1
   sleep 4
 done
 mv -T back done 2>/dev/null || [ -e done ]
 RUN
+# Without a timer nothing will be changed, and a way back that stays is gone some day all the same.
+trap 'systemctl stop "$unit.timer" "$unit.service" 2>/dev/null || :; rm -rf -- "$room"' EXIT
+trap 'exit 1' HUP INT TERM
 mv -T -- "$room/.run" "$room/run"
 tries=1
 until systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
@@ -96,6 +111,7 @@ until systemd-run --quiet --collect --unit="$unit" --on-active="$2" \\
   systemctl stop "$unit.timer" "$unit.service" 2>/dev/null || :
   sleep 0.5
 done
+trap - EXIT
 """
 )
 """No argument of the unit holds a `$` or `%`: systemd would read these as its own."""
@@ -132,6 +148,8 @@ class WayBack:
     script: str
     """Constant POSIX sh; `$1` is a file that holds `data`."""
     data: bytes = b""
+    attempt_s: int = BACK_S_MAX
+    """How long one attempt may take before it is ended; `BACK_S_MOST` at most."""
 
 
 async def guarded(
@@ -159,11 +177,13 @@ async def guarded(
     """
     script = await host.stage(back.script.encode())
     data = await host.stage(back.data)
+    attempt_s = min(back.attempt_s, BACK_S_MOST)
+    retries_s = _TRIES * (attempt_s + _PAUSE_S)
     await host.run(
         _ARM,
-        *(back.what, str(limit_s), script, data, str(_RETRIES_S_MAX)),
+        *(back.what, str(limit_s), script, data, str(retries_s), str(attempt_s)),
         what=f"arm the way back of {back.what}",
-        timeout_s=BACK_S_MAX + 15,
+        timeout_s=BACK_S_MOST + _ENDING_S,
     )
     try:
         async with asyncio.timeout(limit_s - MARGIN_S):
@@ -191,7 +211,7 @@ async def settle(host: Runs, what: str) -> None:
         CommandFailed: The way back failed; the host goes on trying.
         HostUnreachable: The connection was lost; so it does then.
     """
-    await host.run(_BACK, what, what=f"take {what} back", timeout_s=BACK_S_MAX)
+    await host.run(_BACK, what, what=f"take {what} back", timeout_s=BACK_S_MOST + _ENDING_S)
 
 
 async def _take_back(host: RemoteHost, what: str, limit_s: int) -> str:

@@ -10,6 +10,10 @@ Data is a file, `$1`. For ufw, firewalld and iptables it has a line for each rul
 and for nftables it is one transaction. Doing the same twice is doing it once. What undoes a change
 is the same script with the data of the other direction.
 
+ufw and firewalld take rule by rule, and hundreds take minutes. So what is as it should be already is
+not touched again: whoever is ended half-way goes on there at the next attempt. Setup sends such data
+in `pieces`, for a command that nobody watches any more has to end soon.
+
 ufw writes its rules down by itself. The others are changed for now first; `PERSIST` makes that last
 after the proof, so that until then a restart of the host is a way back too.
 """
@@ -22,40 +26,85 @@ from typing import Final
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.openings import CLOSED, PRIORITY, Opening
 
+RULE_S: Final = {"ufw": 2, "firewalld": 1}
+"""Filter -> seconds that one rule may take there; the others take all of theirs at once.
+
+For one rule ufw starts an interpreter: 0.7 s on a testbed host of two busy cores. firewalld needs
+less, and what undoes a change tells it each rule twice.
+"""
+PIECE_S: Final = 30
+"""So long the rules of one piece may take."""
 _UFW: Final = """
 set -eu
+nl='
+'
+have=$nl$(grep -hs '^### tuple ### allow tcp ' /etc/ufw/user.rules /etc/ufw/user6.rules || :)$nl
 while read -r op role port source; do
+  case $source in *:*) to=::/0 ;; *) to=0.0.0.0/0 ;; esac
+  rule="$nl### tuple ### allow tcp $port $to any $source in"
   case $op in
-    add) ufw allow proto tcp from "$source" to any port "$port" comment "bzzz:$role" ;;
-    del) ufw delete allow proto tcp from "$source" to any port "$port" ;;
+    add)
+      case $have in
+        *"$rule$nl"* | *"$rule "*) ;;
+        *) ufw allow proto tcp from "$source" to any port "$port" comment "bzzz:$role" ;;
+      esac ;;
+    del)
+      # Marked as ours: `bzzz:`, as ufw writes it down.
+      case $have in
+        *"$rule comment=627a7a7a3a"*) ufw delete allow proto tcp from "$source" to any port "$port" ;;
+      esac ;;
   esac >/dev/null
 done <"$1"
 """
 _FIREWALLD_ZONE: Final = """
 set -eu
-family() { case $1 in *:*) echo ipv6 ;; *) echo ipv4 ;; esac; }
+data=$1 nl='
+'
 zone=$(firewall-cmd --get-default-zone)
-read -r _ own <"$1"
+read -r _ own <"$data"
 at=$(ip -o addr show | while read -r _ name _ address _; do
   [ "${address%%/*}" = "$own" ] && echo "$name" && break
 done) || :
 if [ -n "$at" ]; then
   found=$(firewall-cmd --get-zone-of-interface="${at%%@*}" 2>/dev/null) && zone=$found
 fi
+look() { have=$nl$(firewall-cmd $lasting --zone="$zone" --list-rich-rules)$nl; }
+tell() { [ $# -eq 0 ] || firewall-cmd $lasting --zone="$zone" "$@" >/dev/null; }
+read_one() {
+  read -r op _ port source || return 1
+  case $source in *:*) family=ipv6 ;; *) family=ipv4 ;; esac
+  rule="rule priority=\\"PRIORITY\\" family=\\"$family\\" source address=\\"$source\\""
+  rule="$rule port port=\\"$port\\" protocol=\\"tcp\\" accept"
+  case $op in add) option=--add-rich-rule=$rule ;; *) option=--remove-rich-rule=$rule ;; esac
+}
+differs() {
+  case $op$have in
+    add*"$nl$rule$nl"*) return 1 ;;
+    add* | del*"$nl$rule$nl"*) ;;
+    *) return 1 ;;
+  esac
+}
 each() {
-  while read -r op _ port source; do
-    rule="rule priority=\\"PRIORITY\\" family=\\"$(family "$source")\\""
-    rule="$rule source address=\\"$source\\" port port=\\"$port\\" protocol=\\"tcp\\" accept"
-    case $op in
-      add) firewall-cmd "$@" --zone="$zone" --add-rich-rule="$rule" ;;
-      del) firewall-cmd "$@" --zone="$zone" --remove-rich-rule="$rule" ;;
-    esac >/dev/null
+  lasting=${1-}
+  look
+  for now in del add; do
+    set --
+    while read_one; do
+      if [ "$op" = "$now" ] && differs; then set -- "$@" "$option"; fi
+      [ $# -lt 100 ] || { tell "$@"; set --; }
+    done <"$data"
+    tell "$@"
   done
+  # Told many, it calls it success if it took one; told one, it says what it does not like.
+  look
+  while read_one; do
+    ! differs || tell "$option"
+  done <"$data"
 }
 """.replace("PRIORITY", str(PRIORITY))
-_FIREWALLD: Final = _FIREWALLD_ZONE + 'each <"$1"\n'
-_FIREWALLD_BACK: Final = _FIREWALLD_ZONE + 'each <"$1"\neach --permanent <"$1"\n'
-_FIREWALLD_LASTING: Final = _FIREWALLD_ZONE + 'each --permanent <"$1"\n'
+_FIREWALLD: Final = _FIREWALLD_ZONE + "each\n"
+_FIREWALLD_BACK: Final = _FIREWALLD_ZONE + "each\neach --permanent\n"
+_FIREWALLD_LASTING: Final = _FIREWALLD_ZONE + "each --permanent\n"
 _NFT: Final = 'exec nft -f "$1"\n'
 _IPTABLES: Final = """
 set -eu
@@ -175,6 +224,27 @@ def data_of(
     lines += [_words("del", rule) for rule in before if _key(rule) not in new]
     lines += [_words("keep" if _key(rule) in old else "add", rule) for rule in after]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def pieces(backend: str, data: bytes) -> tuple[bytes, ...]:
+    """Return the data in parts that one command each can do in `PIECE_S`, in order."""
+    if backend not in RULE_S:
+        return (data,)
+    head, *_ = data.splitlines(keepends=True)
+    lines = _changing(data)
+    size = PIECE_S // RULE_S[backend]
+    return tuple(
+        head + b"".join(lines[start : start + size]) for start in range(0, len(lines), size)
+    )
+
+
+def duration_s(backend: str, data: bytes) -> int:
+    """Return how long the rules in some data may take, all of them."""
+    return RULE_S[backend] * len(_changing(data)) if backend in RULE_S else 0
+
+
+def _changing(data: bytes) -> list[bytes]:
+    return [line for line in data.splitlines(keepends=True) if line.startswith((b"add ", b"del "))]
 
 
 def table_text(rules: Sequence[Opening]) -> str:

@@ -21,7 +21,7 @@ A failed login or a lost link is never reported as a lease that somebody holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal, Protocol
 
@@ -183,12 +183,33 @@ class Lease:
         while True:
             holding = await self._ask("take")
             if holding.state == "taken":
-                for what in holding.unproved:
-                    await deadman.settle(self._host, what)
+                if holding.unproved:
+                    await self._settle(holding.unproved, clock)
                 return
             if holding.state == "held" or clock.now_ms() >= deadline_ms:
                 raise HostLocked(f"{self._host.name}: another run of setup: {holding.words}")
             await clock.sleep_ms(500)
+
+    async def _settle(self, unproved: Sequence[str], clock: Clock) -> None:
+        """Take changes back, and keep the lease meanwhile: many rules of a filter take minutes."""
+        failure: BzzzError | None = None
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._keep(clock))
+            try:
+                for what in unproved:
+                    await deadman.settle(self._host, what)
+            except BzzzError as exc:  # As it is, not in a group.
+                failure = exc
+            finally:
+                keeping.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _keep(self, clock: Clock) -> None:
+        while True:
+            await clock.sleep_ms(BEAT_MS)
+            with suppress(BzzzError):  # Whether it is ours still, the next beat of the run says.
+                await self._ask("beat")
 
     async def beat(self, step: str, at: str) -> None:
         """Keep it, and say what is being done; after a reboot of the host it is taken anew.

@@ -99,7 +99,9 @@ SYSTEMCTL = """#!/bin/sh
 echo "$*" >>"$SCENE/said"
 case $1 in
   is-active) [ -e "$SCENE/armed" ] ;;
-  start) sh "$SCENE/deadman-sshd/run" ;;
+  start)
+    sh "$SCENE/deadman-sshd/run" || exit
+    [ ! -e "$SCENE/collected" ] ;;
   stop)
     [ ! -e "$SCENE/elapsing" ] || sh "$SCENE/deadman-sshd/run"
     rm -f "$SCENE/armed" ;;
@@ -136,12 +138,15 @@ class Shell:
         (self.directory / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
         (self.directory / "bin" / name).chmod(0o700)
 
-    def arm(self, restore: str) -> None:
+    def arm(self, restore: str, *, attempt_s: int = 30) -> None:
+        assert self.arming(restore, attempt_s=attempt_s) == 0
+        assert self.armed.exists()
+
+    def arming(self, restore: str, *, attempt_s: int = 30) -> int:
         for name, text in (("r", restore), ("d", "data")):
             (self.directory / name).write_text(text)
         paths = (str(self.directory / "r"), str(self.directory / "d"))
-        assert self.run(deadman._ARM, "60", *paths, "600") == 0
-        assert self.armed.exists()
+        return self.run(deadman._ARM, "60", *paths, "600", str(attempt_s))
 
 
 def test_the_timer_stays_armed_until_the_way_back_was_gone(tmp_path: Path) -> None:
@@ -176,11 +181,53 @@ def test_arming_anew_keeps_the_way_back_that_does_not_work_yet(tmp_path: Path) -
     shell = Shell(tmp_path)
     shell.arm('[ -e "$SCENE/free" ]')
     shell.armed.unlink()  # it fired, and failed each time
-    (tmp_path / "other").write_text("true")
-    (tmp_path / "more").write_text("")
-    arguments = ("60", str(tmp_path / "other"), str(tmp_path / "more"), "600")
-    assert shell.run(deadman._ARM, *arguments) != 0
+    assert shell.arming("true") != 0
     assert "free" in (shell.room / "restore").read_text()
+
+
+def test_an_arming_that_fails_leaves_no_way_back(tmp_path: Path) -> None:
+    """Nothing was changed; weeks later old data would go over what the owner wrote since."""
+    shell = Shell(tmp_path)
+    shell.tool("systemd-run", "exit 1")
+    assert shell.arming('echo went >>"$SCENE/went"') != 0
+    assert not shell.room.exists()
+    assert shell.run(deadman._BACK) == 0
+    assert not (tmp_path / "went").exists()
+
+
+def test_an_arming_that_is_ended_leaves_no_way_back(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.tool("systemd-run", ': >"$SCENE/armed"; kill -TERM "$PPID"')
+    assert shell.arming("true") != 0
+    assert not shell.room.exists()
+    assert not shell.armed.exists()
+
+
+def test_a_unit_that_ended_well_and_is_gone_is_no_failure(tmp_path: Path) -> None:
+    """It was started by its timer and collected before we could join it."""
+    shell = Shell(tmp_path)
+    shell.arm('echo went >>"$SCENE/went"')
+    (tmp_path / "collected").touch()
+    assert shell.run(deadman._BACK) == 0
+    assert (tmp_path / "went").read_text() == "went\n"
+    assert not shell.room.exists()
+
+
+def test_each_attempt_may_take_as_long_as_was_asked_for(tmp_path: Path) -> None:
+    """Whoever takes it back much later knows that from the room alone."""
+    shell = Shell(tmp_path)
+    noting = 'echo "$*" >>"$SCENE/limits"; [ "$1" != -k ] || shift 2; shift; exec "$@"'
+    shell.tool("timeout", noting)
+    shell.arm("true", attempt_s=77)
+    assert shell.run(deadman._BACK) == 0
+    shell.arm("true", attempt_s=78)
+    shell.armed.unlink()
+    assert shell.run(deadman._BACK) == 0
+    limits = [line.partition(" sh ")[0] for line in (tmp_path / "limits").read_text().splitlines()]
+    assert limits == [
+        "77 systemctl start bzzz-install-deadman-sshd.service",
+        *("-k 2 77", "-k 2 78", "-k 2 78"),
+    ]
 
 
 def test_disarming_after_the_host_was_faster_is_too_late(tmp_path: Path) -> None:

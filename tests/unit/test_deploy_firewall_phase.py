@@ -6,15 +6,17 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
 
-from bzzz_core.deploy import reach
+from bzzz_core.deploy import made, reach
 from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.openings import Opening, OwnRules, openings_script
 from bzzz_core.deploy.goal import Goal
 from bzzz_core.deploy.phases import harden_ssh, open_firewall
+from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.state import OpenCluster
 from bzzz_core.deploy.way import Way
 from bzzz_core.deploy.work import Work
@@ -62,13 +64,15 @@ class Scene:
             say=lambda _host, text: self.said.append(text),
             fresh=welcome if proved else refused,
         )
-        self._armed = armed
+        self.left = OwnRules(own={"ufw": (PROVED, UNPROVED)}, armed=armed)
+        """What the facts say of our rules."""
 
     def goal(self, **security: object) -> Goal:
         answers = spec(3, security={"ssh": security})
         facts = converged(answers)
-        rules = OwnRules(own={"ufw": (PROVED, UNPROVED)}, armed=self._armed)
-        facts["bzzz-1"] = msgspec.structs.replace(facts["bzzz-1"], firewall=UFW, own_rules=rules)
+        facts["bzzz-1"] = msgspec.structs.replace(
+            facts["bzzz-1"], firewall=UFW, own_rules=self.left
+        )
         return goals(answers, facts)["bzzz-1"]
 
     def open(self) -> None:
@@ -139,6 +143,52 @@ def test_a_node_that_is_lost_meanwhile_does_not_refuse_the_others_rules() -> Non
     scene.open()
     (doubt,) = scene.work.doubts["bzzz-1"]
     assert doubt == "its ports are NOT proved from bzzz-3, which was lost meanwhile"
+
+
+class Listening(FakeHost):
+    """Notes what commands are given, besides their names."""
+
+    given: tuple[str, ...] = ()
+
+    async def run(self, script: str, *arguments: str, what: str, **options: Any) -> Completed:
+        """Keep the arguments of the arming."""
+        if what.startswith("arm"):
+            self.given = arguments
+        return await super().run(script, *arguments, what=what, **options)
+
+
+def test_more_rules_have_more_time_for_change_and_way_back() -> None:
+    """With 35 rules ufw was ended half-way at every attempt, and no later run could have the host."""
+    scene = Scene()
+    host = Listening("bzzz-1", number=1, log=scene.log)
+    host.losing = {"take firewall-ufw back": 1}
+    scene.host = host
+    many = tuple(Opening("join", 8443, f"10.1.0.{number}") for number in range(1, 101))
+    scene.left = OwnRules(own={"ufw": many})
+    with pytest.raises(ChangeTakenBack) as failed:
+        scene.open()
+    changed = sum(not line.startswith(b"host") for line in host.staged[1].splitlines())
+    assert changed > 100
+    more_s = 2 * changed
+    _, limit_s, *_, retries_s, attempt_s = host.given
+    assert (int(limit_s), int(attempt_s)) == (60 + more_s, 30 + more_s)
+    assert int(retries_s) > 15 * int(attempt_s)
+    assert f"by itself, {61 + more_s} s after" in str(failed.value)
+    assert scene.log.count("bzzz-1: change the rules of the firewall") == -(-changed // 15)
+
+
+def test_removing_many_rules_is_many_commands() -> None:
+    """One for all had 40 s, of which ufw needs more from some 60 rules on."""
+    text = "== ufw\n" + "".join(
+        f"### tuple ### allow tcp 8443 0.0.0.0/0 any 10.1.0.{number} in comment=627a7a7a3a6a6f696e\n"
+        for number in range(1, 101)
+    )
+    log: list[str] = []
+    host = FakeHost("a", number=1, log=log, answer=lambda what: text.encode() * ("look" in what))
+    asyncio.run(open_firewall.remove(host, made.Made("open_firewall", "ufw", ("10.0.0.1",))))
+    assert log.count("a: change the rules of the firewall") == 7
+    told = b"".join(host.staged).splitlines()
+    assert sum(line.startswith(b"del join 8443 10.1.0.") for line in told) == 100
 
 
 def test_hardening_reads_the_old_drop_in_only_after_an_unproved_one_is_gone() -> None:

@@ -70,34 +70,73 @@ def commands(tmp_path: Path, script: str, data: bytes, **tools: str) -> list[str
 
 
 FIREWALL_CMD = """
+held=$(dirname "$0")/runtime
 case $* in
   --get-default-zone) echo public ;;
   --get-zone-of-interface=eth1) echo inner ;;
   --get-zone*) exit 2 ;;
 esac
+for word; do
+  case $word in
+    --permanent) held=$(dirname "$0")/permanent ;;
+    --list-rich-rules) [ ! -e "$held" ] || cat "$held" ;;
+    *"$REFUSED"*) echo "Warning: INVALID" >&2; [ $# -gt 3 ] || exit 1 ;;
+    --add-rich-rule=*) echo "${word#*=}" >>"$held" ;;
+    --remove-rich-rule=*)
+      grep -vxF -e "${word#*=}" "$held" >"$held.new"
+      mv "$held.new" "$held" ;;
+  esac
+done
+""".replace("$REFUSED", "192.0.2.66")
+"""Keeps what it is told. Of many rules it refuses one without a failure; of one alone, with one."""
+UFW = r"""
+file=$(dirname "$0")/user.rules
+[ ! -e "$(dirname "$0")/slow" ] || [ "$(grep -c ^ufw "$(dirname "$0")/notes")" -le 2 ] || exit 1
+hex() { printf %s "$1" | od -An -v -tx1 | tr -d ' \n'; }
+rule() { echo "### tuple ### allow tcp $2 0.0.0.0/0 any $1 in"; }
+case $1 in
+  allow) echo "$(rule "$5" "$9") comment=$(shift 9; hex "$2")" >>"$file" ;;
+  delete)
+    grep -vF -e "$(rule "$6" "${10}")" "$file" >"$file.new"
+    mv "$file.new" "$file" ;;
+esac
 """
+"""Keeps what it is told; where a file `slow` lies, the third command and those after it fail."""
 IP = 'echo "2: eth0 inet 10.0.0.8/24 x"; echo "3: eth1 inet 10.0.0.1/24 x"'
+
+
+def rich(rule: Opening) -> str:
+    """Return a rule as firewalld lists it."""
+    family = "ipv6" if ":" in rule.source else "ipv4"
+    return (
+        f'rule priority="-16222" family="{family}" source address="{rule.source}"'
+        f' port port="{rule.port}" protocol="tcp" accept'
+    )
+
+
+RICH_OLD = rich(OLD)
+MANY = [Opening("join", 8443, f"10.0.{number // 250}.{number % 250 + 1}") for number in range(300)]
 
 
 def test_firewalld_is_told_rules_of_the_zone_that_holds_our_address(tmp_path: Path) -> None:
     data = firewall_scripts.data_of("firewalld", [OLD], NEW, own="10.0.0.1")
+    (tmp_path / "runtime").write_text(f"{RICH_OLD}\n")
     script = firewall_scripts.APPLY["firewalld"]
     said = commands(tmp_path, script, data, firewall_cmd=FIREWALL_CMD, ip=IP)
-    rules = [line for line in said if "rich-rule" in line]
-    head = 'firewall-cmd --zone=inner --{}-rich-rule=rule priority="-16222" family="{}"'
-    tail = 'source address="{}" port port="{}" protocol="tcp" accept'
-    assert rules == [
-        f"{head.format('remove', 'ipv4')} {tail.format('10.0.0.9', 8443)}",
-        f"{head.format('add', 'ipv4')} {tail.format('10.0.0.2', 6222)}",
-        f"{head.format('add', 'ipv6')} {tail.format('fd00::2', 6222)}",
+    calls = [line for line in said if "-rich-rule=" in line]
+    assert calls == [
+        f"firewall-cmd --zone=inner --remove-rich-rule={RICH_OLD}",
+        f"firewall-cmd --zone=inner --add-rich-rule={rich(NEW[0])} --add-rich-rule={rich(NEW[1])}",
     ]
-    shown = "\n".join(rule.partition("rich-rule=")[2] for rule in rules[1:])
+    shown = (tmp_path / "runtime").read_text()
     both = read_openings(f"== firewalld\n{shown}\n== firewalld permanent\n{shown}")
     assert [rule.source for rule in both.own["firewalld"]] == ["10.0.0.2", "fd00::2"]
 
 
 def test_what_undoes_firewalld_undoes_what_may_have_become_permanent(tmp_path: Path) -> None:
     data = firewall_scripts.data_of("firewalld", NEW[:1], [], own="10.0.0.99")
+    for held in ("runtime", "permanent"):
+        (tmp_path / held).write_text(f"{rich(NEW[0])}\n{RICH_OLD}\n")
     script = firewall_scripts.BACK["firewalld"]
     said = commands(tmp_path, script, data, firewall_cmd=FIREWALL_CMD, ip=IP)
     removed = [line for line in said if "remove-rich-rule" in line]
@@ -105,6 +144,72 @@ def test_what_undoes_firewalld_undoes_what_may_have_become_permanent(tmp_path: P
         ["--zone=public", "--remove-rich-rule=rule"],
         ["--permanent", "--zone=public"],
     ]
+    assert (tmp_path / "permanent").read_text() == f"{RICH_OLD}\n"
+
+
+def test_firewalld_is_told_hundreds_of_rules_by_few_processes(tmp_path: Path) -> None:
+    data = firewall_scripts.data_of("firewalld", [], MANY, own="10.0.0.1")
+    script = firewall_scripts.APPLY["firewalld"]
+    said = commands(tmp_path, script, data, firewall_cmd=FIREWALL_CMD, ip=IP)
+    assert len((tmp_path / "runtime").read_text().splitlines()) == len(MANY)
+    assert len([line for line in said if line.startswith("firewall-cmd")]) < 10
+    again = commands(tmp_path, script, data, firewall_cmd=FIREWALL_CMD, ip=IP)[len(said) :]
+    assert [line for line in again if "-rich-rule=" in line] == []
+
+
+def test_a_rule_that_firewalld_refused_among_others_is_not_called_made(tmp_path: Path) -> None:
+    """Told many, it says 0 if it took one of them."""
+    rules = [*MANY[:5], Opening("join", 8443, "192.0.2.66")]
+    data = firewall_scripts.data_of("firewalld", [], rules, own="10.0.0.1")
+    script = firewall_scripts.APPLY["firewalld"]
+    with pytest.raises(subprocess.CalledProcessError):
+        commands(tmp_path, script, data, firewall_cmd=FIREWALL_CMD, ip=IP)
+    assert len((tmp_path / "runtime").read_text().splitlines()) == 5
+
+
+def test_an_attempt_at_ufw_goes_on_where_the_last_was_ended(tmp_path: Path) -> None:
+    """Each began with the first rule, and was ended before it came to the last."""
+    script = firewall_scripts.BACK["ufw"].replace("/etc/ufw", str(tmp_path))
+    theirs = "### tuple ### allow tcp 8443 0.0.0.0/0 any 10.0.0.3 in comment=6f77"
+    (tmp_path / "user.rules").write_text(f"{theirs}\n")
+    made = firewall_scripts.data_of("ufw", [], MANY[3:9], own="10.0.0.1")
+    commands(tmp_path, script, made, ufw=UFW)
+    (tmp_path / "slow").touch()
+    # One of them the owner made anew as a rule of theirs: it is not ours to delete.
+    data = firewall_scripts.data_of("ufw", MANY[2:9], [], own="10.0.0.1")
+    for left in (4, 2):
+        (tmp_path / "notes").unlink()
+        with pytest.raises(subprocess.CalledProcessError):
+            commands(tmp_path, script, data, ufw=UFW)
+        assert (tmp_path / "user.rules").read_text().count("comment=627a") == left
+    (tmp_path / "notes").unlink()
+    commands(tmp_path, script, data, ufw=UFW)
+    assert (tmp_path / "user.rules").read_text() == f"{theirs}\n"
+
+
+def test_ufw_is_not_told_what_it_has(tmp_path: Path) -> None:
+    """And a rule of the owner's that opens the same does not become ours."""
+    script = firewall_scripts.APPLY["ufw"].replace("/etc/ufw", str(tmp_path))
+    (tmp_path / "user6.rules").write_text("### tuple ### allow tcp 6222 ::/0 any fd00::2 in\n")
+    data = firewall_scripts.data_of("ufw", [OLD], NEW, own="10.0.0.1")
+    said = commands(tmp_path, script, data, ufw=UFW)
+    assert [line.split()[1:6] for line in said] == [["allow", "proto", "tcp", "from", "10.0.0.2"]]
+
+
+@pytest.mark.parametrize(("backend", "count"), [("ufw", 20), ("firewalld", 10), ("iptables", 1)])
+def test_many_rules_are_many_commands_that_each_soon_end(backend: str, count: int) -> None:
+    """One that nobody watches any more must not go on after others have taken the host."""
+    data = firewall_scripts.data_of(backend, MANY[:100], MANY[100:], own="10.0.0.1")
+    parts = firewall_scripts.pieces(backend, data)
+    assert len(parts) == count
+    head, *lines = data.splitlines()
+    assert all(part.splitlines()[0] == head for part in parts)
+    assert [line for part in parts for line in part.splitlines()[1:]] == lines
+    for part in parts:
+        assert firewall_scripts.duration_s(backend, part) <= firewall_scripts.PIECE_S
+    assert firewall_scripts.duration_s(backend, data) == {"ufw": 600, "firewalld": 300}.get(
+        backend, 0
+    )
 
 
 def test_the_file_that_a_start_runs_makes_the_same_chain(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import hashlib
 import os
 import subprocess
 from collections.abc import AsyncIterator
@@ -89,6 +90,134 @@ def test_a_drop_in_that_nobody_proved_counts_as_not_being_there() -> None:
             harden_ssh.plan(goals(answers, {"bzzz-1": facts})["bzzz-1"]) for facts in (before, left)
         )
         assert first == second
+
+
+def test_a_drop_in_that_a_restart_left_unproved_is_proved_or_removed() -> None:
+    """The restart took the timer: nobody undoes it, and its text alone says that all is well."""
+    asked = spec(1, security={"ssh": {"harden": True}})
+    facts = fresh(1)
+    (change,) = harden_ssh.plan(goals(asked, {"bzzz-1": facts})["bzzz-1"])
+    sha256 = hashlib.sha256(change.after.encode()).hexdigest()
+    proved = {
+        **(facts.paths or {}),
+        layout.SSHD_DROPIN: PathFact(Kind.FILE, "644", "root", "root", sha256),
+    }
+    left = {**proved, layout.SSHD_UNPROVED: PathFact(Kind.FILE, "600", "root", "root")}
+    planned = {
+        (name, answers is asked): [
+            change.action
+            for change in harden_ssh.plan(
+                goals(answers, {"bzzz-1": msgspec.structs.replace(facts, paths=paths)})["bzzz-1"]
+            )
+        ]
+        for name, paths in (("proved", proved), ("left", left))
+        for answers in (asked, spec(1))
+    }
+    assert planned == {
+        ("proved", True): [],
+        ("left", True): ["create"],
+        ("proved", False): ["remove"],
+        ("left", False): ["remove"],
+    }
+
+
+class Sshd:
+    """A directory of sshd's and one of ours, for the scripts of the step."""
+
+    def __init__(self, directory: Path) -> None:
+        self.programs = directory / "bin"
+        self.dropin = directory / "sshd_config.d" / "00-bzzz.conf"
+        self.unproved = directory / "bzzz" / "sshd-unproved"
+        for place in (self.programs, self.dropin.parent, self.unproved.parent):
+            place.mkdir()
+        self.tool("sshd", "exit 0")
+        self.tool("systemctl", "exit 1")
+        self.before = directory / "before"
+
+    def tool(self, name: str, text: str) -> None:
+        (self.programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.programs / name).chmod(0o700)
+
+    def back(self, before: str) -> int:
+        self.before.write_text(before)
+        return self.run(harden_ssh._BACK, self.before).returncode
+
+    def run(self, script: str, *paths: Path) -> subprocess.CompletedProcess[str]:
+        text = script.replace(layout.SSHD_DROPIN, str(self.dropin)).replace(
+            layout.SSHD_UNPROVED, str(self.unproved)
+        )
+        return subprocess.run(
+            ["sh", "-c", text, "bzzz", *map(str, paths)],
+            env={**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+
+
+def test_a_way_back_of_sshd_that_a_full_disk_cuts_short_is_none(tmp_path: Path) -> None:
+    """sshd takes an empty drop-in for a good one, and so the way back was called done."""
+    sshd = Sshd(tmp_path)
+    sshd.dropin.write_text("ours\n")
+    sshd.unproved.write_text("before\n")
+    sshd.tool("cat", "exit 1")
+    assert sshd.back("before\n") != 0
+    assert sshd.dropin.read_text() == "ours\n"
+    assert sshd.unproved.exists()
+    assert [path.name for path in sshd.dropin.parent.iterdir()] == ["00-bzzz.conf"]
+    (sshd.programs / "cat").unlink()
+    assert sshd.back("before\n") == 0
+    assert sshd.dropin.read_text() == "before\n"
+    assert not sshd.unproved.exists()
+    assert sshd.back("") == 0
+    assert not sshd.dropin.exists()
+
+
+def test_what_was_before_an_unproved_drop_in_is_what_the_next_way_back_restores(
+    tmp_path: Path,
+) -> None:
+    sshd = Sshd(tmp_path)
+    places = (sshd.dropin, sshd.unproved)
+    assert sshd.run(harden_ssh._OLD, *places).stdout == ""
+    sshd.dropin.write_text("ours\n")
+    assert sshd.run(harden_ssh._OLD, *places).stdout == "ours\n"
+    sshd.unproved.write_text("")
+    assert sshd.run(harden_ssh._OLD, *places).stdout == "", "there was none"
+    assert sshd.run(harden_ssh._GONE, *places).returncode == 0
+    assert not sshd.dropin.exists()
+    assert not sshd.unproved.exists()
+
+
+def test_a_proof_ends_what_is_kept_for_the_time_without_one() -> None:
+    log: list[str] = []
+    host = FakeHost("bzzz-1", number=1, log=log)
+    asked = spec(1, security={"ssh": {"harden": True}})
+    goal = goals(asked, converged(asked))["bzzz-1"]
+
+    @asynccontextmanager
+    async def welcome(host: str, way: Way) -> AsyncIterator[object]:
+        del host, way
+        yield None
+
+    work = Work(
+        cluster=OpenCluster(cluster_id="d" * 32, issuers=None, secrets={}),
+        releases={},
+        say=lambda _host, _text: None,
+        fresh=welcome,
+    )
+    asyncio.run(harden_ssh.apply(host, goal, harden_ssh.plan(goal), work))
+    order = [
+        log.index(f"bzzz-1: {what}")
+        for what in (
+            "arm the way back of sshd",
+            f"write {layout.SSHD_UNPROVED}",
+            f"write {layout.SSHD_DROPIN}",
+            "disarm sshd",
+            "note that sshd is proved",
+        )
+    ]
+    assert order == sorted(order)
 
 
 def test_hardening_without_a_key_is_refused() -> None:

@@ -65,7 +65,7 @@ for path in /opt/bzzz /opt/bzzz/before /opt/bzzz/releases /etc/bzzz /etc/bzzz/se
   /etc/systemd/system/bzzz-fabric.service.d/50-bzzz-limits.conf \
   /etc/systemd/system/bzzz-agent.service.d/50-bzzz-limits.conf \
   /etc/bzzz/made /etc/bzzz/firewall /etc/systemd/system/bzzz-firewall.service \
-  /etc/ssh/sshd_config.d/00-bzzz.conf /etc/bzzz/release-keys
+  /etc/ssh/sshd_config.d/00-bzzz.conf /etc/bzzz/sshd-unproved /etc/bzzz/release-keys
 do look "$path"; done
 ' "$data" "$logs"
 

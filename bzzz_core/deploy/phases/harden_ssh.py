@@ -3,6 +3,10 @@
 Two fresh logins by key come first, each a new connection that offers no password. Then a drop-in is
 put before all others, checked by `sshd -t`, and read by a reload: connections that stand stay. The
 change is guarded by a dead-man timer and stays if another login by key comes in.
+
+A restart of the host ends the timer and leaves the drop-in, for sshd reads no place that a restart
+empties. So what was there before lies in `layout.SSHD_UNPROVED` until the proof; whoever finds that
+plans the change anew, proves it, and takes back what is kept there if it cannot.
 """
 
 from __future__ import annotations
@@ -36,11 +40,24 @@ done
 """
 _BACK: Final = (
     f"""
-file={layout.SSHD_DROPIN}
-if [ -s "$1" ]; then cat "$1" >"$file"; else rm -f "$file"; fi
+file={layout.SSHD_DROPIN} unproved={layout.SSHD_UNPROVED}
+"""
+    + """
+if [ -s "$1" ]; then
+  # sshd takes an empty file, or half of one, for a good one; and does not read this name.
+  part=$file.part
+  cat "$1" >"$part" && chmod 644 "$part" && sync "$part" && mv -fT -- "$part" "$file" || {
+    rm -f -- "$part"
+    exit 1
+  }
+else
+  rm -f -- "$file" || exit 1
+fi
+sync "${file%/*}" && rm -f -- "$unproved" || exit 1
 """
     + _RELOAD
 )
+_GONE: Final = 'rm -f -- "$1" "$2" || exit 1' + _RELOAD
 _CHECK: Final = """
 set -- "$1" $2
 said=$(sshd -T -C "user=$1,host=${2:-localhost},addr=${2:-127.0.0.1}") || exit 1
@@ -48,7 +65,13 @@ for line in 'passwordauthentication no' 'kbdinteractiveauthentication no'; do
   echo "$said" | grep -qx "$line" || { echo "sshd does not say: $line" >&2; exit 1; }
 done
 """
-_OLD: Final = '[ ! -f "$1" ] || cat -- "$1"'
+_OLD: Final = """
+for file in "$2" "$1"; do
+  if [ -f "$file" ]; then exec cat -- "$file"; fi
+done
+"""
+"""What is kept of the time before an unproved change, else what is there."""
+_PROVED: Final = 'rm -f -- "$1" && sync "${1%/*}"'
 
 
 def text(goal: Goal) -> str:
@@ -73,8 +96,10 @@ def plan(goal: Goal) -> tuple[Change, ...]:
     fact = goal.facts.path(layout.SSHD_DROPIN)
     rules = goal.facts.own_rules
     # What nobody proved is about to be undone: it counts as not being there (`openings.present`).
-    pending = rules is not None and WHAT in rules.armed
-    absent = pending or fact.kind in {Kind.ABSENT, Kind.UNKNOWN}
+    armed = rules is not None and WHAT in rules.armed
+    # But for a restart of the host: then nobody undoes it any more.
+    pending = armed or goal.facts.path(layout.SSHD_UNPROVED).kind is Kind.FILE
+    absent = armed or fact.kind in {Kind.ABSENT, Kind.UNKNOWN}
     if not goal.spec.security.ssh.harden:
         if absent:
             return ()
@@ -82,7 +107,8 @@ def plan(goal: Goal) -> tuple[Change, ...]:
     sha256 = hashlib.sha256(text(goal).encode()).hexdigest()
     if fact == PathFact(Kind.FILE, "644", "root", "root", sha256) and not pending:
         return ()
-    word = "passwords as sshd is configured" if absent else "another drop-in of ours"
+    kind = "a drop-in that nobody has proved" if pending else "another drop-in of ours"
+    word = "passwords as sshd is configured" if absent else kind
     return (_change("create", word, text(goal), "let sshd take keys alone, no passwords"),)
 
 
@@ -108,10 +134,12 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
         work.say(host.name, f"login by key, {number} of {LOGINS_MIN}")
         await work.prove_login(host.name, Way.KEYS)
     await deadman.settle(host, WHAT)  # else what this step did before a lost link is read as old
-    old = await host.run(_OLD, layout.SSHD_DROPIN, what="read the drop-in")
+    places = (layout.SSHD_DROPIN, layout.SSHD_UNPROVED)
+    old = await host.run(_OLD, *places, what="read the drop-in")
     await made.note(host, entry)
 
     async def change() -> None:
+        await place(host, Placed(path=layout.SSHD_UNPROVED, mode="600"), old.stdout)
         placed = Placed(path=layout.SSHD_DROPIN, mode="644")
         await place(host, placed, text(goal).encode())
         await host.run(_RELOAD, what="let sshd read its configuration")
@@ -121,6 +149,7 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
 
     back = deadman.WayBack(what=WHAT, script=_BACK, data=old.stdout)
     await deadman.guarded(host, back, change=change, prove=prove)
+    await host.run(_PROVED, layout.SSHD_UNPROVED, what="note that sshd is proved")
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
@@ -133,7 +162,7 @@ async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
 
 async def remove(host: RemoteHost, entry: made.Made) -> None:
     """Remove the drop-in; sshd then does what the rest of its configuration says."""
-    await host.run('rm -f -- "$1"\n' + _RELOAD, entry.target, what="remove the drop-in of sshd")
+    await host.run(_GONE, entry.target, layout.SSHD_UNPROVED, what="remove the drop-in of sshd")
 
 
 def findings(spec: ClusterSpec, facts: Mapping[str, HostFacts]) -> Iterator[Finding]:

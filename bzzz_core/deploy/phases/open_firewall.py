@@ -8,7 +8,7 @@ that the run loses meanwhile proves nothing and refuses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -103,18 +103,25 @@ async def _change(host: RemoteHost, goal: Goal, work: Work, of: _Rules) -> None:
     await made.note(host, entry)
 
     async def change() -> None:
-        await run_rules(host, firewall_scripts.APPLY[backend], data)
+        await run_rules(host, firewall_scripts.APPLY, backend, data)
 
     async def prove() -> None:
         await work.prove_login(host.name)
         if after:
             await _prove_ports(host, goal, work)
 
+    more_s = firewall_scripts.duration_s(backend, data)
     await deadman.guarded(
         host,
-        deadman.WayBack(what=f"{WHAT}{backend}", script=firewall_scripts.BACK[backend], data=back),
+        deadman.WayBack(
+            what=f"{WHAT}{backend}",
+            script=firewall_scripts.BACK[backend],
+            data=back,
+            attempt_s=deadman.BACK_S_MAX + more_s,
+        ),
         change=change,
         prove=prove,
+        limit_s=deadman.LIMIT_S + more_s,
     )
     await _make_last(host, backend, after, data)
     if not after:
@@ -147,7 +154,7 @@ async def _prove_ports(host: RemoteHost, goal: Goal, work: Work) -> None:
 async def _make_last(host: RemoteHost, backend: str, after: Sequence[Opening], data: bytes) -> None:
     """Let the rules outlive a restart of the host."""
     if backend == "firewalld":
-        await run_rules(host, firewall_scripts.PERSIST_FIREWALLD, data)
+        await run_rules(host, {backend: firewall_scripts.PERSIST_FIREWALLD}, backend, data)
     if backend not in _WITH_UNIT:
         return
     if not after:
@@ -174,7 +181,7 @@ async def remove(host: RemoteHost, entry: made.Made) -> None:
         done = await host.run(firewall_scripts.LIST, backend, what="look for our rules")
         rules = read_openings(done.stdout.decode("utf-8", errors="replace")).own.get(backend, ())
         data = firewall_scripts.data_of(backend, rules, (), own=entry.words[0])
-        await run_rules(host, firewall_scripts.BACK[backend], data)
+        await run_rules(host, firewall_scripts.BACK, backend, data)
     if backend in _WITH_UNIT:
         await _forget_unit(host)
 
@@ -188,7 +195,15 @@ def _sources(rules: Sequence[Opening]) -> dict[int, tuple[str, ...]]:
     return {port: tuple(sorted(sources)) for port, sources in found.items()}
 
 
-async def run_rules(host: RemoteHost, script: str, data: bytes) -> None:
-    """Run one of the scripts with its data."""
-    staged = await host.stage(data)
-    await host.run(script, staged, what="change the rules of the firewall", timeout_s=40)
+async def run_rules(
+    host: RemoteHost, scripts: Mapping[str, str], backend: str, data: bytes
+) -> None:
+    """Run a filter's script with its data, in as many commands as the rules need."""
+    for piece in firewall_scripts.pieces(backend, data):
+        staged = await host.stage(piece)
+        await host.run(
+            scripts[backend],
+            staged,
+            what="change the rules of the firewall",
+            timeout_s=firewall_scripts.PIECE_S + 10,
+        )
