@@ -10,9 +10,9 @@ Data is a file, `$1`. For ufw, firewalld and iptables it has a line for each rul
 and for nftables it is one transaction. Doing the same twice is doing it once. What undoes a change
 is the same script with the data of the other direction.
 
-ufw and firewalld take rule by rule, and hundreds take minutes. So what is as it should be already is
-not touched again: whoever is ended half-way goes on there at the next attempt. Setup sends such data
-in `pieces`, for a command that nobody watches any more has to end soon.
+ufw and firewalld take rule by rule, and hundreds take minutes. So what is as it should be already
+is not touched again: whoever is ended half-way goes on there at the next attempt. Setup sends such
+data in `pieces`, for a command that nobody watches any more has to end soon.
 
 ufw writes its rules down by itself. The others are changed for now first; `PERSIST` makes that last
 after the proof, so that until then a restart of the host is a way back too.
@@ -51,7 +51,8 @@ while read -r op role port source; do
     del)
       # Marked as ours: `bzzz:`, as ufw writes it down.
       case $have in
-        *"$rule comment=627a7a7a3a"*) ufw delete allow proto tcp from "$source" to any port "$port" ;;
+        *"$rule comment=627a7a7a3a"*)
+          ufw delete allow proto tcp from "$source" to any port "$port" ;;
       esac ;;
   esac >/dev/null
 done <"$1"

@@ -158,7 +158,7 @@ class Listening(FakeHost):
 
 
 def test_more_rules_have_more_time_for_change_and_way_back() -> None:
-    """With 35 rules ufw was ended half-way at every attempt, and no later run could have the host."""
+    """With 35 rules ufw was ended half-way each time, and no later run could have the host."""
     scene = Scene()
     host = Listening("bzzz-1", number=1, log=scene.log)
     host.losing = {"take firewall-ufw back": 1}
@@ -180,7 +180,8 @@ def test_more_rules_have_more_time_for_change_and_way_back() -> None:
 def test_removing_many_rules_is_many_commands() -> None:
     """One for all had 40 s, of which ufw needs more from some 60 rules on."""
     text = "== ufw\n" + "".join(
-        f"### tuple ### allow tcp 8443 0.0.0.0/0 any 10.1.0.{number} in comment=627a7a7a3a6a6f696e\n"
+        f"### tuple ### allow tcp 8443 0.0.0.0/0 any 10.1.0.{number} in"
+        " comment=627a7a7a3a6a6f696e\n"
         for number in range(1, 101)
     )
     log: list[str] = []

@@ -157,7 +157,7 @@ class Sshd:
 
 
 def test_a_way_back_of_sshd_that_a_full_disk_cuts_short_is_none(tmp_path: Path) -> None:
-    """sshd takes an empty drop-in for a good one, and so the way back was called done."""
+    """An empty drop-in sshd takes for a good one, and so the way back was called done."""
     sshd = Sshd(tmp_path)
     sshd.dropin.write_text("ours\n")
     sshd.unproved.write_text("before\n")

@@ -38,10 +38,11 @@ for unit in ssh.service sshd.service; do
 done
 # Started for each connection, or not at all: the next one reads the new file.
 """
-_BACK: Final = (
-    f"""
+_PLACES: Final = f"""
 file={layout.SSHD_DROPIN} unproved={layout.SSHD_UNPROVED}
 """
+_BACK: Final = (
+    _PLACES
     + """
 if [ -s "$1" ]; then
   # sshd takes an empty file, or half of one, for a good one; and does not read this name.
