@@ -143,8 +143,9 @@ def test_a_restart_of_the_host_loads_the_rules_again(operator: Operator) -> None
     operator.on("2", NFT)  # the admin's rules do not outlive a restart
     # For each port one rule for each of the others, and one that refuses the rest.
     assert operator.on("2", "nft list table inet bzzz").count("bzzz:") == len(KINDS) * len(PORTS)
-    # Nor does what the admin opened for now.
-    operator.on("4", "systemctl restart firewalld && firewall-cmd -q --add-port=9999/udp")
+    # Of the admin's ports the one for now is gone, and the one for good has come.
+    back = "firewall-cmd -q --add-port=9999/udp && firewall-cmd -q --remove-port=9998/udp"
+    operator.on("4", f"systemctl restart firewalld && {back}")
     assert operator.on("4", "firewall-cmd --list-rich-rules").count('"6222"') == 3
 
 
