@@ -66,11 +66,13 @@ def place_token(tmp_path: Path, what: str) -> Path:
     return token
 
 
-def wait(tmp_path: Path, listener: Listener, token: Path) -> subprocess.CompletedProcess[str]:
+def wait(
+    tmp_path: Path, listener: Listener, token: Path, *, restarts: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run the gate's script on this machine, for an agent that systemd calls active."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    fake(tools, "systemctl", "echo active")
+    fake(tools, "systemctl", f"case $* in *NRestarts*) echo {restarts} ;; *) echo active ;; esac")
     fake(tools, "journalctl", ":")
     inputs = tmp_path / "run" / "inputs"
     inputs.parent.mkdir(exist_ok=True)
@@ -118,6 +120,17 @@ def test_the_gate_tells_nothing_of_what_a_link_for_the_inputs_names(
     done = wait(tmp_path, listener, token)
     assert done.returncode == 1
     assert "root-only" not in done.stderr
+
+
+@pytest.mark.parametrize(("restarts", "crashes"), [("", False), ("0", False), ("1", True)])
+def test_an_agent_that_systemd_had_to_start_again_crashes(
+    tmp_path: Path, listener: Listener, restarts: str, *, crashes: bool
+) -> None:
+    """On a slow host there is no time for more than one new start."""
+    done = wait(tmp_path, listener, place_token(tmp_path, "shadow"), restarts=restarts)
+    assert done.returncode == 1
+    assert ("not ready: it crashes (" in done.stderr) is crashes
+    assert "api-token" in done.stderr
 
 
 def test_the_gate_presents_the_nodes_own_token(tmp_path: Path, listener: Listener) -> None:

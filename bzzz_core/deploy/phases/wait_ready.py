@@ -62,7 +62,7 @@ def fault():
         if others < int(routes):
             return "its broker has routes to %d others, and needs %s" % (others, routes)
     return ""
-said = "no answer"
+said, crashes = "no answer", ""
 while time.monotonic() < end:
     try:
         said = fault()
@@ -72,9 +72,11 @@ while time.monotonic() < end:
         said = str(error) or type(error).__name__
     crashes = systemd("NRestarts")
     if crashes.isdigit() and int(crashes) >= 3:
-        said = "it crashes"
         break
     time.sleep(0.1)
+if crashes.isdigit() and int(crashes):
+    # On a slow host three starts take longer than there is.
+    said = "it crashes (%s)" % said[:180]
 print(" ".join(said.split())[:200])
 sys.exit(1)
 ' "$port" "$limit" "$site" "$version" "$token" "$monitor" "$routes") && exit 0
