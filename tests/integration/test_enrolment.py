@@ -301,6 +301,7 @@ def test_a_node_made_voter_gets_what_voters_have(tmp_path: Path) -> None:
             secrets = edge.enrolment.secrets
             await until(secrets.fabric_issuer.exists, "issuers", s_max=10)
             for path in (secrets.route_certificate, secrets.system_certificate):
+                await until(path.exists, path.name, s_max=10)
                 assert path.stat().st_mode & 0o777 == 0o600
             await until(lambda: str(edge.unit.state) == "running", "a broker", s_max=10)
             handed = [
