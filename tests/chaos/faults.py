@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from bzzz_core.process import die_with_parent
 from tests.chaos.cluster import ChaosCluster, Roles
 from tests.chaos.host import ChaosHost, Part
 
@@ -156,5 +157,7 @@ def _strike(fault: Fault, host: ChaosHost) -> None:
 
 def _hog() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", "while True: pass"], env={"PATH": os.environ.get("PATH", "")}
+        [sys.executable, "-c", "while True: pass"],
+        env={"PATH": os.environ.get("PATH", "")},
+        preexec_fn=die_with_parent(),  # noqa: PLW1509  a run that is killed must not leave it
     )
