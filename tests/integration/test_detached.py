@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,11 +24,30 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "correct horse battery"  # noqa: S105  it opens nothing
 
 
+HELD_S = 2
+"""Who is dropped within three seconds comes again; who was kept longer does not."""
+
+
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """Yield a port that takes connections and says nothing: a run stays with its host."""
+    """Yield a port that takes connections, says nothing and drops them: a run stays with its host.
+
+    A host that is silent for good is given up after ten seconds, one that drops its callers after
+    thirty: the programs that a test starts meanwhile have that long on a busy machine.
+    """
+
+    def take() -> None:
+        with suppress(OSError):  # closed: the test is over
+            while True:
+                caller, _ = server.accept()
+                drop = threading.Timer(HELD_S, caller.close)
+                drop.daemon = True
+                drop.start()
+
     with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=take, daemon=True).start()
         yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
 
 
 class Operator:

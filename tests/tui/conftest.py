@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import textual.app
+import textual.pilot
 from textual.screen import Screen
 
 from bzzz_core.api.documents import Status
@@ -24,6 +26,7 @@ from screens.setup.wizard import Wizard
 from tests.fakes import asked_cluster
 from tests.fakes.asked_cluster import AskedCluster
 from tests.fakes.engine import FakeEngine
+from tests.tui.settled import settled
 
 HOSTS = "10.20.0.11 10.20.0.12 10.20.0.13"
 
@@ -107,6 +110,12 @@ def app_with(
         first=first,
         write=write,
     )
+
+
+@pytest.fixture(autouse=True)
+def _pauses_end_when_all_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (textual.app, textual.pilot):
+        monkeypatch.setattr(module, "wait_for_idle", settled)
 
 
 @pytest.fixture
