@@ -12,9 +12,10 @@ host's lease takes that back first (`lease.py`), and so does arming. Whoever rea
 know what was, has to `settle` that before reading.
 
 Proof and way back may meet: the timer elapses while it is being stopped. Both begin by renaming the
-file `undecided`, which only one of them can, and who comes second does nothing. A name is changed
-even where nothing new can be made any more, and nothing brings `undecided` back once it is gone. So
-neither a full file system nor a room that is just being removed decides anything.
+file `undecided`, which only one of them can, and who comes second does nothing; a late part of the
+change can look for that file, too (`undecided`). A name is changed even where nothing new can be
+made any more, and nothing brings `undecided` back once it is gone. So neither a full file system
+nor a room that is just being removed decides anything.
 
 The timer is stopped only after the way back has been gone to its end, and a way back that fails (a
 lock of the filter, a configuration that sshd refuses at the moment) is tried again for some
@@ -150,6 +151,11 @@ class WayBack:
     data: bytes = b""
     attempt_s: int = BACK_S_MAX
     """How long one attempt may take before it is ended; `BACK_S_MOST` at most."""
+
+
+def undecided(what: str) -> str:
+    """Return the file on the host that is there until its change is proved or taken back."""
+    return f"/run/bzzz-install/deadman-{what}/undecided"
 
 
 async def guarded(

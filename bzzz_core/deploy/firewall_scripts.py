@@ -14,6 +14,10 @@ ufw and firewalld take rule by rule, and hundreds take minutes. So what is as it
 is not touched again: whoever is ended half-way goes on there at the next attempt. Setup sends such
 data in `pieces`, for a command that nobody watches any more has to end soon.
 
+A piece may go on after whoever sent it is gone. So all of them, and what undoes them, take one lock
+on the host; and a piece of a change that the host has begun to take back does nothing any more.
+What undoes a change waits for that lock no longer than a piece may take: then it goes without.
+
 ufw writes its rules down by itself. The others are changed for now first; `PERSIST` makes that last
 after the proof, so that until then a restart of the host is a way back too.
 """
@@ -25,6 +29,7 @@ from typing import Final
 
 from bzzz_core.deploy import layout
 from bzzz_core.deploy.facts.openings import CLOSED, PRIORITY, Opening
+from bzzz_core.deploy.remote import KILL_AFTER_S
 
 RULE_S: Final = {"ufw": 2, "firewalld": 1}
 """Filter -> seconds that one rule may take there; the others take all of theirs at once.
@@ -34,28 +39,72 @@ less, and what undoes a change tells it each rule twice.
 """
 PIECE_S: Final = 30
 """So long the rules of one piece may take."""
+PIECE_S_MAX: Final = PIECE_S + 10
+"""Then a piece is ended; so long it may wait for the lock and still have `PIECE_S`."""
+WAIT_S: Final = PIECE_S_MAX + KILL_AFTER_S
+"""So long what undoes a change waits for a piece that nobody watches any more."""
+_LOCK: Final = f"""
+lock={layout.FIREWALL_LOCK}
+# Nobody else may open it: who can, can hold it.
+(umask 077 && : >>"$lock") && exec 9<"$lock" || exit 1
+taken() {{ flock -w "$1" 9 || {{ echo "rules are being changed by another run" >&2; exit 75; }}; }}
+"""
+_PIECE: Final = (
+    _LOCK
+    + f"taken {PIECE_S_MAX - PIECE_S}"
+    + """
+if [ "${2-}" ] && [ ! -e "$2" ]; then
+  echo "the host has begun to take the change back" >&2
+  exit 75
+fi
+"""
+)
+"""`$2` is a file that goes when the change is taken back; none or "" where that cannot be."""
+_UNDO: Final = f"""
+# Without that file there was no piece; and making it may need room that there is none.
+lock={layout.FIREWALL_LOCK}
+if [ -e "$lock" ]; then
+  exec 9<"$lock"
+  flock -w {WAIT_S} 9 || :
+fi
+"""
 _UFW: Final = """
 set -eu
-nl='
+data=$1 nl='
 '
-have=$nl$(grep -hs '^### tuple ### allow tcp ' /etc/ufw/user.rules /etc/ufw/user6.rules || :)$nl
-while read -r op role port source; do
+look() {
+  have=$nl$(grep -hs '^### tuple ### allow tcp ' /etc/ufw/user.rules /etc/ufw/user6.rules || :)$nl
+}
+differs() {
   case $source in *:*) to=::/0 ;; *) to=0.0.0.0/0 ;; esac
   rule="$nl### tuple ### allow tcp $port $to any $source in"
+  case $op$have in
+    add*"$rule$nl"* | add*"$rule "*) return 1 ;;
+    add*) ;;
+    # Marked as ours: `bzzz:`, as ufw writes it down.
+    del*"$rule comment=627a7a7a3a"*) ;;
+    *) return 1 ;;
+  esac
+}
+tell() {
   case $op in
-    add)
-      case $have in
-        *"$rule$nl"* | *"$rule "*) ;;
-        *) ufw allow proto tcp from "$source" to any port "$port" comment "bzzz:$role" ;;
-      esac ;;
-    del)
-      # Marked as ours: `bzzz:`, as ufw writes it down.
-      case $have in
-        *"$rule comment=627a7a7a3a"*)
-          ufw delete allow proto tcp from "$source" to any port "$port" ;;
-      esac ;;
+    add) ufw allow proto tcp from "$source" to any port "$port" comment "bzzz:$role" ;;
+    *) ufw delete allow proto tcp from "$source" to any port "$port" ;;
   esac >/dev/null
-done <"$1"
+}
+# It calls it success, too, if it wrote something else than it was told.
+for last in '' '' yes; do
+  look
+  left=
+  while read -r op role port source; do
+    differs || continue
+    left="$op $port $source"
+    [ "$last" ] || tell
+  done <"$data"
+  [ "$left" ] || exit 0
+done
+echo "ufw says that it is done, and is not: $left" >&2
+exit 1
 """
 _FIREWALLD_ZONE: Final = """
 set -eu
@@ -146,16 +195,20 @@ trap 'rm -f -- "$1"' EXIT
 cat >"$1" <<'RULES'
 """
 """Makes a program of its own of that script, which holds its data."""
-APPLY: Final = {
+_MAKE: Final = {
     "ufw": _UFW,
     "firewalld": _FIREWALLD,
     "nftables": _NFT,
     "iptables": _IPTABLES,
 }
+_UNMAKE: Final = {**_MAKE, "firewalld": _FIREWALLD_BACK}
+APPLY: Final = {name: _PIECE + script for name, script in _MAKE.items()}
 """Filter -> what changes it for now; ufw for good."""
-BACK: Final = {**APPLY, "firewalld": _FIREWALLD_BACK}
+BACK: Final = {name: _UNDO + script for name, script in _UNMAKE.items()}
 """Filter -> what undoes a change, wherever it has got to."""
-PERSIST_FIREWALLD: Final = _FIREWALLD_LASTING
+REMOVE: Final = {name: _PIECE + script for name, script in _UNMAKE.items()}
+"""Filter -> what removes rules for now and for good, in pieces."""
+PERSIST_FIREWALLD: Final = _PIECE + _FIREWALLD_LASTING
 ENABLE: Final = """
 set -eu
 systemctl daemon-reload
@@ -166,7 +219,10 @@ systemctl disable --quiet bzzz-firewall.service 2>/dev/null
 rm -f -- "$1" "$2"
 systemctl daemon-reload
 """
-LIST: Final = """
+LIST: Final = (
+    _LOCK
+    + f"taken {WAIT_S}"
+    + """
 echo "== $1"
 case $1 in
   ufw) grep -hs '^### tuple ### allow tcp ' /etc/ufw/user.rules /etc/ufw/user6.rules ;;
@@ -178,7 +234,8 @@ case $1 in
 esac
 :
 """
-"""Filter -> what there is, as the probe's section `openings` prints it."""
+)
+"""Filter -> what there is, as the probe's section `openings` prints it; once it stands still."""
 _AFTER: Final = "nftables.service netfilter-persistent.service iptables.service ufw.service"
 """They load rules at a start and may empty everything first; ours come after them."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bzzz_core.deploy import made, reach
+from bzzz_core.deploy import deadman, firewall_scripts, made, reach
 from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.openings import Opening, OwnRules, openings_script
 from bzzz_core.deploy.goal import Goal
@@ -149,11 +149,14 @@ class Listening(FakeHost):
     """Notes what commands are given, besides their names."""
 
     given: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
 
     async def run(self, script: str, *arguments: str, what: str, **options: Any) -> Completed:
-        """Keep the arguments of the arming."""
+        """Keep the arguments of the arming, and what a piece looks for before it does anything."""
         if what.startswith("arm"):
             self.given = arguments
+        elif what.startswith("change the rules"):
+            self.guards = (*self.guards, *arguments[1:])
         return await super().run(script, *arguments, what=what, **options)
 
 
@@ -171,10 +174,26 @@ def test_more_rules_have_more_time_for_change_and_way_back() -> None:
     assert changed > 100
     more_s = 2 * changed
     _, limit_s, *_, retries_s, attempt_s = host.given
-    assert (int(limit_s), int(attempt_s)) == (60 + more_s, 30 + more_s)
+    waits_s = firewall_scripts.WAIT_S
+    assert (int(limit_s), int(attempt_s)) == (60 + more_s, 30 + waits_s + more_s)
     assert int(retries_s) > 15 * int(attempt_s)
     assert f"by itself, {61 + more_s} s after" in str(failed.value)
     assert scene.log.count("bzzz-1: change the rules of the firewall") == -(-changed // 15)
+
+
+def test_a_piece_does_nothing_once_its_change_is_being_taken_back() -> None:
+    """But for what is done without a way back: that asks for no file."""
+    scene = Scene(proved=True)
+    host = Listening("bzzz-1", number=1, log=scene.log)
+    scene.host = host
+    scene.open()
+    assert set(host.guards) == {"/run/bzzz-install/deadman-firewall-ufw/undecided"}
+    assert '"$room/undecided"' in deadman._ARM
+    host.guards = ()
+    asyncio.run(
+        open_firewall.run_rules(host, firewall_scripts.REMOVE, "ufw", b"host a\ndel join 1 b\n")
+    )
+    assert host.guards == ("",)
 
 
 def test_removing_many_rules_is_many_commands() -> None:

@@ -7,6 +7,7 @@ What ufw, firewalld, nft and iptables make of them is seen on real hosts
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,7 @@ NEW = (Opening("fabric-cluster", 6222, "10.0.0.2"), Opening("fabric-cluster", 62
 SCRIPTS = {
     **{f"apply {name}": script for name, script in firewall_scripts.APPLY.items()},
     **{f"back {name}": script for name, script in firewall_scripts.BACK.items()},
+    **{f"remove {name}": script for name, script in firewall_scripts.REMOVE.items()},
     "persist firewalld": firewall_scripts.PERSIST_FIREWALLD,
     "list": firewall_scripts.LIST,
     "enable": firewall_scripts.ENABLE,
@@ -43,16 +45,18 @@ def test_each_script_is_posix_sh(name: str) -> None:
     subprocess.run(["sh", "-n"], input=SCRIPTS[name].encode(), check=True, timeout=10)
 
 
-def commands(tmp_path: Path, script: str, data: bytes, **tools: str) -> list[str]:
+def commands(tmp_path: Path, script: str, data: bytes, *words: str, **tools: str) -> list[str]:
     """Run a script with tools that note their words, and return what they noted.
 
     Args:
         tmp_path: Where.
         script: The script.
         data: What its file holds.
+        words: What the script is given besides that file.
         tools: Further lines of a tool's program; its name with "_" for "-".
     """
     notes = tmp_path / "notes"
+    script = script.replace("/run/", f"{tmp_path}/").replace("/etc/ufw", str(tmp_path))
     for name, lines in tools.items():
         tool = tmp_path / name.replace("_", "-")
         said = f'printf "%s\\n" "{tool.name} $*" >>"{notes}"'
@@ -61,10 +65,12 @@ def commands(tmp_path: Path, script: str, data: bytes, **tools: str) -> list[str
     given = tmp_path / "data"
     given.write_bytes(data)
     subprocess.run(
-        ["sh", "-c", script, "bzzz", str(given)],
+        ["sh", "-c", script, "bzzz", str(given), *words],
         check=True,
+        capture_output=True,
+        text=True,
         timeout=20,
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SCENE": str(tmp_path)},
     )
     return notes.read_text().splitlines()
 
@@ -169,7 +175,7 @@ def test_a_rule_that_firewalld_refused_among_others_is_not_called_made(tmp_path:
 
 def test_an_attempt_at_ufw_goes_on_where_the_last_was_ended(tmp_path: Path) -> None:
     """Each began with the first rule, and was ended before it came to the last."""
-    script = firewall_scripts.BACK["ufw"].replace("/etc/ufw", str(tmp_path))
+    script = firewall_scripts.BACK["ufw"]
     theirs = "### tuple ### allow tcp 8443 0.0.0.0/0 any 10.0.0.3 in comment=6f77"
     (tmp_path / "user.rules").write_text(f"{theirs}\n")
     made = firewall_scripts.data_of("ufw", [], MANY[3:9], own="10.0.0.1")
@@ -189,11 +195,94 @@ def test_an_attempt_at_ufw_goes_on_where_the_last_was_ended(tmp_path: Path) -> N
 
 def test_ufw_is_not_told_what_it_has(tmp_path: Path) -> None:
     """And a rule of the owner's that opens the same does not become ours."""
-    script = firewall_scripts.APPLY["ufw"].replace("/etc/ufw", str(tmp_path))
+    script = firewall_scripts.APPLY["ufw"]
     (tmp_path / "user6.rules").write_text("### tuple ### allow tcp 6222 ::/0 any fd00::2 in\n")
     data = firewall_scripts.data_of("ufw", [OLD], NEW, own="10.0.0.1")
     said = commands(tmp_path, script, data, ufw=UFW)
     assert [line.split()[1:6] for line in said] == [["allow", "proto", "tcp", "from", "10.0.0.2"]]
+
+
+OVERTAKES = """
+[ "$1" = allow ] && [ ! -e "$SCENE/overtaking" ] || exit 0
+: >"$SCENE/overtaking"
+{
+  BACKWARDS=yes sh -c "$(cat "$SCENE/back.sh")" bzzz "$SCENE/back.data"
+  echo $? >"$SCENE/back.rc"
+} 9<&- &
+until [ -e "$SCENE/back.waits" ] || [ -e "$SCENE/back.rc" ]; do :; done
+"""
+"""With the first rule the change is taken back, while the rest of the piece is still to come."""
+FLOCK = """
+[ -z "${BACKWARDS-}" ] || : >"$SCENE/back.waits"
+exec REAL "$@"
+""".replace("REAL", shutil.which("flock") or "flock")
+
+
+def prepare_back(tmp_path: Path, rules: list[Opening]) -> None:
+    """Lay down what takes rules back, for `OVERTAKES`."""
+    script = firewall_scripts.BACK["ufw"].replace("/run/", f"{tmp_path}/")
+    (tmp_path / "back.sh").write_text(script.replace("/etc/ufw", str(tmp_path)))
+    data = firewall_scripts.data_of("ufw", rules, [], own="10.0.0.1")
+    (tmp_path / "back.data").write_bytes(data)
+
+
+def test_the_way_back_waits_for_a_piece_that_nobody_watches_any_more(tmp_path: Path) -> None:
+    """It saw no rule yet, did nothing, and said that it was taken back."""
+    rules = MANY[:8]
+    prepare_back(tmp_path, rules)
+    script = firewall_scripts.APPLY["ufw"]
+    data = firewall_scripts.data_of("ufw", [], rules, own="10.0.0.1")
+    said = commands(tmp_path, script, data, ufw=UFW + OVERTAKES, flock=FLOCK)
+    assert len([line for line in said if line.startswith("ufw allow")]) == 8
+    assert (tmp_path / "back.rc").read_text() == "0\n"
+    assert (tmp_path / "user.rules").read_text() == ""
+
+
+def test_a_piece_that_comes_after_the_way_back_began_does_nothing(tmp_path: Path) -> None:
+    """It was sent before, and the host was slow to start it."""
+    script = firewall_scripts.APPLY["ufw"]
+    data = firewall_scripts.data_of("ufw", [], MANY[:2], own="10.0.0.1")
+    (tmp_path / "notes").touch()
+    undecided = tmp_path / "undecided"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        commands(tmp_path, script, data, str(undecided), ufw=UFW)
+    assert refused.value.returncode == 75
+    assert "begun to take the change back" in refused.value.stderr
+    assert (tmp_path / "notes").read_text() == ""
+    undecided.touch()
+    assert len(commands(tmp_path, script, data, str(undecided), ufw=UFW)) == 2
+
+
+def test_no_lock_keeps_the_host_from_going_back(tmp_path: Path) -> None:
+    """Whoever holds it may hang; a piece has time for its rules, or says that it has none."""
+    data = firewall_scripts.data_of("ufw", [], MANY[:2], own="10.0.0.1")
+    commands(tmp_path, firewall_scripts.APPLY["ufw"], data, ufw=UFW)
+    back = firewall_scripts.data_of("ufw", MANY[:2], [], own="10.0.0.1")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        commands(tmp_path, firewall_scripts.REMOVE["ufw"], back, ufw=UFW, flock="exit 1")
+    assert refused.value.returncode == 75
+    said = commands(tmp_path, firewall_scripts.BACK["ufw"], back, ufw=UFW, flock="exit 1")
+    assert (tmp_path / "user.rules").read_text() == ""
+    waits = [line for line in said if line.startswith("flock")]
+    assert waits == ["flock -w 10 9", f"flock -w {firewall_scripts.WAIT_S} 9"]
+
+
+def test_the_way_back_makes_no_file_of_its_own(tmp_path: Path) -> None:
+    """There may be no room for one; and where no piece was, nobody holds anything."""
+    back = firewall_scripts.data_of("ufw", [], MANY[:1], own="10.0.0.1")
+    commands(tmp_path, firewall_scripts.BACK["ufw"], back, ufw=UFW)
+    assert not (tmp_path / "bzzz-install.firewall").exists()
+    commands(tmp_path, firewall_scripts.APPLY["ufw"], back, ufw=UFW)
+    assert (tmp_path / "bzzz-install.firewall").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_rule_that_ufw_writes_down_otherwise_is_not_called_made(tmp_path: Path) -> None:
+    """Of a network of one address it keeps the address, which nothing took back then."""
+    data = firewall_scripts.data_of("ufw", [], [Opening("join", 8443, "10.9.0.5/32")], own="a")
+    odd = UFW.replace('"$5"', '"${5%/32}"')
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        commands(tmp_path, firewall_scripts.APPLY["ufw"], data, ufw=odd)
+    assert "and is not: add 8443 10.9.0.5/32" in failed.value.stderr
 
 
 @pytest.mark.parametrize(("backend", "count"), [("ufw", 20), ("firewalld", 10), ("iptables", 1)])
@@ -220,7 +309,7 @@ def test_the_file_that_a_start_runs_makes_the_same_chain(tmp_path: Path) -> None
         "iptables_restore": f"cat >>{tmp_path}/notes",
         "ip6tables_restore": f"cat >>{tmp_path}/notes",
     }
-    script = firewall_scripts.file_text("iptables", NEW).replace("/run/", f"{tmp_path}/")
+    script = firewall_scripts.file_text("iptables", NEW)
     said = commands(tmp_path, script, b"", **tools)
     lines = [line for line in said if line.startswith("-A BZZZ")]
     assert lines == [

@@ -102,8 +102,11 @@ async def _change(host: RemoteHost, goal: Goal, work: Work, of: _Rules) -> None:
     entry = made.Made("open_firewall", backend, (own,))
     await made.note(host, entry)
 
+    what = f"{WHAT}{backend}"
+
     async def change() -> None:
-        await run_rules(host, firewall_scripts.APPLY, backend, data)
+        unless_back = deadman.undecided(what)
+        await run_rules(host, firewall_scripts.APPLY, backend, data, while_there=unless_back)
 
     async def prove() -> None:
         await work.prove_login(host.name)
@@ -114,10 +117,10 @@ async def _change(host: RemoteHost, goal: Goal, work: Work, of: _Rules) -> None:
     await deadman.guarded(
         host,
         deadman.WayBack(
-            what=f"{WHAT}{backend}",
+            what=what,
             script=firewall_scripts.BACK[backend],
             data=back,
-            attempt_s=deadman.BACK_S_MAX + more_s,
+            attempt_s=deadman.BACK_S_MAX + firewall_scripts.WAIT_S + more_s,
         ),
         change=change,
         prove=prove,
@@ -181,7 +184,7 @@ async def remove(host: RemoteHost, entry: made.Made) -> None:
         done = await host.run(firewall_scripts.LIST, backend, what="look for our rules")
         rules = read_openings(done.stdout.decode("utf-8", errors="replace")).own.get(backend, ())
         data = firewall_scripts.data_of(backend, rules, (), own=entry.words[0])
-        await run_rules(host, firewall_scripts.BACK, backend, data)
+        await run_rules(host, firewall_scripts.REMOVE, backend, data)
     if backend in _WITH_UNIT:
         await _forget_unit(host)
 
@@ -196,14 +199,27 @@ def _sources(rules: Sequence[Opening]) -> dict[int, tuple[str, ...]]:
 
 
 async def run_rules(
-    host: RemoteHost, scripts: Mapping[str, str], backend: str, data: bytes
+    host: RemoteHost,
+    scripts: Mapping[str, str],
+    backend: str,
+    data: bytes,
+    *,
+    while_there: str = "",
 ) -> None:
-    """Run a filter's script with its data, in as many commands as the rules need."""
+    """Run a filter's script with its data, in as many commands as the rules need.
+
+    Args:
+        host: Where.
+        scripts: By filter.
+        backend: The filter.
+        data: The rules.
+        while_there: A file on the host; without it nothing is done any more.
+    """
     for piece in firewall_scripts.pieces(backend, data):
         staged = await host.stage(piece)
         await host.run(
             scripts[backend],
-            staged,
+            *(staged, while_there),
             what="change the rules of the firewall",
-            timeout_s=firewall_scripts.PIECE_S + 10,
+            timeout_s=firewall_scripts.PIECE_S_MAX,
         )
