@@ -24,7 +24,7 @@ from bzzz_core.deploy.events import Finding
 from bzzz_core.deploy.facts.firewall import NONE, Firewall
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.facts.network import InterfaceKind
-from bzzz_core.deploy.facts.openings import CLOSED, Opening, OwnRules
+from bzzz_core.deploy.facts.openings import CLOSED, Opening, OwnRules, source_of
 from bzzz_core.deploy.goal import Goal, node_address
 from bzzz_core.deploy.membership import membership
 
@@ -191,9 +191,10 @@ def _ports(spec: ClusterSpec) -> tuple[tuple[str, int], ...]:
 
 
 def _for_nodes(spec: ClusterSpec, peers: tuple[str, ...]) -> Iterator[Opening]:
+    """Yield them with sources as filters say them: what they were told otherwise is never found."""
     for role, port in _ports(spec):
         for source in (*peers, *spec.network.firewall.peers):
-            yield Opening(role, port, source)
+            yield Opening(role, port, source_of(source))
 
 
 def _for_operator(facts: HostFacts) -> Iterator[Opening]:

@@ -49,6 +49,19 @@ def test_rules_that_are_there_are_not_planned_and_old_ones_go() -> None:
     ]
 
 
+def test_a_network_of_one_address_is_that_address() -> None:
+    """As filters say it; else each run plans it again, and nothing takes it back."""
+    peers = {"peers": ["10.9.0.5/32", "fd00::9/128"]}
+    lines = planned({"firewall": UFW, "own_rules": TOOLS}, **peers)
+    assert lines[0] == "ufw: let 10.0.0.2, 10.0.0.3, 10.9.0.5, fd00::9 reach port 4222"
+    own = tuple(
+        Opening(role, port, source)
+        for role, port in (("fabric-client", 4222), ("fabric-cluster", 6222), ("join", 8443))
+        for source in ("10.0.0.2", "10.0.0.3", "10.9.0.5", "fd00::9")
+    )
+    assert planned({"firewall": UFW, "own_rules": OwnRules(own={"ufw": own})}, **peers) == []
+
+
 def test_what_nobody_proved_counts_as_not_being_there() -> None:
     """Else a run right after one that died would rest on rules that go within the minute."""
     own = (Opening("join", 8443, "10.0.0.2"), Opening("join", 8443, "10.0.0.3"))

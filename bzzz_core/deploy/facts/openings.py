@@ -149,7 +149,7 @@ def _ufw(text: str) -> Iterator[tuple[Opening, bool]]:
             continue
         comment = bytes.fromhex(found[3] or "").decode("utf-8", errors="replace")
         mark = _COMMENT.fullmatch(comment)
-        rule = Opening(mark[1] if mark else "", int(found[1]), _source(found[2]))
+        rule = Opening(mark[1] if mark else "", int(found[1]), source_of(found[2]))
         yield rule, mark is not None
 
 
@@ -157,7 +157,7 @@ def _firewalld(text: str) -> Iterator[tuple[int, Opening]]:
     for line in short_lines(text):
         found = _RICH.fullmatch(line.strip())
         if found is not None:
-            yield int(found[1] or 0), Opening("", int(found[3]), _source(found[2]))
+            yield int(found[1] or 0), Opening("", int(found[3]), source_of(found[2]))
 
 
 def _nft(text: str) -> Iterator[Opening]:
@@ -165,7 +165,7 @@ def _nft(text: str) -> Iterator[Opening]:
         found = _NFT.fullmatch(line.strip())
         if found is None:
             continue
-        source = _source(found[1]) if found[1] else ""
+        source = source_of(found[1]) if found[1] else ""
         if (found[3] == "drop") == (found[4] == CLOSED):
             yield Opening(found[4], int(found[2]), source)
 
@@ -174,7 +174,7 @@ def _iptables(text: str) -> Iterator[Opening]:
     for line in short_lines(text):
         found = _IPTABLES.fullmatch(line.strip())
         if found is not None:
-            yield Opening(found[3], int(found[2]), _source(found[1]))
+            yield Opening(found[3], int(found[2]), source_of(found[1]))
 
 
 def _iptables_file(text: str) -> Iterator[Opening]:
@@ -182,10 +182,10 @@ def _iptables_file(text: str) -> Iterator[Opening]:
     for line in short_lines(text):
         found = re.fullmatch(r"add ([a-z-]{1,40}) (\d{1,5}) (\S+)", line.strip())
         if found is not None:
-            yield Opening(found[1], int(found[2]), _source(found[3]))
+            yield Opening(found[1], int(found[2]), source_of(found[3]))
 
 
-def _source(text: str) -> str:
+def source_of(text: str) -> str:
     """Return an address or a network as we write it: a network of one address is that address."""
     network = ipaddress.ip_network(text, strict=False)
     single = network.prefixlen == network.max_prefixlen
