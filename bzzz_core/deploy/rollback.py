@@ -153,7 +153,7 @@ async def return_to(
         HostUnreachable: The host is gone.
     """
     bad = goal.release.version if failure is not None else ""
-    await host.run(
+    done = await host.run(
         _RETURN,
         *(layout.INSTALL, before, bad, printable(failure or "")[-_REASON_CHARACTERS:]),
         *(how, goal.python.path),
@@ -163,7 +163,8 @@ async def return_to(
     if goal.voter:
         port = goal.spec.network.ports.fabric_monitor
         await services.wait_healthy(host, layout.FABRIC, port, goal.python.path)
-    await wait_ready.pass_gate(host, goal, version=before, limit_ms_min=RETURN_MS)
+    started = layout.AGENT in done.text.split()
+    await wait_ready.pass_gate(host, goal, version=before, started=started, limit_ms_min=RETURN_MS)
 
 
 def sentence(release: str, before: str, failure: str | None, *, judged: bool) -> str:

@@ -30,9 +30,12 @@ unit=$1 port=$2 python=$3
 read -r begun _ </proc/uptime
 now=$begun
 down=0
+before=
 while [ $((${now%.*} - ${begun%.*})) -lt 50 ]; do
   state=$(systemctl show -p ActiveState --value "$unit.service")
   crashes=$(systemctl show -p NRestarts --value "$unit.service")
+  # Since its last start by hand; what it crashed before we look is long past.
+  before=${before:-${crashes:-0}}
   case $state in
     failed|inactive)
       # Between the two halves of a restart it is down as well, for a moment and with a job waiting.
@@ -49,7 +52,7 @@ opener.open("http://127.0.0.1:%s/healthz" % sys.argv[1], timeout=2).close()' \
         "$port" 2>/dev/null && exit 0
       ;;
   esac
-  [ "${crashes:-0}" -ge 3 ] && break
+  [ $((${crashes:-0} - before)) -ge 3 ] && break
   sleep 0.25
   read -r now _ </proc/uptime
 done

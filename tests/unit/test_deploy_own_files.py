@@ -26,11 +26,13 @@ class Listener(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.told: list[str] = []
+        self.looks = 0
 
 
 class _Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, Listener)
+        self.server.looks += self.path == "/health/ready"
         self.server.told.append(self.headers.get("Authorization", ""))
         self.send_response(200)
         self.end_headers()
@@ -67,12 +69,23 @@ def place_token(tmp_path: Path, what: str) -> Path:
 
 
 def wait(
-    tmp_path: Path, listener: Listener, token: Path, *, restarts: str = ""
+    tmp_path: Path, listener: Listener, token: Path, *, restarts: str = "", started: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run the gate's script on this machine, for an agent that systemd calls active."""
+    """Run the gate's script on this machine, for an agent that systemd calls active.
+
+    Args:
+        tmp_path: Where.
+        listener: Who answers.
+        token: What lies where the token should.
+        restarts: The counts that systemd gives, one a look; the last one again and again.
+        started: Whether this run started the agent.
+    """
     tools = tmp_path / "tools"
     tools.mkdir()
-    fake(tools, "systemctl", f"case $* in *NRestarts*) echo {restarts} ;; *) echo active ;; esac")
+    counts = tmp_path / "counts"
+    counts.write_text("".join(f"{count}\n" for count in restarts.split()))
+    count = f'head -n 1 {counts}; [ "$(wc -l <{counts})" -le 1 ] || sed -i 1d {counts}'
+    fake(tools, "systemctl", f"case $* in *NRestarts*) {count} ;; *) echo active ;; esac")
     fake(tools, "journalctl", ":")
     inputs = tmp_path / "run" / "inputs"
     inputs.parent.mkdir(exist_ok=True)
@@ -81,7 +94,7 @@ def wait(
     script = wait_ready._WAIT.replace("/run/bzzz-agent/inputs", str(inputs))
     words = (sys.executable, str(listener.server_port), "0.4", "/opt/x/site", "1", str(token))
     return subprocess.run(
-        ["sh", "-c", script, "bzzz", *words, "1", "0"],
+        ["sh", "-c", script, "bzzz", *words, "1", "0", "yes" if started else ""],
         check=False,
         capture_output=True,
         text=True,
@@ -122,15 +135,38 @@ def test_the_gate_tells_nothing_of_what_a_link_for_the_inputs_names(
     assert "root-only" not in done.stderr
 
 
-@pytest.mark.parametrize(("restarts", "crashes"), [("", False), ("0", False), ("1", True)])
+@pytest.mark.parametrize(
+    ("restarts", "started", "crashes"),
+    [
+        ("", True, False),
+        ("0", True, False),
+        ("1", True, True),
+        ("1", False, False),
+        ("7", False, False),
+        ("7 7 8", False, True),
+    ],
+)
 def test_an_agent_that_systemd_had_to_start_again_crashes(
-    tmp_path: Path, listener: Listener, restarts: str, *, crashes: bool
+    tmp_path: Path, listener: Listener, restarts: str, *, started: bool, crashes: bool
 ) -> None:
-    """On a slow host there is no time for more than one new start."""
-    done = wait(tmp_path, listener, place_token(tmp_path, "shadow"), restarts=restarts)
+    """On a slow host there is no time for more than one new start.
+
+    Of one that this run did not start, systemd counts since weeks ago: only what comes counts.
+    """
+    token = place_token(tmp_path, "shadow")
+    done = wait(tmp_path, listener, token, restarts=restarts, started=started)
     assert done.returncode == 1
     assert ("not ready: it crashes (" in done.stderr) is crashes
     assert "api-token" in done.stderr
+
+
+def test_an_agent_that_crashed_long_ago_has_the_time_that_others_have(
+    tmp_path: Path, listener: Listener
+) -> None:
+    """It was given up at the first look that did not find it ready."""
+    token = place_token(tmp_path, "shadow")
+    wait(tmp_path, listener, token, restarts="3", started=False)
+    assert listener.looks > 1
 
 
 def test_the_gate_presents_the_nodes_own_token(tmp_path: Path, listener: Listener) -> None:

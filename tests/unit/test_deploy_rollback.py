@@ -12,6 +12,7 @@ import pytest
 from bzzz_core.deploy import back, rollback
 from bzzz_core.deploy.events import Event, Step, Summary
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.phases import wait_ready
 from bzzz_core.deploy.record import Record
 from bzzz_core.deploy.remote import Completed
 from bzzz_core.deploy.state import OpenCluster
@@ -101,12 +102,16 @@ def test_who_failed_goes_back_first_and_who_came_through_stays() -> None:
 
 
 class Marking(FakeHost):
-    """A host that remembers what it was told to mark."""
+    """A host that remembers what it was told to mark, and what the gate knew of its agent."""
 
-    def __init__(self, name: str, log: list[str]) -> None:
-        """Take what a `FakeHost` takes."""
-        super().__init__(name, number=1, log=log)
+    def __init__(self, name: str, log: list[str], *, starts: str = "") -> None:
+        """Take what a `FakeHost` takes, and which units the way back starts."""
+        super().__init__(
+            name, number=1, log=log, answer=lambda what: starts.encode() * ("go back" in what)
+        )
         self.marks: list[str] = []
+        self.fresh: list[bool] = []
+        """Whether the agent was started by this run, by gate."""
 
     async def run(
         self,
@@ -120,6 +125,8 @@ class Marking(FakeHost):
         """Keep the release that is to be marked as bad."""
         if script == rollback._RETURN:
             self.marks.append(arguments[2])
+        if script == wait_ready._WAIT:
+            self.fresh.append(arguments[-1] == "yes")
         return await super().run(
             script, *arguments, what=what, root=root, timeout_s=timeout_s, check=check
         )
@@ -137,6 +144,30 @@ def test_a_release_is_marked_only_where_it_was_seen_to_fail(*, condemned: bool) 
     summary = wreck.undo()
     assert host.marks == [RELEASE.version if condemned else ""]
     assert ("was not seen to be ready" in summary.hosts[0].detail) is not condemned
+
+
+def test_the_gate_is_told_whether_the_way_back_started_the_agent() -> None:
+    """If not, how often systemd had to start it says nothing of this release."""
+    wreck = Wreck()
+    wreck.switched("bzzz-1", "bzzz-2")
+    hosts = [
+        Marking("bzzz-1", wreck.log, starts="bzzz-fabric\nbzzz-agent\n"),
+        Marking("bzzz-2", wreck.log, starts="bzzz-fabric\n"),
+    ]
+    wreck.hosts.update((host.name, host) for host in hosts)
+    for host in hosts:
+        wreck.record.fail(host.name, "wait_ready", 5, "it crashes")
+    wreck.undo()
+    assert [host.fresh for host in hosts] == [[True], [False]]
+
+
+def test_the_gate_is_told_whether_this_run_started_the_agent() -> None:
+    wreck = Wreck()
+    host = Marking("bzzz-1", wreck.log)
+    for _ in range(2):
+        asyncio.run(wait_ready.verify(host, wreck.goals["bzzz-1"], wreck.work))
+        wreck.work.started.add("bzzz-1")
+    assert host.fresh == [False, True]
 
 
 def test_who_was_not_touched_is_left_alone() -> None:

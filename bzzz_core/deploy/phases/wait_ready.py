@@ -7,6 +7,9 @@ asked on the host, by the host's Python, on the loopback: no curl is needed, and
 be reachable from here. The token never travels: the host reads its own file.
 
 A host whose agent is still to be restarted is asked only whether it is well, not what it runs.
+
+systemd counts how often it had to start the agent again, and forgets it at a start by hand alone.
+So of an agent that this run did not start only those count that come while we look.
 """
 
 from __future__ import annotations
@@ -23,16 +26,19 @@ from bzzz_core.deploy.work import Work
 
 TITLE: Final = "Wait until ready"
 _WAIT: Final = """
-python=$1 port=$2 limit=$3 site=$4 version=$5 token=$6 monitor=$7 routes=$8
+python=$1 port=$2 limit=$3 site=$4 version=$5 token=$6 monitor=$7 routes=$8 fresh=$9
 said=$("$python" -I -S -c '
 import json, subprocess, sys, time, urllib.error, urllib.request
 @READ@
-port, limit, site, version, token, monitor, routes = sys.argv[1:]
+port, limit, site, version, token, monitor, routes, fresh = sys.argv[1:]
 end = time.monotonic() + float(limit)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def systemd(key):
     command = ["systemctl", "show", "-p", key, "--value", "bzzz-agent.service"]
     return subprocess.run(command, stdout=subprocess.PIPE).stdout.decode().strip()
+def restarts():
+    said = systemd("NRestarts")
+    return int(said) if said.isdigit() else 0
 def get(port, path, **headers):
     request = urllib.request.Request("http://127.0.0.1:%s%s" % (port, path), headers=headers)
     with opener.open(request, timeout=2) as answer:
@@ -62,7 +68,8 @@ def fault():
         if others < int(routes):
             return "its broker has routes to %d others, and needs %s" % (others, routes)
     return ""
-said, crashes = "no answer", ""
+said, crashes = "no answer", 0
+before = 0 if fresh else restarts()
 while time.monotonic() < end:
     try:
         said = fault()
@@ -70,16 +77,17 @@ while time.monotonic() < end:
             sys.exit(0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         said = str(error) or type(error).__name__
-    crashes = systemd("NRestarts")
-    if crashes.isdigit() and int(crashes) >= 3:
+    crashes = restarts() - before
+    if crashes >= 3:
         break
     time.sleep(0.1)
-if crashes.isdigit() and int(crashes):
+if crashes > 0:
     # On a slow host three starts take longer than there is.
     said = "it crashes (%s)" % said[:180]
 print(" ".join(said.split())[:200])
 sys.exit(1)
-' "$port" "$limit" "$site" "$version" "$token" "$monitor" "$routes") && exit 0
+' "$port" "$limit" "$site" "$version" "$token" "$monitor" "$routes" \\
+  "$fresh") && exit 0
 systemctl show -p ActiveState -p SubState -p NRestarts bzzz-agent.service | tr '\\n' ' ' >&2
 journalctl --no-pager --quiet -n 6 -o cat -t bzzz-agent >&2
 # Last, because the end of what is printed is what a person is shown.
@@ -101,12 +109,23 @@ async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work:
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
     """Ask until it is ready, or fail with its own reasons and its last words."""
-    settled = host.name in work.started or not start_agent.plan(goal)
-    await pass_gate(host, goal, version=goal.release.version if settled else "")
+    started = host.name in work.started
+    settled = started or not start_agent.plan(goal)
+    version = goal.release.version if settled else ""
+    await pass_gate(host, goal, version=version, started=started)
 
 
-async def pass_gate(host: RemoteHost, goal: Goal, *, version: str, limit_ms_min: int = 0) -> None:
-    """Return once a host is ready with a release; "": with whichever it runs.
+async def pass_gate(
+    host: RemoteHost, goal: Goal, *, version: str, started: bool, limit_ms_min: int = 0
+) -> None:
+    """Return once a host is ready.
+
+    Args:
+        host: Where.
+        goal: What it should be.
+        version: Of the release with which; "": with whichever it runs.
+        started: Whether this run has started the agent.
+        limit_ms_min: It has so long at least, whatever the answers say.
 
     Raises:
         CommandFailed: It was not, within the limit of the answers.
@@ -118,6 +137,7 @@ async def pass_gate(host: RemoteHost, goal: Goal, *, version: str, limit_ms_min:
         *(goal.python.path, str(ports.api), str(limit_s)),
         *(layout.site_path(version) if version else "", version.partition("+")[0]),
         *(layout.API_TOKEN, str(ports.fabric_monitor), str(routes_needed(goal))),
+        "yes" if started else "",
         what=f"wait for {layout.AGENT}",
         timeout_s=int(limit_s) + 15,
     )
