@@ -3,7 +3,8 @@
 Pure: events and messages in, violations out. Each rule is a function of its own, and
 `tests/unit/test_chaos_checker.py` plants a violation of each and sees it found. The rules:
 
-    lost           an acknowledged write is not in the log, or not where the acknowledgement said
+    lost           an acknowledged write is not in the log of a replica, or not where the
+                   acknowledgement said
     twice          an entry is in the log twice (a batch that came twice under its name counts once,
                    as readers of the log treat it)
     denied         a write that was reported as not written is in the log
@@ -19,7 +20,7 @@ Pure: events and messages in, violations out. Each rule is a function of its own
                    acknowledged
     recovery       after each healing a write that was asked for afterwards succeeds in time, if
                    the run went on for that long
-    replica        every replica holds the same log
+    replica        every replica holds the same log, and none ends before one that was read earlier
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from bzzz_core.election.ballot import decode_record
 from bzzz_core.election.messages import TermRecord
@@ -125,18 +125,50 @@ def check(
     )
 
 
+def check_replicas(
+    events: Sequence[Event], logs: Sequence[FinalLog], *, prove: Callable[[TermRecord], None]
+) -> list[Violation]:
+    """Return every violation that the logs of all replicas show.
+
+    All rules look at the log that goes furthest; what was acknowledged has to be in each.
+
+    Args:
+        events: As for `check`.
+        logs: What the replicas hold, in the order in which they were read.
+        prove: As for `check`.
+    """
+    furthest = max(logs, key=lambda log: len(log.messages))
+    lost = [
+        Violation(violation.rule, f"{violation.what}, in the log of {log.led_by}")
+        for log in logs
+        if log is not furthest
+        for violation in _lost(gather(events, log))
+    ]
+    return [*check(events, furthest, prove=prove), *lost, *same_log(logs)]
+
+
 def same_log(logs: Sequence[FinalLog]) -> list[Violation]:
-    """Compare what several replicas hold; a shorter one has to be the beginning of a longer one."""
+    """Compare what several replicas hold, in the order in which they were read.
+
+    Nothing is written any more. What a later one has in addition was still under way at first; what
+    it lacks is gone.
+    """
     found = []
-    for first, second in pairwise(logs):
-        names = f"{first.led_by} and {second.led_by}"
-        if first.stream != second.stream:
+    longest = logs[0]
+    for log in logs[1:]:
+        names = f"{longest.led_by} and {log.led_by}"
+        if longest.stream != log.stream:
             found.append(Violation("replica", f"{names} hold different streams"))
-        common = min(len(first.messages), len(second.messages))
-        for one, other in zip(first.messages[:common], second.messages[:common], strict=True):
+            continue
+        for one, other in zip(longest.messages, log.messages, strict=False):
             if one != other:
                 found.append(Violation("replica", f"{names} differ at message {one.revision}"))
                 break
+        if len(log.messages) < len(longest.messages):
+            held, before = len(log.messages), len(longest.messages)
+            found.append(Violation("replica", f"{names} hold {before} and {held} messages"))
+        else:
+            longest = log
     return found
 
 

@@ -18,7 +18,7 @@ from bzzz_core.election.messages import TermRecord
 from bzzz_core.errors import TrustError
 from bzzz_core.fabric.batch import Batch, encode_batch
 from bzzz_core.model import NodeId, Revision, Term
-from tests.chaos.checker import LOG_KEY, TERM_KEY, Violation, check, same_log
+from tests.chaos.checker import LOG_KEY, TERM_KEY, Violation, check, check_replicas, same_log
 from tests.chaos.entry import RECORD_KEY, Entry, encode_entry
 from tests.chaos.final_log import FinalLog, LogMessage
 from tests.chaos.history import (
@@ -34,6 +34,7 @@ from tests.chaos.history import (
     Started,
     read_history,
 )
+from tests.chaos.verdict import read_each
 
 MS = 1_000_000
 
@@ -89,8 +90,19 @@ class Story:
             if record.term in self.unproven:
                 raise TrustError("planted")
 
-        events = sorted(self.events, key=lambda event: event.at_ns)
-        return check(events, FinalLog("s", tuple(self.messages)), prove=prove)
+        return check(self.in_time(), FinalLog("s", tuple(self.messages)), prove=prove)
+
+    def in_time(self) -> list[Event]:
+        return sorted(self.events, key=lambda event: event.at_ns)
+
+    def log(self, led_by: str, *, until: int = 1_000, without: int = 0) -> FinalLog:
+        """Return what a replica holds that may lack a message or end early."""
+        held = (m for m in self.messages if m.revision <= until and m.revision != without)
+        return FinalLog("s", tuple(held), led_by)
+
+    def on_replicas(self, *logs: FinalLog) -> list[tuple[str, str]]:
+        found = check_replicas(self.in_time(), logs, prove=lambda _: None)
+        return [(violation.rule, violation.what) for violation in found]
 
 
 def asked(at_ms: int, op: str, token: int, number: int, **more: bool) -> Invoked:
@@ -300,13 +312,58 @@ def test_a_node_that_was_restarted_may_follow_its_way_up_again(story: Story) -> 
 
 
 def test_replicas_that_differ_are_found(story: Story) -> None:
-    """A replica may be behind, but what it has must be what the others have."""
+    """One that is read later may hold more; what both have must be the same."""
     whole = FinalLog("s", tuple(story.messages), "a")
     behind = FinalLog("s", tuple(story.messages[:-1]), "b")
     other = (*story.messages[:-1], LogMessage(7, LOG_KEY, b"something else"))
-    assert same_log([whole, behind, whole]) == []
+    assert same_log([behind, whole, whole]) == []
     assert [each.rule for each in same_log([whole, FinalLog("s", other, "b")])] == ["replica"]
     assert [each.rule for each in same_log([whole, FinalLog("t", (), "b")])] == ["replica"]
+
+
+def test_replica_that_ends_before_one_read_earlier_is_found(story: Story) -> None:
+    """455 messages could be cut from the second and the third replica, and the run passed."""
+    logs = [story.log("a"), story.log("b", until=3), story.log("c", until=3)]
+    assert [(each.rule, each.what) for each in same_log(logs)] == [
+        ("replica", "a and b hold 7 and 3 messages"),
+        ("replica", "a and c hold 7 and 3 messages"),
+    ]
+
+
+def test_replica_is_compared_with_the_longest_not_with_a_short_neighbour(story: Story) -> None:
+    changed = (*story.messages[:-1], LogMessage(7, LOG_KEY, b"something else"))
+    logs = [story.log("a"), story.log("b", until=3), FinalLog("s", changed, "c")]
+    assert [each.what for each in same_log(logs)][1:] == ["a and c differ at message 7"]
+
+
+def test_what_was_acknowledged_has_to_be_on_each_replica(story: Story) -> None:
+    assert story.on_replicas(story.log("a"), story.log("b"), story.log("c")) == []
+    found = story.on_replicas(story.log("a"), story.log("b", until=6), story.log("c", without=3))
+    lost = [what for rule, what in found if rule == "lost"]
+    assert lost == [
+        "b.2 was acknowledged at 7, in the log of b",
+        "a.3 was acknowledged at 3, in the log of c",
+    ]
+
+
+def test_rules_look_at_the_log_that_goes_furthest(story: Story) -> None:
+    """What was still under way when the first replica was read is judged, too."""
+    story.record(8, Entry("a.9", 5, 9))
+    found = story.on_replicas(story.log("a", until=7), story.log("b"), story.log("c"))
+    assert [rule for rule, _ in found] == ["unasked"]
+
+
+def test_each_replica_is_to_come_as_far_as_those_before_it(story: Story) -> None:
+    """A broker that has just begun to lead may still be applying what nobody was told of."""
+    asked_for: list[tuple[str, int]] = []
+
+    def read(*, led_by: str, at_least: int) -> FinalLog:
+        asked_for.append((led_by, at_least))
+        return story.log(led_by, until={"a": 3, "b": 6, "c": 5}[led_by])
+
+    logs = read_each(read, ["a", "b", "c"], 4)
+    assert asked_for == [("a", 4), ("b", 4), ("c", 6)]
+    assert [log.led_by for log in logs] == ["a", "b", "c"]
 
 
 def test_a_history_comes_back_in_the_order_of_time(story: Story, tmp_path: Path) -> None:
