@@ -9,9 +9,10 @@ Where the log ends is believed only of a leader that has a majority with it at t
 broker knows of no leader it answers for itself, and one that has just been paused or cut off may
 lead in the past: either knows an earlier end. A log that ends before what clients were told is
 acknowledged, or in which a message is missing, is read again for `SETTLE_MS`; then it is what the
-leader with its majority holds, and the rest is lost. What was read while another broker led does
-not count: it would hide a hole in the replica that leads now. Without such a leader nothing can be
-said, and `ReadingCut` says that.
+leader with its majority holds, and the rest is lost. What was read of another leadership does not
+count: it would hide a hole in the replica that leads now. A leadership is a broker and the moment
+since which it leads, for it may lose its stream and win it back between two questions. Without
+such a leader nothing can be said, and `ReadingCut` says that.
 
 `python -m tests.chaos.final_log --config FILE --output FILE [--led-by NAME] [--at-least N]` runs it
 as a process inside a node's network; `--led-by` first moves the stream's leadership to that node's
@@ -101,11 +102,21 @@ class _Peer(msgspec.Struct, frozen=True):
 
 class _Group(msgspec.Struct, frozen=True):
     leader: str = ""
+    leader_since: str = ""
+    """When its leadership began, by its own clock."""
     replicas: tuple[_Peer, ...] = ()
 
 
 class _State(msgspec.Struct, frozen=True):
     last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """One time that a broker leads the stream; all is empty where none is known."""
+
+    broker: str = ""
+    since: str = ""
 
 
 class StreamEnd(msgspec.Struct, frozen=True):
@@ -118,6 +129,13 @@ class StreamEnd(msgspec.Struct, frozen=True):
     def leader(self) -> str:
         """Return the broker that leads, as the one that answered knows it; empty if it does not."""
         return self.cluster.leader if self.cluster is not None else ""
+
+    @property
+    def leadership(self) -> Leadership:
+        """Return which of the leader's leaderships this is."""
+        if self.cluster is None or not self.leader:
+            return Leadership()
+        return Leadership(self.leader, self.cluster.leader_since)
 
     def doubt(self, wanted: str | None) -> str:
         """Return why this may not be the end of the log; empty if it is.
@@ -136,6 +154,8 @@ class StreamEnd(msgspec.Struct, frozen=True):
             for peer in self.cluster.replicas
         )
         brokers = 1 + len(self.cluster.replicas)
+        if brokers > 1 and not self.cluster.leader_since:
+            return f"{self.leader} does not say since when it leads"
         if 2 * with_it <= brokers:
             return f"{self.leader} has {with_it} of {brokers} brokers with it"
         return ""
@@ -173,19 +193,23 @@ class Reading:
             ReadingCut: There was no such leader for `GIVE_UP_MS`.
         """
         found: dict[int, LogMessage] = {}
-        last, leader = 0, ""
+        last, led = 0, Leadership()
         progress_ms = calm_ms = self.clock.now_ms()
         while True:
             end, doubt = await self._end()
-            leader = _led_on(end, leader, found)
+            led = _led_on(end, led, found)
             before = len(found)
             if not doubt:
                 last = max(last, end.state.last_seq)
-                doubt = await self._fill(found, last)
-                # Was that the leader all the while, or one of the past?
+                brought, doubt = await self._fill(found, last)
+                # Was that the same leadership all the while? Else anybody may have brought it.
                 again, why = await self._end()
-                leader = _led_on(again, leader, found)
-                doubt = doubt or why or ("" if leader == end.leader else "another broker leads now")
+                led = _led_on(again, led, found)
+                if again.leadership == end.leadership:
+                    found.update(brought)
+                else:
+                    why = why or "another leadership began"
+                doubt = doubt or why
             if not doubt and len(found) == last >= self.at_least:
                 return end.leader, _in_order(found)
             now_ms = self.clock.now_ms()
@@ -209,28 +233,32 @@ class Reading:
                 await self.move()
         return end, end.doubt(self.wanted)
 
-    async def _fill(self, found: dict[int, LogMessage], last: int) -> str:
-        """Ask for the messages that are not there yet; return why one could not be asked for."""
+    async def _fill(
+        self, found: dict[int, LogMessage], last: int
+    ) -> tuple[dict[int, LogMessage], str]:
+        """Return the messages that were not there yet, and why one could not be asked for."""
+        brought: dict[int, LogMessage] = {}
         missing = [revision for revision in range(1, last + 1) if revision not in found]
         for first in range(0, len(missing), AT_ONCE):
             numbers = missing[first : first + AT_ONCE]
             questions = (self.store.message(each) for each in numbers)
             answers = await asyncio.gather(*questions, return_exceptions=True)
-            found.update((got.revision, got) for got in answers if isinstance(got, LogMessage))
+            brought.update((got.revision, got) for got in answers if isinstance(got, LogMessage))
             failures = [got for got in answers if isinstance(got, BaseException)]
             for failure in failures:
                 if not isinstance(failure, (BzzzError, JetStreamRefusal)):
                     raise failure
             if failures:
-                return str(failures[0])
-        return ""
+                return brought, str(failures[0])
+        return brought, ""
 
 
-def _led_on(end: StreamEnd, leader: str, found: dict[int, LogMessage]) -> str:
-    """Return who leads now; if that is another than `leader`, what was found goes."""
-    if end.leader and end.leader != leader:
-        found.clear()
-    return end.leader or leader
+def _led_on(end: StreamEnd, led: Leadership, found: dict[int, LogMessage]) -> Leadership:
+    """Return the leadership of now; if that is another than `led`, what was found goes."""
+    if not end.leader or end.leadership == led:
+        return led
+    found.clear()
+    return end.leadership
 
 
 def _in_order(found: dict[int, LogMessage]) -> list[LogMessage]:

@@ -22,14 +22,21 @@ from tests.fakes.virtual_time import VirtualClock, run
 OTHERS = ("b", "c")
 
 
-def said(last: int, *, leader: str = "a", with_it: int = 2, active: int = 1_000_000) -> StreamEnd:
+def said(
+    last: int,
+    *,
+    leader: str = "a",
+    since: str = "12:00",
+    with_it: int = 2,
+    active: int = 1_000_000,
+) -> StreamEnd:
     """Return an answer of a broker of three."""
     replicas = [
         {"name": name, "current": place < with_it, "active": active}
         for place, name in enumerate(OTHERS)
     ]
-    answer = {"state": {"last_seq": last}, "cluster": {"leader": leader, "replicas": replicas}}
-    return msgspec.convert(answer, StreamEnd)
+    group = {"leader": leader, "leader_since": since, "replicas": replicas}
+    return msgspec.convert({"state": {"last_seq": last}, "cluster": group}, StreamEnd)
 
 
 @dataclass
@@ -134,6 +141,39 @@ def test_what_another_leader_had_hides_no_hole() -> None:
     assert read(brokers, wanted="a")[:2] == ("a", 962)
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [said(963), said(963, since="12:05")],
+        [said(963), QuorumUnavailable("nobody answers"), said(963)],
+        [said(963), said(963, leader=""), said(963, since="12:05")],
+    ],
+    ids=["between two answers", "unanswered", "leaderless"],
+)
+def test_what_came_while_nobody_knows_who_led_hides_no_hole(
+    ends: list[StreamEnd | QuorumUnavailable],
+) -> None:
+    """For a moment b led and gave what a lacks; whoever is asked before and after says a."""
+    brokers = Brokers(ends)
+
+    def a_is_back() -> None:
+        brokers.lacks = 500 if brokers.asked else 0
+
+    brokers.on_end = a_is_back
+    assert read(brokers, wanted="a")[:2] == ("a", 962)
+
+
+def test_what_came_before_the_majority_was_in_doubt_is_not_asked_for_again() -> None:
+    brokers = Brokers([said(963), said(963, active=10_000_000_000), said(963)])
+    assert read(brokers)[:2] == ("a", 963)
+    assert len(brokers.asked) == 963
+
+
+def test_leader_that_does_not_say_since_when_is_not_believed() -> None:
+    with pytest.raises(ReadingCut, match="a does not say since when it leads"):
+        read(Brokers([said(963, since="")]))
+
+
 def test_leadership_that_never_rests_cuts_the_reading() -> None:
     brokers = Brokers([said(9)])
 
@@ -141,7 +181,7 @@ def test_leadership_that_never_rests_cuts_the_reading() -> None:
         brokers.ends = [said(9, leader="b" if brokers.ends[0].leader == "a" else "a")]
 
     brokers.on_end = moves
-    with pytest.raises(ReadingCut, match="another broker leads now"):
+    with pytest.raises(ReadingCut, match="another leadership began"):
         read(brokers, at_least=9)
 
 
