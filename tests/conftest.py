@@ -7,6 +7,8 @@ it or `all`) it is an error, and so is every other skip or expected failure that
 each service, so that a renamed marker cannot drop one in silence.
 
 Long journeys that others resemble (`journey`) take turns: a whole run names those that it takes.
+
+In CI a run ends with the seconds that each folder took, also where the time limit ended it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from bzzz_core.errors import BrokerError
 from bzzz_core.fabric.binary import find_binary
 from tests.chaos import network
 from tests.shards import head, in_words, part_of
+from tests.spent import Spent
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -64,6 +68,7 @@ HOST_SHARDS = 7
 _said: list[str] = []
 _ran: set[str] = set()
 _refused: list[str] = []
+_spent = Spent(time.monotonic)
 
 
 def _in_ci() -> bool:
@@ -115,6 +120,13 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item], which: list[pyte
     items[:] = [item for item in items if item not in which]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure each test with its fixtures."""
+    with _spent.on(item.nodeid):
+        return (yield)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail a test whose required service is missing."""
     for name, value in item.user_properties:
@@ -143,7 +155,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say why a run without failed tests failed all the same."""
+    """Say where the time went, and why a run without failed tests failed all the same."""
+    if _in_ci():
+        terminalreporter.section("seconds by folder")
+        for line in _spent.lines():
+            terminalreporter.write_line(line)
     for line in _refused:
         terminalreporter.write_line(f"REFUSED {line}", red=True)
 

@@ -1,0 +1,49 @@
+"""Where the time of a run went is told by folder, with the test that the time limit ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.spent import Spent
+
+
+@dataclass
+class Watch:
+    """A clock that a test sets."""
+
+    at_s: float = 0.0
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+def test_seconds_are_told_by_folder_in_the_order_of_the_run() -> None:
+    watch = Watch()
+    spent = Spent(watch.now_s)
+    for test, takes_s in (
+        ("tests/unit/test_a.py::test_1", 2),
+        ("tests/unit/deep/test_b.py::test_1[x/y]", 3),
+        ("tests/testbed/test_c.py::test_1", 1200),
+    ):
+        with spent.on(test):
+            watch.at_s += takes_s
+    assert spent.lines() == ["      5 s  tests/unit, 2 tests", "   1200 s  tests/testbed, 1 tests"]
+
+
+def test_test_that_was_ended_counts_and_is_named() -> None:
+    watch = Watch()
+    spent = Spent(watch.now_s)
+
+    def run_until_ended() -> None:
+        with spent.on("tests/testbed/test_c.py::test_1"):
+            watch.at_s += 900
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_until_ended()
+    assert spent.lines() == [
+        "    900 s  tests/testbed, 1 tests",
+        "ended in tests/testbed/test_c.py::test_1",
+    ]
