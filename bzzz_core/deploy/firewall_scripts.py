@@ -155,7 +155,11 @@ each() {
 _FIREWALLD: Final = _FIREWALLD_ZONE + "each\n"
 _FIREWALLD_BACK: Final = _FIREWALLD_ZONE + "each\neach --permanent\n"
 _FIREWALLD_LASTING: Final = _FIREWALLD_ZONE + "each --permanent\n"
-_NFT: Final = 'exec nft -f "$1"\n'
+_NFT: Final = """
+# Where it is gone nothing is left to remove.
+if ! command -v nft >/dev/null && ! grep -q dport "$1"; then exit 0; fi
+exec nft -f "$1"
+"""
 _IPTABLES: Final = """
 set -eu
 fill() {

@@ -89,6 +89,25 @@ def present(facts: HostFacts) -> dict[str, tuple[Opening, ...]]:
     }
 
 
+def unfinished(goal: Goal) -> dict[str, tuple[Opening, ...]]:
+    """Return for each filter rules that are ours by half and that nobody wants, sorted.
+
+    A removal was cut off between what is there now and what will be after a restart. What is about
+    to be undone, or of a filter of which nothing is known, is no such rule.
+    """
+    found: dict[str, tuple[Opening, ...]] = dict.fromkeys(BACKENDS, ())
+    rules = goal.facts.own_rules
+    if rules is None or (_unknown(goal.facts) and goal.spec.network.firewall.mode in _OURS):
+        return found
+    after = wanted(goal)
+    for backend in BACKENDS:
+        if f"{WHAT}{backend}" not in rules.armed:
+            kept = {(one.port, one.source) for one in after[backend]}
+            half = rules.half.get(backend, ())
+            found[backend] = tuple(one for one in half if (one.port, one.source) not in kept)
+    return found
+
+
 def peers_of(spec: ClusterSpec, facts: Mapping[str, HostFacts], of: HostSpec) -> tuple[str, ...]:
     """Return the addresses from which the other nodes come to a host, sorted.
 

@@ -66,12 +66,13 @@ class Scene:
         )
         self.left = OwnRules(own={"ufw": (PROVED, UNPROVED)}, armed=armed)
         """What the facts say of our rules."""
+        self.firewall = UFW
 
     def goal(self, **security: object) -> Goal:
         answers = spec(3, security={"ssh": security})
         facts = converged(answers)
         facts["bzzz-1"] = msgspec.structs.replace(
-            facts["bzzz-1"], firewall=UFW, own_rules=self.left
+            facts["bzzz-1"], firewall=self.firewall, own_rules=self.left
         )
         return goals(answers, facts)["bzzz-1"]
 
@@ -209,6 +210,29 @@ def test_removing_many_rules_is_many_commands() -> None:
     assert log.count("a: change the rules of the firewall") == 7
     told = b"".join(host.staged).splitlines()
     assert sum(line.startswith(b"del join 8443 10.1.0.") for line in told) == 100
+
+
+RICH = 'rule priority="-16222" family="ipv4" source address="10.0.0.9" port port="9443"'
+
+
+def test_a_removal_that_was_cut_off_is_finished_by_the_next() -> None:
+    """It found no whole rule, removed nothing, and its note was forgotten."""
+    text = f'== firewalld\n== firewalld permanent\n{RICH} protocol="tcp" accept\n'
+    log: list[str] = []
+    host = FakeHost("a", number=1, log=log, answer=lambda what: text.encode() * ("look" in what))
+    asyncio.run(open_firewall.remove(host, made.Made("open_firewall", "firewalld", ("10.0.0.1",))))
+    assert host.staged == [b"host 10.0.0.1\ndel node 9443 10.0.0.9\n"]
+
+
+def test_half_a_rule_that_nobody_wants_goes_and_no_way_back_makes_it_whole() -> None:
+    scene = Scene(proved=True)
+    scene.firewall = Firewall(backend="firewalld", active=True, ssh_allowed=True)
+    scene.left = OwnRules(half={"firewalld": (Opening("", 9443, "10.0.0.9"),)})
+    scene.open()
+    _, back, change, lasting, *_ = scene.host.staged
+    assert b"9443" not in back
+    assert b"del node 9443 10.0.0.9" in change
+    assert lasting == change
 
 
 def test_hardening_reads_the_old_drop_in_only_after_an_unproved_one_is_gone() -> None:

@@ -285,6 +285,26 @@ def test_a_rule_that_ufw_writes_down_otherwise_is_not_called_made(tmp_path: Path
     assert "and is not: add 8443 10.9.0.5/32" in failed.value.stderr
 
 
+@pytest.mark.parametrize(("after", "ends"), [((), 0), (NEW, 127)])
+def test_without_nft_there_are_no_rules_to_remove(
+    tmp_path: Path, after: tuple[Opening, ...], ends: int
+) -> None:
+    """Its owner took it off the host; the file from which a start loads them is another matter."""
+    data = tmp_path / "data"
+    data.write_bytes(firewall_scripts.data_of("nftables", NEW, after, own="10.0.0.1"))
+    for tool in ("grep", "flock"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
+    script = firewall_scripts.BACK["nftables"].replace("/run/", f"{tmp_path}/")
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "bzzz", str(data)],
+        check=False,
+        capture_output=True,
+        timeout=20,
+        env={"PATH": str(tmp_path)},
+    )
+    assert done.returncode == ends
+
+
 @pytest.mark.parametrize(("backend", "count"), [("ufw", 20), ("firewalld", 10), ("iptables", 1)])
 def test_many_rules_are_many_commands_that_each_soon_end(backend: str, count: int) -> None:
     """One that nobody watches any more must not go on after others have taken the host."""

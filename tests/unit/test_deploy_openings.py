@@ -191,6 +191,42 @@ def test_a_rule_counts_if_it_is_there_now_and_after_a_restart() -> None:
     assert read_openings(SAID.replace("enabled", "disabled")).own.get("nftables") is None
 
 
+def test_half_a_rule_is_known_as_such() -> None:
+    """A removal was cut off after what is there now; what a restart loads was left for good."""
+    found = read_openings(SAID)
+    assert found.half == {
+        "firewalld": (Opening("", 6222, "fd00::2"),),
+        "nftables": (Opening("closed", 6222, ""),),
+    }
+
+
+HALF: dict[str, Any] = {
+    "firewall": Firewall(backend="firewalld", active=True, ssh_allowed=True),
+    "own_rules": OwnRules(half={"firewalld": (Opening("", 9443, "10.0.0.9"),)}),
+}
+
+
+def test_a_removal_that_was_cut_off_is_planned_to_its_end() -> None:
+    assert planned(HALF)[-1] == "firewalld: remove our rules for port 9443 (10.0.0.9)"
+    assert planned({**HALF, "firewall": NOTHING}) == [
+        "firewalld: remove our rules for port 9443 (10.0.0.9)"
+    ]
+
+
+def test_half_a_rule_that_is_wanted_is_made_again() -> None:
+    half = OwnRules(half={"firewalld": (Opening("", 4222, "10.0.0.2"),)})
+    assert planned({**HALF, "own_rules": half}) == [
+        f"firewalld: let 10.0.0.2, 10.0.0.3 reach port {port}" for port in (4222, 6222, 8443)
+    ]
+
+
+def test_half_a_rule_is_left_alone_where_it_says_nothing() -> None:
+    """It is about to be undone, or nothing is known of the filter."""
+    armed = msgspec.structs.replace(HALF["own_rules"], armed=("firewall-firewalld",))
+    assert not any("9443" in line for line in planned({**HALF, "own_rules": armed}))
+    assert planned({**HALF, "firewall": None}) == []
+
+
 def test_our_own_table_is_not_taken_for_the_hosts_filter() -> None:
     """Else a host that filters nothing would look like one with rules of a stranger."""
     rules = [Opening("join", 8443, "10.0.0.2"), Opening("closed", 8443, "")]

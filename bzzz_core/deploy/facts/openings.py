@@ -2,7 +2,7 @@
 
 Ours are known by a mark: in ufw, nftables and iptables a comment `bzzz:<role>`, in firewalld, which
 has no comments, a priority that nobody else would choose. A rule counts only if it is there now and
-will be there after a restart; half a rule is none, and is made again.
+will be there after a restart; half a rule is none, and is made again, or removed.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class OwnRules(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Rules on a host, by filter."""
 
     own: dict[str, tuple[Opening, ...]] = {}
+    half: dict[str, tuple[Opening, ...]] = {}
+    """Rules of ours that are there now, or after a restart, and not both: a change was cut off."""
     others: dict[str, tuple[Opening, ...]] = {}
     """Rules of others that open a port for one source, as ours would."""
     armed: tuple[str, ...] = ()
@@ -96,15 +98,15 @@ def read_openings(text: str) -> OwnRules:
     now, lasting = (
         set(_firewalld(said.get(name, ""))) for name in ("firewalld", "firewalld permanent")
     )
-    marked = {rule for priority, rule in now & lasting if priority == PRIORITY}
     file = said.get("file", "") if "enabled" in said.get("unit", "").split() else ""
-    nft, iptables = set(_nft(said.get("nft", ""))), set(_iptables(said.get("iptables", "")))
-    own = {
-        "ufw": tuple(rule for rule, ours in ufw if ours),
-        "firewalld": tuple(sorted(marked)),
-        "nftables": tuple(sorted(nft & set(_nft(file)))),
-        "iptables": tuple(sorted(iptables & set(_iptables_file(file)))),
+    both = {
+        "firewalld": (_marked(now), _marked(lasting)),
+        "nftables": (set(_nft(said.get("nft", ""))), set(_nft(file))),
+        "iptables": (set(_iptables(said.get("iptables", ""))), set(_iptables_file(file))),
     }
+    own = {"ufw": tuple(rule for rule, ours in ufw if ours)}
+    own |= {name: tuple(sorted(here & after)) for name, (here, after) in both.items()}
+    half = {name: tuple(sorted(here ^ after)) for name, (here, after) in both.items()}
     others = {
         "ufw": tuple(rule for rule, ours in ufw if not ours),
         "firewalld": tuple(
@@ -113,6 +115,7 @@ def read_openings(text: str) -> OwnRules:
     }
     return OwnRules(
         own={name: rules for name, rules in own.items() if rules},
+        half={name: rules for name, rules in half.items() if rules},
         others={name: rules for name, rules in others.items() if rules},
         armed=tuple(said.get("armed", "").split()),
         tools=tuple(said.get("tools", "").split()),
@@ -158,6 +161,10 @@ def _firewalld(text: str) -> Iterator[tuple[int, Opening]]:
         found = _RICH.fullmatch(line.strip())
         if found is not None:
             yield int(found[1] or 0), Opening("", int(found[3]), source_of(found[2]))
+
+
+def _marked(rules: set[tuple[int, Opening]]) -> set[Opening]:
+    return {rule for priority, rule in rules if priority == PRIORITY}
 
 
 def _nft(text: str) -> Iterator[Opening]:

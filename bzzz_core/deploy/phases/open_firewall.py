@@ -9,6 +9,7 @@ that the run loses meanwhile proves nothing and refuses nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -17,15 +18,23 @@ from bzzz_core.deploy import deadman, firewall_scripts, layout, made, reach
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.openings import CLOSED, Opening, openings_script, read_openings
 from bzzz_core.deploy.goal import Goal, node_address
-from bzzz_core.deploy.openings import BACKENDS, IPTABLES, NFTABLES, WHAT, present, wanted
+from bzzz_core.deploy.openings import (
+    BACKENDS,
+    IPTABLES,
+    NFTABLES,
+    WHAT,
+    present,
+    unfinished,
+    wanted,
+)
 from bzzz_core.deploy.place import Placed, place
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
 from bzzz_core.errors import CommandFailed
 
 TITLE: Final = "Open the firewall"
-_Rules = tuple[str, Sequence[Opening], Sequence[Opening]]
-"""A filter, our rules there now, and those that should be there."""
+_Rules = tuple[str, Sequence[Opening], Sequence[Opening], Sequence[Opening]]
+"""A filter, our rules there now, those that are there by half and unwanted, and those wanted."""
 _WITH_UNIT: Final = frozenset({NFTABLES, IPTABLES})
 _GONE: Final = """
 if command -v nft >/dev/null; then nft delete table inet bzzz 2>/dev/null; fi
@@ -35,10 +44,10 @@ if command -v nft >/dev/null; then nft delete table inet bzzz 2>/dev/null; fi
 
 def plan(goal: Goal) -> tuple[Change, ...]:
     """Return each port whose list of those that may reach it differs."""
-    before, after = present(goal.facts), wanted(goal)
+    before, half, after = present(goal.facts), unfinished(goal), wanted(goal)
     changes = []
     for backend in BACKENDS:
-        old, new = _sources(before[backend]), _sources(after[backend])
+        old, new = _sources((*before[backend], *half[backend])), _sources(after[backend])
         for port in sorted(old.keys() | new.keys()):
             if old.get(port) == new.get(port):
                 continue
@@ -60,14 +69,16 @@ def plan(goal: Goal) -> tuple[Change, ...]:
 
 async def apply(host: RemoteHost, goal: Goal, changes: tuple[Change, ...], work: Work) -> None:
     """Change the rules of each filter that differs, each under a timer of its own."""
-    before, after = await _settled(host, goal), wanted(goal)
+    settled = await _settled(host, goal)
+    before, half, after = present(settled.facts), unfinished(settled), wanted(goal)
     for backend in BACKENDS:
         if any(change.target.startswith(f"{backend} ") for change in changes):
-            await _change(host, goal, work, (backend, before[backend], after[backend]))
+            rules = (backend, before[backend], half[backend], after[backend])
+            await _change(host, goal, work, rules)
 
 
-async def _settled(host: RemoteHost, goal: Goal) -> dict[str, tuple[Opening, ...]]:
-    """Return our rules on a host once no unproved change of an earlier run is left there.
+async def _settled(host: RemoteHost, goal: Goal) -> Goal:
+    """Return the goal with our rules on its host once no unproved change is left there.
 
     What such a change will leave behind when it is undone, only the host can say.
 
@@ -77,7 +88,7 @@ async def _settled(host: RemoteHost, goal: Goal) -> dict[str, tuple[Opening, ...
     armed = goal.facts.own_rules.armed if goal.facts.own_rules else ()
     pending = [what for what in armed if what.startswith(WHAT)]
     if not pending:
-        return present(goal.facts)
+        return goal
     for what in pending:
         await deadman.settle(host, what)
     done = await host.run(openings_script(), what="read our rules again", timeout_s=20)
@@ -85,7 +96,7 @@ async def _settled(host: RemoteHost, goal: Goal) -> dict[str, tuple[Opening, ...
         rules = read_openings(done.stdout.decode("utf-8", errors="replace"))
     except ValueError as exc:
         raise CommandFailed(f"{host.name}: our rules cannot be read: {exc}") from exc
-    return present(msgspec.structs.replace(goal.facts, own_rules=rules))
+    return replace(goal, facts=msgspec.structs.replace(goal.facts, own_rules=rules))
 
 
 async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
@@ -94,9 +105,10 @@ async def verify(host: RemoteHost, goal: Goal, work: Work) -> None:
 
 
 async def _change(host: RemoteHost, goal: Goal, work: Work, of: _Rules) -> None:
-    backend, before, after = of
+    backend, before, half, after = of
     own = node_address(goal.host)
-    data = firewall_scripts.data_of(backend, before, after, own=own)
+    data = firewall_scripts.data_of(backend, (*before, *half), after, own=own)
+    # A rule that was half removed, and that nobody wants, no way back makes whole again.
     back = firewall_scripts.data_of(backend, after, before, own=own)
     # Rules that are noted and were never made are removed without harm; the other way round not.
     entry = made.Made("open_firewall", backend, (own,))
@@ -182,7 +194,8 @@ async def remove(host: RemoteHost, entry: made.Made) -> None:
         await host.run(_GONE, what="remove our table")
     else:
         done = await host.run(firewall_scripts.LIST, backend, what="look for our rules")
-        rules = read_openings(done.stdout.decode("utf-8", errors="replace")).own.get(backend, ())
+        found = read_openings(done.stdout.decode("utf-8", errors="replace"))
+        rules = (*found.own.get(backend, ()), *found.half.get(backend, ()))
         data = firewall_scripts.data_of(backend, rules, (), own=entry.words[0])
         await run_rules(host, firewall_scripts.REMOVE, backend, data)
     if backend in _WITH_UNIT:
