@@ -10,7 +10,7 @@ for a reader.
     a descriptor that does not wait (another    the thread waits instead
       program on it may have made it so)
 
-What has no descriptor, a text in memory, is written at once.
+What has no descriptor, a text in memory, is written at once; so is what no thread can be had for.
 """
 
 from __future__ import annotations
@@ -59,10 +59,16 @@ class Output:
             if descriptor is None:
                 self._put_at_once(out, text)
                 return
-            self._writing = True
-            threading.Thread(
+            thread = threading.Thread(
                 target=self._write_all, args=(descriptor,), name="output", daemon=True
-            ).start()
+            )
+            try:
+                thread.start()
+            except RuntimeError:  # the machine has none left
+                os.close(descriptor)
+                self._put_at_once(out, text)
+                return
+            self._writing = True
         self._given += 1
         self._texts.put(self._encoder.encode(text))
 

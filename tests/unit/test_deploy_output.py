@@ -209,6 +209,28 @@ def test_a_signal_ends_the_waiting_for_a_reader_and_not_the_exit_code(
     assert not unheard
 
 
+def test_a_machine_without_another_thread_prints_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts were kept for a writer that never came, and the end waited for it."""
+
+    def refuse(thread: threading.Thread) -> None:
+        del thread
+        raise RuntimeError("can't start new thread")
+
+    path = tmp_path / "out"
+    with path.open("w") as out:
+        written = Output(out)
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", refuse)
+            written.put("one\n")
+            assert path.read_text() == "one\n"
+            assert written.end(0.0)
+        written.put("two\n")
+        assert written.end(PATIENCE_S)
+    assert path.read_text() == "one\ntwo\n"
+
+
 def test_what_is_not_written_in_time_holds_up_no_end(pipe: SlowPipe) -> None:
     written = Output(pipe.out)
     written.put("x" * (PIPE_BYTES + 1))
