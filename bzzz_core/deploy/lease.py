@@ -194,7 +194,7 @@ class Lease:
         """Take changes back, and keep the lease meanwhile: many rules of a filter take minutes."""
         failure: BzzzError | None = None
         async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(self._keep(clock))
+            keeping = group.create_task(self.keep(clock))
             try:
                 for what in unproved:
                     await deadman.settle(self._host, what)
@@ -205,7 +205,8 @@ class Lease:
         if failure is not None:
             raise failure
 
-    async def _keep(self, clock: Clock) -> None:
+    async def keep(self, clock: Clock) -> None:
+        """Keep it until cancelled, while the run has no step of its own to say."""
         while True:
             await clock.sleep_ms(BEAT_MS)
             with suppress(BzzzError):  # Whether it is ours still, the next beat of the run says.
@@ -301,14 +302,7 @@ async def held(
     """
     leases = {name: Lease(host, owner) for name, host in hosts.items()}
     try:
-        order = list(leases.values())
-        outcomes: list[BaseException | None] = []
-        # The first alone: of two runs that begin at once one has it, and not each a part.
-        for group in (order[:1], order[1:]):
-            if not any(outcomes):
-                taking = (lease.take(clock) for lease in group)
-                outcomes += await asyncio.gather(*taking, return_exceptions=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        failures = await _take(list(leases.values()), clock)
         foreign = [one for one in failures if not isinstance(one, BzzzError)]
         if foreign:
             raise foreign[0]
@@ -324,6 +318,29 @@ async def held(
         for host in hosts.values():
             host.guard(None)
         await together(_let_go(lease) for lease in leases.values())
+
+
+async def _take(leases: Sequence[Lease], clock: Clock) -> list[BaseException]:
+    """Take leases and return what went wrong.
+
+    Each is kept from the moment that it is ours: others may have changes to take back for minutes.
+    """
+    outcomes: list[BaseException | None] = []
+    keeping: list[asyncio.Task[None]] = []
+    async with asyncio.TaskGroup() as group:
+
+        async def take(lease: Lease) -> None:
+            await lease.take(clock)
+            keeping.append(group.create_task(lease.keep(clock)))
+
+        # The first alone: of two runs that begin at once one has it, and not each a part.
+        for some in (leases[:1], leases[1:]):
+            if not any(outcomes):
+                taking = (take(lease) for lease in some)
+                outcomes += await asyncio.gather(*taking, return_exceptions=True)
+        for task in keeping:
+            task.cancel()
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
 async def _let_go(lease: Lease) -> None:

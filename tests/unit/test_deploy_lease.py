@@ -177,6 +177,30 @@ def test_the_lease_is_kept_while_an_unproved_change_is_taken_back(host: ShellHos
         take(host, "three")
 
 
+def test_a_lease_is_kept_while_other_hosts_take_changes_back(tmp_path: Path) -> None:
+    """The first one was stale before the run had begun, and anybody's."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, other = ShellHost(tmp_path / "a"), ShellHost(tmp_path / "b")
+    other.arm(
+        "firewall-ufw",
+        f"""
+        beat={tmp_path}/a/bzzz-install.lock/beat tries=0
+        rm -- "$beat"
+        until [ -e "$beat" ]; do
+          tries=$((tries + 1))
+          [ "$tries" -lt 300000 ] || exit 1
+        done
+        """,
+    )
+
+    async def run() -> None:
+        async with held({"a": first, "b": other}, owner("two"), QuickClock()):
+            assert (tmp_path / "a/bzzz-install.lock/beat").exists()
+
+    asyncio.run(run())
+
+
 def test_a_dead_runs_unit_is_waited_for(host: ShellHost) -> None:
     take(host, "one", origin="here")
     host.units = ["bzzz-install-one-unpack.service"]
