@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from bzzz_core.config.sections import directories
-from bzzz_core.deploy import layout
+from bzzz_core.deploy import kept_logs, layout
+from bzzz_core.deploy.above import ABOVE
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.made import noted
 from bzzz_core.deploy.phases import REMOVERS
@@ -23,7 +24,9 @@ from bzzz_core.deploy.removals import Before, Survey, kind_of, read_survey
 from bzzz_core.errors import CommandFailed
 
 STOP_S_MAX: Final = 240
-_SURVEY: Final = """
+_SURVEY: Final = (
+    kept_logs.MARK
+    + """
 mark=$1 data=$2 logs=$3 kept=$4 units=/etc/systemd/system
 say() { printf '%s\\t%s\\n' "$1" "$2"; }
 ours() { [ ! -L "$1" ] && [ -f "$1" ] && head -n 5 -- "$1" | grep -qF -- "$mark"; }
@@ -53,17 +56,18 @@ owned() {
 }
 if owned /etc/bzzz || [ -f /etc/bzzz/made ]; then say config /etc/bzzz; fi
 if owned "$data"; then say data "$data"; fi
-if owned "$logs" || [ -f "$logs/$kept" ]; then say logs "$logs"; fi
+if owned "$logs" || marked "$logs/$kept"; then say logs "$logs"; fi
 if [ -f /opt/bzzz/before ] || [ -d /opt/bzzz/releases ]; then say root /opt/bzzz; fi
 cat /opt/bzzz/before 2>/dev/null
 # The note went with the installation that kept the logs; the mark says the same of their directory,
 # which has been given back since, until an installation takes it again.
-if [ ! -L "$logs/$kept" ] && [ -s "$logs/$kept" ] && [ ! -f /opt/bzzz/before ]; then
-  was=$(stat -c '%a %U %G' -- "$logs" | tr ' ' '\\t')
-  [ "$(stat -c %U -- "$logs")" = bzzz ] || printf 'was\\tdirectory\\t%s\\t%s\\n' "$logs" "$was"
+if marked "$logs/$kept" && [ -s "$logs/$kept" ] && [ ! -f /opt/bzzz/before ]; then
+  [ "$(stat -c %U -- "$logs")" = bzzz ] ||
+    printf 'was\\tdirectory\\t%s\\t%s\\n' "$logs" "$(was "$logs" "$kept")"
 fi
 exit 0
 """
+)
 _UNITS: Final = """
 set -eu
 for unit in "$@"; do
@@ -117,61 +121,8 @@ chown root:root -- "$1"
 chmod 0755 -- "$1"
 """
 )
-_SHARED: Final = (
-    _GUARD
-    + """
-if uid=$(id -u bzzz 2>/dev/null); then
-  find "$1" -xdev -mindepth 1 -depth -uid "$uid" \\( ! -type d -o -empty \\) -delete
-  find "$1" -xdev -mindepth 1 -depth -uid "$uid" -type d -empty -delete
-fi
-if [ "$5" ] && [ ! -L "$1/$5" ] && [ -f "$1/$5" ]; then
-  # Logs that an uninstall kept: the same that an installation hands to the user. Nobody else may
-  # exchange what is being removed.
-  chown root:root -- "$1"
-  chmod 700 -- "$1"
-  cd -- "$1"
-  named() {
-    find . -xdev -mindepth 1 -depth -user root -group root "$@" -printf '%P\\0' |
-      LC_ALL=C grep -zxFf "$mark"
-  }
-  mark=$5
-  named -type f -links 1 | xargs -0 -r rm -f --
-  named -type d | xargs -0 -r rmdir --ignore-fail-on-non-empty --
-  rm -f -- "$5"
-fi
-chown "$3:$4" -- "$1"
-chmod "$2" -- "$1"
-"""
-)
-_KEEP: Final = (
-    _GUARD
-    + """
-names=
-if [ "$2" ]; then
-  # What is the owner's is root's as well, then or later: only names tell them apart.
-  if [ ! -L "$1/$5" ] && [ -f "$1/$5" ] && [ "$(stat -c %u -- "$1/$5")" = 0 ]; then
-    # Of a run that was cut off.
-    names="
-$(sed 1d "$1/$5")"
-  fi
-  uid=$(id -u bzzz)
-  names=$names$(LC_ALL=C find "$1" -xdev -mindepth 1 -uid "$uid" ! -name '*
-*' ! -path "$1/$5" -printf '\\n%P')
-fi
-chown -hR --from=bzzz root:root -- "$1"
-# The next installation must not take these logs for another's. What the node had put under that
-# name is not written through. A mark with words in it says that the directory was there before.
-rm -f -- "$1/$5"
-set -C
-if [ "$2" ]; then
-  printf '%s\\n' "logs of BZZZ, in a directory that was there before it; they are:$names" >"$1/$5"
-  chown "$3:$4" -- "$1"
-  chmod "$2" -- "$1"
-else
-  : >"$1/$5"
-fi
-"""
-)
+_SHARED: Final = _GUARD + ABOVE + kept_logs.EMPTY
+_KEEP: Final = _GUARD + ABOVE + kept_logs.KEEP
 _USER: Final = """
 set -eu
 uid=$(id -u bzzz 2>/dev/null) || exit 0
@@ -255,7 +206,8 @@ async def _one(host: RemoteHost, found: Survey, change: Change) -> None:
             await host.run(_FILE, target, what=what)
         case "kept":
             as_before = _shared(was) if was else ("", "", "")
-            await host.run(_KEEP, target, *as_before, layout.KEPT_LOGS, what=what)
+            arguments = (target, *as_before, layout.KEPT_LOGS)
+            await host.run(_KEEP, *arguments, what=what, timeout_s=STOP_S_MAX)
         case "user":
             group = "keep" if found.was("group", layout.USER) else "remove"
             await host.run(_USER, group, what=what)

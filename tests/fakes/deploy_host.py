@@ -41,6 +41,8 @@ class FakeHost:
         """What was put on the host, in order."""
         self.on: dict[str, Callable[[], object]] = {}
         """Part of a description -> what happens when such a command is run; it may take time."""
+        self.limits_s: dict[str, int] = {}
+        """Description -> how long such a command had."""
 
     @property
     def name(self) -> str:
@@ -62,7 +64,8 @@ class FakeHost:
         check: bool = True,
     ) -> Completed:
         """Note the command and answer it."""
-        del script, arguments, root, timeout_s
+        del script, arguments, root
+        self.limits_s[what] = timeout_s
         self._log.append(f"{self._name}: {what}")
         if self.mended_by in what:
             self.failing = ""

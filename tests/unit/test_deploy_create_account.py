@@ -60,7 +60,7 @@ def test_kept_logs_are_handed_over_and_nothing_that_is_elsewhere_too(
 ) -> None:
     (logs / layout.KEPT_LOGS).touch()
     code, said, given = run(
-        tmp_path, create_account._KEPT_LOGS, logs, layout.KEPT_LOGS, chown=CHOWN
+        tmp_path, create_account._KEPT_LOGS, logs, layout.KEPT_LOGS, chown=CHOWN, id="echo 9"
     )
     assert (code, said) == (0, "")
     assert given == {"old", "agent.log", "nats.log", "agent.log.1"}
@@ -96,12 +96,18 @@ def test_kept_logs_are_handed_over_before_their_directory() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what is above has to belong to root")
-@pytest.mark.parametrize("script", [create_account._DIRECTORY, create_account._KEPT_LOGS])
+@pytest.mark.parametrize(
+    "script", [create_account._DIRECTORY, create_account._KEPT_LOGS], ids=["make", "hand over"]
+)
 def test_nothing_is_done_below_what_others_may_exchange(
     tmp_path: Path, logs: Path, script: str
 ) -> None:
     (logs / layout.KEPT_LOGS).touch()
-    tools = {"chown": CHOWN, "install": f"shift 8; {CHOWN.removeprefix('shift 3; ')}"}
+    tools = {
+        "id": "echo 9",
+        "chown": CHOWN,
+        "install": f"shift 8; {CHOWN.removeprefix('shift 3; ')}",
+    }
 
     def refusal(path: Path) -> str:
         second = layout.KEPT_LOGS if script is create_account._KEPT_LOGS else "750"

@@ -16,6 +16,7 @@ from bzzz_core.deploy.phases import create_account, note_before
 from bzzz_core.deploy.removals import read_survey
 from tests.fakes.deploy_goals import converged, goals, spec
 
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="root's scripts ask whose the paths are")
 TAKEN = {"resources": {"paths": {"data": "/srv/shared"}}}
 OURS = 'case $* in "passwd bzzz") echo "bzzz:x:9:9:BZZZ agent:/:/x" ;; *) echo "bzzz:x:9:" ;; esac'
 THEIRS = 'case $* in "passwd bzzz") echo "bzzz:x:9:9:Bees:/:/x" ;; *) echo "bzzz:x:9:" ;; esac'
@@ -113,18 +114,20 @@ def test_a_directory_with_things_of_others_is_not_removed(tmp_path: Path) -> Non
     assert (data / "kept").read_text() == "somebody's"
 
 
+@AS_ROOT
 def test_logs_that_are_kept_are_marked_as_ours_and_nothing_is_written_through_a_link(
     tmp_path: Path,
 ) -> None:
     logs, other = filled(tmp_path), tmp_path / "other"
     other.write_text("precious")
     (logs / ".bzzz-logs").symlink_to(other)
-    shell(tmp_path, undo._KEEP, logs, "", "", "", ".bzzz-logs", chown=":")
+    shell(tmp_path, undo._KEEP, logs, "", "", "", ".bzzz-logs", chown=":", id="echo 54320")
     assert other.read_text() == "precious"
     assert (logs / ".bzzz-logs").is_file()
     assert not (logs / ".bzzz-logs").is_symlink()
 
 
+@AS_ROOT
 def test_a_directory_that_was_there_before_is_given_back_and_its_kept_logs_are_marked(
     tmp_path: Path,
 ) -> None:
@@ -133,12 +136,15 @@ def test_a_directory_that_was_there_before_is_given_back_and_its_kept_logs_are_m
     keep_in_theirs(tmp_path, logs)
     assert (logs / ".bzzz-logs").read_text().startswith("logs of BZZZ")
     assert (tmp_path / "given").read_text().splitlines() == [
-        f"-hR --from=bzzz root:root -- {logs}",
-        f"adm:syslog -- {logs}",
+        "root -- .",
+        "root:root -- .",
+        "-hR --from=bzzz root:root -- .",
+        "adm:syslog -- .",
     ]
     assert logs.stat().st_mode & 0o7777 == 0o2775
 
 
+@AS_ROOT
 def test_the_next_installation_notes_that_directory_again(tmp_path: Path) -> None:
     """Else the uninstall after it takes what was there before BZZZ."""
     logs, note = tmp_path / "data", tmp_path / "before"
@@ -148,16 +154,17 @@ def test_the_next_installation_notes_that_directory_again(tmp_path: Path) -> Non
     assert f"was\tdirectory\t{logs}\t" in note.read_text()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="kept logs belong to root")
+@AS_ROOT
 def test_the_next_user_is_given_only_the_logs_of_the_one_before(tmp_path: Path) -> None:
     logs = filled(tmp_path)
     keep_in_theirs(tmp_path, logs)
     (logs / "of the owner, who is root").touch()
-    taken = f'shift 3; printf "%s\\n" "$@" >{tmp_path}/taken'
-    shell(tmp_path, create_account._KEPT_LOGS, logs, ".bzzz-logs", chown=taken)
+    taken = f'[ "$1" != -h ] || {{ shift 3; printf "%s\\n" "$@" >{tmp_path}/taken; }}'
+    shell(tmp_path, create_account._KEPT_LOGS, logs, ".bzzz-logs", chown=taken, id="echo 9")
     assert (tmp_path / "taken").read_text() == "kept\n"
 
 
+@AS_ROOT
 def test_a_run_that_was_cut_off_forgets_no_name(tmp_path: Path) -> None:
     logs = filled(tmp_path)
     for _ in range(2):
@@ -181,10 +188,9 @@ def test_what_setup_takes_an_uninstall_removes(tmp_path: Path, path: str) -> Non
     shell(tmp_path, undo._DIRECTORY, path, rm="exit 9")
 
 
+@AS_ROOT
 def test_taking_kept_logs_later_leaves_the_directory_that_was_there_before(tmp_path: Path) -> None:
     """The note is gone by then, and so is the user."""
-    if os.getuid() != 0:
-        pytest.skip("kept logs belong to root")
     logs = filled(tmp_path)
     (logs / "foreign").touch()
     os.chown(logs / "foreign", 54_321, 54_321)
@@ -199,22 +205,24 @@ def test_taking_kept_logs_later_leaves_the_directory_that_was_there_before(tmp_p
     was = found.was("directory", str(logs))
     assert was is not None
     arguments = (was.mode, was.owner, was.group, ".bzzz-logs")
-    shell(tmp_path, undo._SHARED, logs, *arguments, id="exit 1")
+    given = f'echo "$*" >{tmp_path}/given'
+    shell(tmp_path, undo._SHARED, logs, *arguments, id="exit 1", chown=given)
+    assert (tmp_path / "given").read_text() == "adm:syslog -- .\n", "as the mark says"
     assert {path.name for path in logs.iterdir()} == {"foreign", "of the owner, who is root"}
     assert (was.mode, logs.stat().st_mode & 0o7777) == ("2775", 0o2775)
 
 
 def keep_in_theirs(tmp_path: Path, logs: Path) -> None:
     """Keep the logs that lie there; until then they are the user's."""
-    given, number = f'echo "$*" >>{tmp_path}/given', 54_320 if os.getuid() == 0 else os.getuid()
+    given, number = f'echo "$*" >>{tmp_path}/given', 54_320
     found = (path for path in logs.rglob("*") if path.name != ".bzzz-logs")
-    ours = [path for path in found if path.stat().st_uid == os.getuid()]
+    ours = [path for path in found if path.stat().st_uid == 0]
     for path in ours:
         os.chown(path, number, -1)
     before = (logs, "2775", "adm", "syslog", ".bzzz-logs")
     shell(tmp_path, undo._KEEP, *before, chown=given, id=f"echo {number}")
     for path in ours:
-        os.chown(path, os.getuid(), -1)  # As the script had it done.
+        os.chown(path, 0, -1)  # As the script had it done.
     (tmp_path / "programs" / "chown").unlink()
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from bzzz_core.deploy import layout
+from bzzz_core.deploy.above import ABOVE
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.host import Kind, PathFact
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.kept_logs import HAND_OVER
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
 
@@ -24,47 +26,16 @@ getent group bzzz >/dev/null || groupadd --system bzzz
 getent passwd bzzz >/dev/null || useradd --system --gid bzzz --home-dir "$1" --no-create-home \\
   --shell /usr/sbin/nologin --comment "BZZZ agent" bzzz
 """
-_ABOVE: Final = """
-[ ! -L "$1" ] || { echo "$1 is a symbolic link" >&2; exit 66; }
-# Of what is above, links are followed: so nobody but root may be able to place one.
-above=${1%/*}
-while [ -n "$above" ]; do
-  if [ -e "$above" ] || [ -L "$above" ]; then
-    if [ "$(stat -c %u -- "$above") $(stat -Lc %u -- "$above")" != "0 0" ]; then
-      echo "$above, above $1, does not belong to root" >&2
-      exit 66
-    fi
-    case $(stat -Lc %A -- "$above") in
-      # Where `t` is set, as in /tmp, nobody can exchange what belongs to root.
-      ????????w[!tT]) echo "anybody may write into $above, above $1" >&2; exit 66 ;;
-    esac
-  fi
-  above=${above%/*}
-done
-"""
 _DIRECTORY: Final = f"""
 set -eu
-{_ABOVE}
+{ABOVE}
 install -d -m "$2" -o "$3" -g "$4" -- "$1"
 """
 _KEPT_LOGS: Final = f"""
 set -eu
 [ -f "$1/$2" ] || exit 0
-{_ABOVE}
-# Whoever the directory was given back to must not exchange what is being handed over.
-install -d -m 700 -o root -g root -- "$1"
-# A file with another name elsewhere may be somebody's who did not mean to give it away. In a
-# directory that was there before, only what the mark names is ours.
-if [ -s "$1/$2" ]; then
-  cd -- "$1"
-  find . -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) -user root -group root \\
-    -printf '%P\\0' | LC_ALL=C grep -zxFf "$2" | xargs -0 -r chown -h bzzz:bzzz --
-else
-  find "$1" -xdev -mindepth 1 \\( -type d -o -type f -links 1 \\) \\
-    -user root -group root ! -name "$2" -execdir chown -h bzzz:bzzz -- {{}} +
-fi
-# From now on the user itself says whose they are.
-rm -f -- "$1/$2"
+{ABOVE}
+{HAND_OVER}
 """
 _TRY: Final = """
 set -eu

@@ -22,13 +22,16 @@ from bzzz_core.deploy import layout
 from bzzz_core.deploy.change import Change
 from bzzz_core.deploy.facts.host import Kind
 from bzzz_core.deploy.goal import Goal
+from bzzz_core.deploy.kept_logs import MARK
 from bzzz_core.deploy.paths_in_use import paths_in_use
 from bzzz_core.deploy.phases import create_account
 from bzzz_core.deploy.remote import RemoteHost
 from bzzz_core.deploy.work import Work
 
 TITLE: Final = "Note what was there before"
-_NOTE: Final = """
+_NOTE: Final = (
+    MARK
+    + """
 set -eu
 umask 022
 note=$1 kept=$2
@@ -48,8 +51,8 @@ for path in "$@"; do
     printf 'was\\tfile\\t%s\\n' "$path"
   elif [ "$kept_user" ] && [ -d "$path" ] && [ "$(stat -c %U:%G -- "$path")" = bzzz:bzzz ]; then
     continue
-  elif [ -d "$path" ] && { [ ! -f "$path/$kept" ] || [ -s "$path/$kept" ]; }; then
-    printf 'was\\tdirectory\\t%s\\t%s\\n' "$path" "$(stat -c '%a %U %G' -- "$path" | tr ' ' '\\t')"
+  elif [ -d "$path" ] && { [ -s "$path/$kept" ] || ! marked "$path/$kept"; }; then
+    printf 'was\\tdirectory\\t%s\\t%s\\n' "$path" "$(was "$path" "$kept")"
   fi
 done >>"$part"
 install -d -m 0755 -o root -g root "${note%/*}"
@@ -57,6 +60,7 @@ install -m 0644 -o root -g root "$part" "$note.part"
 sync "$note.part"
 mv -fT -- "$note.part" "$note"
 """
+)
 _ADD: Final = """
 set -eu
 umask 022
