@@ -13,7 +13,7 @@ Hints say that there is something to read, not whether all of it has been read: 
 longer than the tries, and the replica that is asked may be behind. So `SURE_MS` after a hint, and
 with each look, the stream's leader is asked whether there is more, and if there is, how far it
 goes. If the replica does not give all that soon, the copy is no longer called current, and reading
-is tried again.
+is tried again. If the leader fails once it has said that there is more, that much has to come.
 
 While nobody leads, little can be new, and the copy serves on; but no longer than until the next
 look is due. One who is cut off with its own replica must not take itself for current.
@@ -145,7 +145,7 @@ class Follower:
             while True:
                 try:
                     if interest is None:
-                        interest = await self._stream.fabric.hear_writes(self._pattern, self._hint)
+                        interest = await self._listen()
                     await self._read_to_end()
                     delay_ms = _RETRY_MS[0]
                     await self._wait()
@@ -157,6 +157,17 @@ class Follower:
         finally:
             if interest is not None:
                 await interest.stop()
+
+    async def _listen(self) -> Subscription:
+        """Hear of writes from now on; what came before has to be looked for.
+
+        Raises:
+            PermissionDenied: The broker refuses the pattern.
+        """
+        self._look = False
+        interest = await self._stream.fabric.hear_writes(self._pattern, self._hint)
+        self._look = True
+        return interest
 
     def look(self) -> None:
         """Look again now: something may have been missed."""
@@ -215,13 +226,24 @@ class Follower:
     async def _make_sure(self) -> None:
         """Read up to what the leader has; while nobody leads, leave that to the next look.
 
-        Hardly anything is new then. Who is cut off, too, hears that nobody leads.
+        Hardly anything is new then. Who is cut off, too, hears that nobody leads. But once the
+        leader has said that there is more, that much has to come, whatever becomes of the leader.
+
+        Raises:
+            QuorumUnavailable: The replica is behind the leader, or did not answer.
         """
         try:
-            last = await self._last_missing(_SURE_ANSWER_MS_MAX)
+            first = await self._first_missing(_SURE_ANSWER_MS_MAX)
         except (QuorumUnavailable, TransportError):
             self._unsure_since_ms = self._clock.now_ms()
             return
+        if first is None:
+            return
+        try:
+            last = await self._last(_SURE_ANSWER_MS_MAX)
+        except (QuorumUnavailable, TransportError):
+            self._unsure_since_ms = self._clock.now_ms()
+            last = first
         await self._read_up_to(last)
 
     async def _last_missing(self, timeout_ms: int) -> int | None:
@@ -233,11 +255,22 @@ class Follower:
         Raises:
             QuorumUnavailable: The leader did not say in time.
         """
-        pattern, self._unsure_since_ms = self._pattern, None
-        if await self._stream.next_of(pattern, self._next, timeout_ms=timeout_ms) is None:
+        if await self._first_missing(timeout_ms) is None:
             return None
-        self._ask_from_ms = self._clock.now_ms() + 2 * SURE_MS
-        last = await self._stream.last_of(pattern, "looking for the end", timeout_ms=timeout_ms)
+        return await self._last(timeout_ms)
+
+    async def _first_missing(self, timeout_ms: int) -> int | None:
+        """Return the place of the first message that the leader has and we lack."""
+        self._unsure_since_ms = None
+        first = await self._stream.next_of(self._pattern, self._next, timeout_ms=timeout_ms)
+        if first is not None:
+            self._ask_from_ms = self._clock.now_ms() + 2 * SURE_MS
+        return first
+
+    async def _last(self, timeout_ms: int) -> int | None:
+        """Return the place of the leader's last message."""
+        what = "looking for the end"
+        last = await self._stream.last_of(self._pattern, what, timeout_ms=timeout_ms)
         return None if last is None else last.seq
 
     async def _read_up_to(self, last: int | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from bzzz_core.errors import BzzzError, QuorumUnavailable
+from bzzz_core.errors import BzzzError, PermissionDenied, QuorumUnavailable
 from bzzz_core.fabric.answers import Reply
 from bzzz_core.fabric.jetstream import StoredMessage, StreamInfo, StreamSettings, StreamState
 from bzzz_core.fabric.stream import ANSWER_MS_MAX, Batch
@@ -45,6 +45,12 @@ class ScriptedStream:
         """Whether only the replica answers."""
         self.silent = False
         """Whether the leader's answers do not come."""
+        self.endless = False
+        """Whether the leader says that there is more, and not how far it goes."""
+        self.refusing = False
+        """Whether writes may not be heard of."""
+        self.listened = 0
+        """How often that was tried."""
         self.reads: list[int] = []
         self.on_read: Callable[[], None] | None = None
         """Called once, while the next answer of the replica is on its way."""
@@ -56,6 +62,9 @@ class ScriptedStream:
         self, pattern: str, handler: Callable[[Message], None]
     ) -> ScriptedInterest:
         del pattern
+        self.listened += 1
+        if self.refusing:
+            raise PermissionDenied("this node may not hear of writes")
         self.hear = handler
         return ScriptedInterest(self)
 
@@ -105,6 +114,9 @@ class ScriptedStream:
     ) -> StoredMessage | None:
         del what
         await self._ask(timeout_ms)
+        if self.endless:
+            await self._clock.sleep_ms(timeout_ms)
+            raise QuorumUnavailable("no answer came")
         places = self._places()
         return StoredMessage(subject, places[-1]) if places else None
 

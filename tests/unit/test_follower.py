@@ -45,10 +45,11 @@ class Told:
 Scenario = Callable[[SharedClock, ScriptedStream, Told, Follower], Awaitable[None]]
 
 
-def play(scenario: Scenario, *, ahead_ms: int = 0) -> None:
+def play(scenario: Scenario, *, ahead_ms: int = 0, refusing: bool = False) -> None:
     async def body() -> None:
         clock, told = SharedClock(), Told()
         stream = ScriptedStream(clock, ahead_ms=ahead_ms)
+        stream.refusing = refusing
         follower = Follower(
             cast("Any", stream),
             pattern="s.>",
@@ -199,6 +200,51 @@ def test_a_replica_that_stays_behind_is_not_called_current() -> None:
         await clock.run(clock.ms + 5_000)
         assert told.data == [b"%d" % number for number in range(1, 31)]
         assert told.events[-1] == "caught up"
+
+    play(scenario)
+
+
+def test_a_copy_that_the_leader_says_is_behind_is_not_called_current_if_the_leader_then_fails() -> (
+    None
+):
+    """It need not say how far it goes: its first message that does not come is enough."""
+
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+        await clock.run(100)
+        stream.hidden, stream.endless = 1, True
+        stream.write(b"1")
+        await clock.run(LOOK_MS - 1_000)
+        assert told.events[:2] == ["caught up", "lost"]
+        assert told.events[-1] == "lost"
+        stream.hidden, stream.endless = 0, False
+        await clock.run(clock.ms + LOOK_MS)
+        assert told.data == [b"1"]
+        assert told.events[-1] == "caught up"
+
+    play(scenario)
+
+
+def test_what_the_leader_said_is_enough_if_it_comes_and_the_leader_is_asked_again() -> None:
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        del follower
+        await clock.run(100)
+        stream.hint()
+        await clock.run(100 + SURE_MS - 10)
+        stream.hidden, stream.endless = 1, True
+        stream.write(b"late", hint=False)
+        await clock.run(100 + SURE_MS + 100)
+        stream.hidden = 0
+        await clock.run(100 + SURE_MS + 600)
+        assert told.data == [b"late"]
+        asked = stream.asked
+        await clock.run(100 + 4 * SURE_MS)
+        assert stream.asked > asked
+        assert told.events == ["caught up"]
 
     play(scenario)
 
@@ -440,6 +486,23 @@ def test_retries_come_ever_later() -> None:
         assert stream.looks < 40
 
     play(scenario)
+
+
+def test_who_may_not_hear_of_writes_tries_again_ever_later() -> None:
+    async def scenario(
+        clock: SharedClock, stream: ScriptedStream, told: Told, follower: Follower
+    ) -> None:
+        await clock.run(60_000)
+        assert told.events[-1] == "lost"
+        assert stream.listened < 20
+        stream.refusing = False
+        stream.write(b"1")
+        follower.look()
+        await clock.run(clock.ms + 5)
+        assert told.data == [b"1"]
+        assert told.events[-1] == "caught up"
+
+    play(scenario, refusing=True)
 
 
 def test_another_stream_of_the_name_is_read_from_its_start() -> None:
