@@ -369,7 +369,13 @@ class NatsFabric:
             return None
         others = [one for one in self._brokers if one.node not in {self._node, link.broker.node}]
         look = Look(self._open)
-        found = await routed.way_out(link, others=others, node=self._node, open_link=look.open_link)
+        found = await routed.way_out(
+            link,
+            others=others,
+            voters=len(self._brokers),
+            node=self._node,
+            open_link=look.open_link,
+        )
         self._refusals.note_look(self._clock.now_ms(), look)
         if found is not None:
             self._stays_until_ms = self._clock.now_ms() + _STAY_MS

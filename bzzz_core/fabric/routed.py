@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from bzzz_core.errors import PermissionDenied, TransportError
@@ -49,9 +49,19 @@ async def way_home(
 
 
 async def way_out(
-    link: BrokerLink, *, others: Sequence[BrokerAddress], node: NodeId, open_link: Open
+    link: BrokerLink,
+    *,
+    others: Sequence[BrokerAddress],
+    voters: int,
+    node: NodeId,
+    open_link: Open,
 ) -> BrokerLink | None:
-    """Return a link to the first of the others that takes us, if ours is routed to none of them.
+    """Return a link to another broker, if ours does not belong to the cluster any more.
+
+    That is if more than half of all `voters`' brokers are apart from ours and routed to each other:
+    two that were shut out at once are still routed to one another. There is at most one such side,
+    and whoever is on it stays, so nobody goes to and fro; of two equal halves nobody leaves. Where
+    there is none, ours is left for the first that takes us if it is routed to no other.
 
     All are tried at once: nobody watches our present broker meanwhile.
     """
@@ -70,8 +80,11 @@ async def way_out(
                 for broker in others:
                     probes.create_task(probe(broker))
         apart = [broker for broker in others if routed.get(broker) is False]
-        if apart and not any(routed.values()):
-            chosen = opened.pop(apart[0])
+        better = await _of_majority({one: opened[one] for one in apart}, voters, node)
+        if better is None and apart and not any(routed.values()):
+            better = apart[0]
+        if better is not None:
+            chosen = opened.pop(better)
     finally:
         try:
             await asyncio.gather(*(other.close() for other in opened.values()))
@@ -80,6 +93,24 @@ async def way_out(
                 await chosen.close()
             raise
     return chosen
+
+
+async def _of_majority(
+    links: Mapping[BrokerAddress, BrokerLink], voters: int, node: NodeId
+) -> BrokerAddress | None:
+    """Return the first of some brokers that is with more than half of all, itself included."""
+    candidates = list(links)
+    while 2 * len(candidates) > voters:
+        first, *rest = candidates
+        async with asyncio.TaskGroup() as group:
+            probes = [
+                group.create_task(is_routed(node, links[first], links[other])) for other in rest
+            ]
+        with_first = [probe.result() for probe in probes]
+        if 2 * (1 + sum(with_first)) > voters:
+            return first
+        candidates = [one for one, joined in zip(rest, with_first, strict=True) if not joined]
+    return None
 
 
 async def is_routed(node: NodeId, link: BrokerLink, other: BrokerLink) -> bool:

@@ -16,18 +16,26 @@ from tests.fakes.broker_links import FakeBrokers, FakeLink
 ME = NodeId("a" * 26)
 
 
-def way_out(brokers: FakeBrokers, others: str) -> str | None:
-    """Return where a node goes that doubts broker `a`; every link but that and `a`'s is closed."""
+def way_out(
+    brokers: FakeBrokers, others: str, *, present: str = "a", voters: int | None = None
+) -> str | None:
+    """Return where a node goes that doubts its broker; all links but that and the old are closed.
+
+    There are as many voters as brokers are named, unless it says how many.
+    """
 
     async def look() -> BrokerLink | None:
-        present = brokers.link("a")
         return await routed.way_out(
-            present, others=brokers.addresses(others), node=ME, open_link=brokers.open_link
+            brokers.link(present),
+            others=brokers.addresses(others),
+            voters=1 + len(others) if voters is None else voters,
+            node=ME,
+            open_link=brokers.open_link,
         )
 
     found = cast("FakeLink | None", virtual_time.run(look()))
-    present, *rest = brokers.opened
-    assert not present.closed
+    old, *rest = brokers.opened
+    assert not old.closed
     assert [link for link in rest if not link.closed] == ([found] if found else [])
     return found.name if found else None
 
@@ -42,10 +50,50 @@ def way_out(brokers: FakeBrokers, others: str) -> str | None:
         ({"a": 1, "b": 2, "c": 3}, "b"),
     ],
 )
-def test_a_broker_is_left_only_if_it_is_routed_to_none_of_the_others(
+def test_a_broker_of_three_is_left_only_if_it_is_routed_to_none_of_the_others(
     group: dict[str, int], went: str | None
 ) -> None:
     assert way_out(FakeBrokers(group), "bc") == went
+
+
+@pytest.mark.parametrize(
+    ("sides", "went"),
+    [
+        ("ab cde", "c"),
+        ("a b cde", "c"),
+        ("abc de", None),
+        ("ab c de", None),
+        ("ab cd", None),
+        ("abc def", None),
+        ("ab c defg", "d"),
+        ("ab cd efg", None),
+    ],
+)
+def test_two_that_were_shut_out_together_are_left_for_the_majority(
+    sides: str, went: str | None
+) -> None:
+    """They are routed to each other still; a majority that is none of its own is no reason."""
+    brokers = FakeBrokers(split(sides))
+    assert way_out(brokers, "".join(sorted(brokers.group))[1:]) == went
+
+
+@pytest.mark.parametrize("home", list("abcde"))
+def test_while_routes_are_cut_everybody_comes_to_rest_on_the_side_of_the_majority(
+    home: str,
+) -> None:
+    present, went = home, []
+    for _ in range(4):
+        others = "".join(sorted(set("abcde") - {home, present}))
+        found = way_out(FakeBrokers(split("ab cde")), others, present=present, voters=5)
+        if found is not None:
+            present = found
+            went.append(found)
+    assert went == (["c"] if home in "ab" else [])
+
+
+def split(sides: str) -> dict[str, int]:
+    """Return the group of each broker, of groups that are set apart."""
+    return {name: number for number, side in enumerate(sides.split()) for name in side}
 
 
 def test_one_that_does_not_take_us_says_nothing_of_ours() -> None:
@@ -63,6 +111,7 @@ def test_all_links_are_closed_if_the_look_is_given_up() -> None:
             routed.way_out(
                 brokers.link("a"),
                 others=brokers.addresses("bcd"),
+                voters=4,
                 node=ME,
                 open_link=brokers.open_link,
             )
