@@ -28,6 +28,7 @@ from bzzz_core.fabric.credentials import Credentials
 from bzzz_core.fabric.interests import Interest, Interests
 from bzzz_core.fabric.kept import Kept, KeptWork, Work
 from bzzz_core.fabric.link import BrokerAddress, BrokerLink
+from bzzz_core.fabric.lone import LoneBroker
 from bzzz_core.fabric.refusals import Look, Refusals
 from bzzz_core.model import FabricState, NodeId
 from bzzz_core.ports import Clock, Message
@@ -40,8 +41,6 @@ _LOOK_MS: Final = 1_000
 _SILENCE_MS_MAX: Final = 2_000
 """A broker that is paused or cut off is left after at most `_LOOK_MS` plus this."""
 _RETIRE_MS_MAX: Final = 3_000
-_STAY_MS: Final = 30_000
-"""Least time between two brokers that are left because they stand alone: perhaps all of them do."""
 
 
 class NatsFabric:
@@ -74,7 +73,7 @@ class NatsFabric:
         """Whether brokers or certificates may be others than the connection's."""
         self._doubted = False
         """Whether somebody asked to look if our broker still belongs to the others."""
-        self._stays_until_ms = 0
+        self._lone = LoneBroker()
         self._kept = KeptWork()
         self._refusals = Refusals()
         self.counters: Counter[str] = Counter()
@@ -268,15 +267,12 @@ class NatsFabric:
         return self._link, left_ms
 
     async def _open_any(self, last: BrokerAddress | None) -> BrokerLink:
-        """Return a link to the first broker that takes us, trying for ever.
-
-        The broker just lost comes last: if it is paused, trying it costs seconds.
-        """
+        """Return a link to the first broker that takes us, trying for ever."""
         delay_ms = _RETRY_MS_MIN
         while True:
             self._credentials.reload()
             before = self.counters["refused_by_brokers"]
-            for broker in sorted(self._brokers, key=lambda broker: broker == last):
+            for broker in self._lone.order(self._brokers, last, self._clock.now_ms()):
                 link = await self._try_to_open(broker)
                 if link is not None:
                     return link
@@ -358,27 +354,32 @@ class NatsFabric:
             self._state = FabricState.LOST
 
     async def _way_home(self, link: BrokerLink) -> BrokerLink | None:
-        return await routed.way_home(
-            link, home=self._brokers[0], node=self._node, open_link=self._open
-        )
+        home = self._brokers[0]
+        found = await routed.way_home(link, home=home, node=self._node, open_link=self._open)
+        if found is not None:
+            self._lone.rejoin()
+        return found
 
     async def _way_out(self, link: BrokerLink) -> BrokerLink | None:
-        """Return a link to another node's broker if ours stands alone."""
-        self._doubted = False
-        if self._clock.now_ms() < self._stays_until_ms:
+        """Return a link to another node's broker if ours stands alone.
+
+        The others that refuse this node are looked at again until one takes it: nothing else would
+        tell that they do.
+        """
+        now_ms = self._clock.now_ms()
+        if self._lone.keeps(link.broker, now_ms) or not self._refusals.may_look(now_ms):
             return None
+        self._doubted = False
         others = [one for one in self._brokers if one.node not in {self._node, link.broker.node}]
         look = Look(self._open)
         found = await routed.way_out(
-            link,
-            others=others,
-            voters=len(self._brokers),
-            node=self._node,
-            open_link=look.open_link,
+            link, others, voters=len(self._brokers), node=self._node, open_link=look.open_link
         )
-        self._refusals.note_look(self._clock.now_ms(), look)
+        now_ms = self._clock.now_ms()
+        self._refusals.note_look(now_ms, look)
+        self._doubted |= self._refusals.stand(now_ms)
         if found is not None:
-            self._stays_until_ms = self._clock.now_ms() + _STAY_MS
+            self._lone.leave(link.broker, now_ms)
             self.counters["lone_brokers_left"] += 1
             self._log.warning("broker stands alone", broker=link.server_name)
         return found

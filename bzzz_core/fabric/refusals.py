@@ -17,6 +17,8 @@ from bzzz_core.fabric.link import BrokerAddress, BrokerLink
 STEADY_MS: Final = 10_000
 """Refusals that have lasted this long are no delay of a list of nodes."""
 _RARELY_MS: Final = 15_000
+_FORGOTTEN_MS: Final = 30_000
+"""One that was not repeated for so long says nothing of the next; brokers were asked meanwhile."""
 
 
 class Look:
@@ -44,6 +46,8 @@ class Refusals:
     def __init__(self) -> None:
         """Start without an attempt."""
         self._since_ms: int | None = None
+        self._last_ms = 0
+        self._looked_ms = -_RARELY_MS
         self._steady = False
 
     @property
@@ -59,23 +63,36 @@ class Refusals:
         A round in which no broker could be reached at all says nothing about this node.
         """
         if refused:
-            self._since_ms = now_ms if self._since_ms is None else self._since_ms
-            self._steady = now_ms - self._since_ms >= STEADY_MS
+            if self._since_ms is None or not self.stand(now_ms):
+                self._since_ms = now_ms
+            self._last_ms = now_ms
+            self._steady = self._steady or now_ms - self._since_ms >= STEADY_MS
 
     def note_look(self, now_ms: int, look: Look) -> None:
         """Note what other brokers said while one of ours takes this node.
 
         A revoked voter's own broker does so for ever if it was shut out before the news came.
         """
+        self._looked_ms = now_ms
         if look.taken:
             self.taken()
         else:
             self.note(now_ms, refused=look.refused)
+
+    def stand(self, now_ms: int) -> bool:
+        """Return whether this node was refused lately, or has an alarm, and was not taken since."""
+        if self._since_ms is None:
+            return False
+        return self._steady or now_ms - self._last_ms <= _FORGOTTEN_MS
+
+    def may_look(self, now_ms: int) -> bool:
+        """Return whether it is time for a look at other brokers: rarely while refusals last."""
+        return now_ms - self._looked_ms >= self.delay_ms_max(0)
 
     def taken(self) -> None:
         """Note that a broker has taken this node."""
         self._since_ms, self._steady = None, False
 
     def delay_ms_max(self, usual_ms: int) -> int:
-        """Return how long the wait between two rounds may grow."""
+        """Return how long the wait between two rounds or looks may grow."""
         return _RARELY_MS if self._steady else usual_ms

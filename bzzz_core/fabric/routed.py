@@ -49,12 +49,7 @@ async def way_home(
 
 
 async def way_out(
-    link: BrokerLink,
-    *,
-    others: Sequence[BrokerAddress],
-    voters: int,
-    node: NodeId,
-    open_link: Open,
+    link: BrokerLink, others: Sequence[BrokerAddress], *, voters: int, node: NodeId, open_link: Open
 ) -> BrokerLink | None:
     """Return a link to another broker, if ours does not belong to the cluster any more.
 

@@ -23,6 +23,17 @@ def test_only_refusals_that_last_are_an_alarm() -> None:
     assert refusals.delay_ms_max(1_000) > 10_000
 
 
+def test_two_refusals_a_day_apart_are_no_alarm() -> None:
+    refusals, day_ms = Refusals(), 86_400_000
+    refusals.note(0, refused=True)
+    refusals.note(day_ms, refused=True)
+    assert refusals.alarm is None
+    refusals.note(day_ms + STEADY_MS, refused=True)
+    assert refusals.alarm is not None
+    refusals.note(2 * day_ms, refused=True)
+    assert refusals.alarm is not None, "nobody took this node meanwhile"
+
+
 def test_being_taken_ends_the_alarm_and_a_broker_that_is_away_does_not() -> None:
     refusals = Refusals()
     refusals.note(0, refused=True)

@@ -27,7 +27,7 @@ def way_out(
     async def look() -> BrokerLink | None:
         return await routed.way_out(
             brokers.link(present),
-            others=brokers.addresses(others),
+            brokers.addresses(others),
             voters=1 + len(others) if voters is None else voters,
             node=ME,
             open_link=brokers.open_link,
@@ -35,8 +35,8 @@ def way_out(
 
     found = cast("FakeLink | None", virtual_time.run(look()))
     old, *rest = brokers.opened
-    assert not old.closed
-    assert [link for link in rest if not link.closed] == ([found] if found else [])
+    assert not old.closed.is_set()
+    assert [link for link in rest if not link.closed.is_set()] == ([found] if found else [])
     return found.name if found else None
 
 
@@ -110,7 +110,7 @@ def test_all_links_are_closed_if_the_look_is_given_up() -> None:
         task = asyncio.create_task(
             routed.way_out(
                 brokers.link("a"),
-                others=brokers.addresses("bcd"),
+                brokers.addresses("bcd"),
                 voters=4,
                 node=ME,
                 open_link=brokers.open_link,
@@ -122,7 +122,7 @@ def test_all_links_are_closed_if_the_look_is_given_up() -> None:
             await task
 
     virtual_time.run(look())
-    assert [link.closed for link in brokers.opened] == [False, True, True]
+    assert [link.closed.is_set() for link in brokers.opened] == [False, True, True]
 
 
 @pytest.mark.parametrize(("group", "home"), [({"a": 1, "b": 1}, "a"), ({"a": 1, "b": 2}, None)])
@@ -137,4 +137,4 @@ def test_the_way_home_is_taken_once_home_is_routed(group: dict[str, int], home: 
 
     found = cast("FakeLink | None", virtual_time.run(look()))
     assert (found.name if found else None) == home
-    assert brokers.opened[1].closed is (home is None)
+    assert brokers.opened[1].closed.is_set() is (home is None)
