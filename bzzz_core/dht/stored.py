@@ -5,9 +5,10 @@ Edges ask the leader for what they read, since a copy of everything on a thousan
 thousand times everything. They keep the last entries they saw, for the hybrid table to fall back
 on, not to answer from.
 
-A copy may be behind by the time a message takes, never by more while `current` says so; what it
-does not hold is asked of the store before anybody is told that it is not there. The replication
-factor is the bucket's, one copy per voter.
+A copy may be behind by the time a message takes; by a second or two, while `current` says so, where
+writes are slow to be stored or a hint of one was not enough; and until the next look where a hint
+was lost or nobody leads (`fabric.follower`). What it does not hold is asked of the store before
+anybody is told that it is not there. The replication factor is the bucket's, one copy per voter.
 """
 
 from __future__ import annotations

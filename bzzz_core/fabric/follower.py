@@ -10,10 +10,11 @@ Its place in the stream is one number, the sequence of the next message. It read
   asked, too: its answer says whether the stream is still the same and what time it is there.
 
 Hints say that there is something to read, not whether all of it has been read: a write may take
-longer than the tries, and the replica that is asked may be behind. So `SURE_MS` after a hint, and
-with each look, the stream's leader is asked whether there is more, and if there is, how far it
-goes. If the replica does not give all that soon, the copy is no longer called current, and reading
-is tried again. If the leader fails once it has said that there is more, that much has to come.
+longer than the tries, and the replica that is asked may be behind. So `SURE_MS` after a hint, again
+until whoever wrote has given up waiting (`ANSWER_MS_MAX`), and with each look, the stream's leader
+is asked whether there is more, and if there is, how far it goes. If the replica does not give all
+that soon, the copy is no longer called current, and reading is tried again. If the leader fails
+once it has said that there is more, that much has to come.
 
 While nobody leads, little can be new, and the copy serves on; but no longer than until the next
 look is due. One who is cut off with its own replica must not take itself for current.
@@ -126,9 +127,11 @@ class Follower:
         self._look = True
         """Whether a look was called for since the last reading began."""
         self._hints = 0
+        self._hinted_ms = -ANSWER_MS_MAX
+        """When the last hint came: what it is of may be stored for `ANSWER_MS_MAX` from then on."""
         self._tries = 0
         self._unsure_since_ms: int | None = None
-        """When the first hint came since the leader was asked."""
+        """When the first hint came since the leader was asked, or when it was asked too early."""
         self._ask_from_ms = 0
         """Not before that is the leader asked because of hints."""
         self._identity: StreamId | None = None
@@ -177,8 +180,9 @@ class Follower:
     def _hint(self, message: Message) -> None:
         del message
         self._hints += 1
+        self._hinted_ms = self._clock.now_ms()
         if self._unsure_since_ms is None:
-            self._unsure_since_ms = self._clock.now_ms()
+            self._unsure_since_ms = self._hinted_ms
         self._tries = min(self._tries, 1)
         self._wake.set()
 
@@ -261,7 +265,8 @@ class Follower:
 
     async def _first_missing(self, timeout_ms: int) -> int | None:
         """Return the place of the first message that the leader has and we lack."""
-        self._unsure_since_ms = None
+        now_ms = self._clock.now_ms()
+        self._unsure_since_ms = now_ms if now_ms < self._hinted_ms + ANSWER_MS_MAX else None
         first = await self._stream.next_of(self._pattern, self._next, timeout_ms=timeout_ms)
         if first is not None:
             self._ask_from_ms = self._clock.now_ms() + 2 * SURE_MS
