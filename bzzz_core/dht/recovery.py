@@ -3,6 +3,9 @@
 Runs only while there is something to do. A probe is a write, since reads go on for a while without
 a majority. Entries are settled several at a time, each under its own lock, so that no older write
 of a key arrives after a newer one. What the cluster refuses waits without holding up the rest.
+
+An entry that has arrived stays queued until this node's copy has it, since that is what is read
+here. It is not brought again: what others have made of it by then is no conflict with it.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from weakref import WeakValueDictionary
 from bzzz_core.breaker import Breaker
 from bzzz_core.dht.entry import slot_of
 from bzzz_core.dht.notices import Conflicted, FellBack, Notify, Recovered
-from bzzz_core.dht.queue import WriteQueue
-from bzzz_core.dht.reconcile import reconcile
+from bzzz_core.dht.queue import Pending, WriteQueue
+from bzzz_core.dht.reconcile import Settled, reconcile
 from bzzz_core.dht.stored import StoredDht
 from bzzz_core.errors import BzzzError, QuorumUnavailable, TransportError, plainly
 from bzzz_core.model import NodeId
@@ -62,6 +65,8 @@ class Recovery:
         self._away_since_ms: int | None = None
         self._work = asyncio.Event()
         self._refused: dict[str, str] = {}
+        self._arrived: dict[str, tuple[Pending, Settled]] = {}
+        """What the cluster has already of what is queued, by slot."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._log = logs.get("dht")
         if len(queue):
@@ -138,23 +143,32 @@ class Recovery:
             pending = self._queue.find(slot)
             if pending is None:
                 return
-            settled = await reconcile(
-                self._cluster, self._node, pending, timeout_ms=self._attempt_ms
-            )
-            if settled is None:
-                return
-            if self._cluster.lags(slot, settled.revision):
-                return  # Or this node would read an older value than its own; look again.
-            self.counters["reconciled"] += 1
-            if settled.kept_at is not None:
-                self.counters["conflicts"] += 1
-                self.conflicts.append(settled.kept_at)
-                self._log.warning("two nodes wrote one key", key=pending.key, ours=settled.kept_at)
-                self._notify(Conflicted(pending.key, settled.kept_at, settled.revision))
+            settled = await self._arrive(slot, pending)
+            if settled is None or self._cluster.lags(slot, settled.revision):
+                return  # This node would read an older value than its own; look again.
+            self._arrived.pop(slot, None)
             await self._queue.settle(slot, pending, settled.revision)
+
+    async def _arrive(self, slot: str, pending: Pending) -> Settled | None:
+        """Bring an entry to the cluster, once, and return what became of it; None: not yet."""
+        known, settled = self._arrived.get(slot, (None, None))
+        if known is pending:
+            return settled
+        settled = await reconcile(self._cluster, self._node, pending, timeout_ms=self._attempt_ms)
+        if settled is None:
+            return None
+        self._arrived[slot] = (pending, settled)
+        self.counters["reconciled"] += 1
+        if settled.kept_at is not None:
+            self.counters["conflicts"] += 1
+            self.conflicts.append(settled.kept_at)
+            self._log.warning("two nodes wrote one key", key=pending.key, ours=settled.kept_at)
+            self._notify(Conflicted(pending.key, settled.kept_at, settled.revision))
+        return settled
 
     def _be_in_step(self) -> None:
         self._work.clear()
+        self._arrived.clear()
         if self._away_since_ms is not None:
             away_ms = self._clock.now_ms() - self._away_since_ms
             self._away_since_ms = None

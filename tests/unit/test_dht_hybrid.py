@@ -295,6 +295,72 @@ def test_own_value_is_read_until_the_copy_has_heard_of_it() -> None:
     play(scenario)
 
 
+def test_who_wrote_after_reading_a_value_whose_answer_was_lost_is_in_no_conflict_with_it() -> None:
+    """The value waits for this node's copy, which lags; it has arrived all the same."""
+
+    async def scenario(cluster: Cluster) -> None:
+        node, other = Node(cluster, "a"), Node(cluster, "b")
+        async with node.running(), other.running():
+            await node.dht.put_value("key", b"before")
+            node.values.lose_answers = 1
+            node.values.deaf = True
+            await node.dht.put_value("key", b"mine")
+            await pause(1_000)
+            assert await other.dht.get_value("key") == b"mine"
+            await other.dht.put_value("key", b"after mine")
+            await pause(5_000)
+            assert await node.dht.get_value("key") == b"mine"
+            node.values.come_back()
+            await pause(1_000)
+            assert await node.dht.get_value("key") == b"after mine"
+            assert not node.told(Conflicted)
+            assert node.dht.status().queued == 0
+
+    play(scenario)
+
+
+def test_a_value_that_lost_is_written_and_told_of_once_however_long_the_copy_lags() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        node, other = Node(cluster, "a"), Node(cluster, "b")
+        async with node.running(), other.running():
+            await node.dht.put_value("key", b"before")
+            node.cut_off()
+            await node.dht.put_value("key", b"mine")
+            await other.dht.put_value("key", b"theirs")
+            node.values.away, node.values.deaf = False, True
+            await pause(10_000)
+            assert [value for _, value in cluster.values.history].count(b"mine") == 1
+            assert len(node.told(Conflicted)) == 1
+            node.values.come_back()
+            await pause(1_000)
+            assert await node.dht.get_value("key") == b"theirs"
+            assert len(node.told(Conflicted)) == 1
+            assert len(node.dht.status().conflicts) == 1
+
+    play(scenario)
+
+
+def test_a_write_while_the_one_before_waits_for_the_copy_arrives_as_well() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        node, other = Node(cluster, "a"), Node(cluster, "b")
+        async with node.running(), other.running():
+            await node.dht.put_value("key", b"before")
+            node.values.lose_answers = 1
+            node.values.deaf = True
+            await node.dht.put_value("key", b"mine")
+            await pause(1_000)
+            await node.dht.put_value("key", b"newer")
+            await pause(1_000)
+            assert await other.dht.get_value("key") == b"newer"
+            node.values.come_back()
+            await pause(1_000)
+            assert await node.dht.get_value("key") == b"newer"
+            assert node.dht.status().queued == 0
+            assert not node.told(Conflicted)
+
+    play(scenario)
+
+
 def test_later_write_replaces_one_whose_answer_was_lost() -> None:
     async def scenario(cluster: Cluster) -> None:
         node = Node(cluster, "a")
