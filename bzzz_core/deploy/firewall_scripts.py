@@ -43,8 +43,10 @@ PIECE_S_MAX: Final = PIECE_S + 10
 """Then a piece is ended; so long it may wait for the lock and still have `PIECE_S`."""
 WAIT_S: Final = PIECE_S_MAX + KILL_AFTER_S
 """So long what undoes a change waits for a piece that nobody watches any more."""
+_LOCK_FILE: Final = "/run/bzzz-install.firewall"
+"""Whoever changes rules holds it; not in `/run/bzzz-install`, for that is swept."""
 _LOCK: Final = f"""
-lock={layout.FIREWALL_LOCK}
+lock={_LOCK_FILE}
 # Nobody else may open it: who can, can hold it.
 (umask 077 && : >>"$lock") && exec 9<"$lock" || exit 1
 taken() {{ flock -w "$1" 9 || {{ echo "rules are being changed by another run" >&2; exit 75; }}; }}
@@ -62,7 +64,7 @@ fi
 """`$2` is a file that goes when the change is taken back; none or "" where that cannot be."""
 _UNDO: Final = f"""
 # Without that file there was no piece; and making it may need room that there is none.
-lock={layout.FIREWALL_LOCK}
+lock={_LOCK_FILE}
 if [ -e "$lock" ]; then
   exec 9<"$lock"
   flock -w {WAIT_S} 9 || :
