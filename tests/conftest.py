@@ -137,7 +137,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI, turn unseen skips into a failure of the run."""
-    if not _in_ci() or session.config.option.collectonly:
+    if not _in_ci() or session.config.option.collectonly or _is_a_worker(session.config):
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     assert reporter is not None, "runs in CI need the terminal reporter"
@@ -162,6 +162,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
     for line in _refused:
         terminalreporter.write_line(f"REFUSED {line}", red=True)
+
+
+def _is_a_worker(config: pytest.Config) -> bool:
+    """Return whether this process runs a share of the tests of another one, which counts them."""
+    return hasattr(config, "workerinput")
 
 
 def _is_whole(config: pytest.Config) -> bool:

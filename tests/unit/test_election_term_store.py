@@ -131,7 +131,9 @@ def test_a_record_never_written_is_revision_0() -> None:
     assert bench.read() == TermRead(Revision(0), None)
 
 
-@pytest.mark.parametrize("value", [b"", b"\xa1\x80", encode_record(RECORD)])
+@pytest.mark.parametrize(
+    "value", [b"", b"\xa1\x80", encode_record(RECORD)], ids=["empty", "foreign", "no votes"]
+)
 def test_what_proves_nothing_is_told_with_its_revision(value: bytes) -> None:
     """Someone wrote it past the fence: that leadership is over, and nobody leads by it."""
     bench = Bench()

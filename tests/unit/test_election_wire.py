@@ -114,6 +114,7 @@ def test_an_outsider_is_refused() -> None:
         ("signature", bytes(64)),
         ("signature", b""),
     ],
+    ids=["wire", "sender", "kind", "payload", "zero signature", "no signature"],
 )
 def test_a_changed_envelope_is_refused(field: str, value: object) -> None:
     """Every part of it is signed or checked."""
