@@ -173,11 +173,11 @@ async def guarded(
         back: How it is undone.
         change: Makes it.
         prove: Returns if fresh connections work as they should, raises if not.
-        limit_s: When the host undoes it by itself.
+        limit_s: When the host begins to undo it by itself.
 
     Raises:
-        ChangeTakenBack: It was not proved. The host is, or within `limit_s` will be, as before; if
-            the way back itself fails, the message says so.
+        ChangeTakenBack: It was not proved. The host is as before, or begins within `limit_s` to
+            undo it; if the way back itself fails, the message says so.
         CommandFailed: The timer could not be armed; nothing was changed.
         HostUnreachable: The same.
     """
@@ -227,5 +227,8 @@ async def _take_back(host: RemoteHost, what: str, limit_s: int) -> str:
     except CommandFailed as exc:
         return f"taking it back FAILED so far ({exc}), the host goes on trying for some minutes"
     except BzzzError:
-        return f"the host takes it back by itself, {limit_s + 1} s after the change at the latest"
+        return (
+            "the host takes it back by itself and begins with that"
+            f" {limit_s + 1} s after the change at the latest"
+        )
     return "it was taken back"

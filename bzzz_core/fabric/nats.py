@@ -370,8 +370,8 @@ class NatsFabric:
         if self._lone.keeps(link.broker, now_ms) or not self._refusals.may_look(now_ms):
             return None
         self._doubted = False
-        others = [one for one in self._brokers if one.node not in {self._node, link.broker.node}]
-        look = Look(self._open)
+        others = [one for one in self._brokers if one.node != link.broker.node]
+        look = Look(self._open, self._node)
         found = await routed.way_out(
             link, others, voters=len(self._brokers), node=self._node, open_link=look.open_link
         )

@@ -13,6 +13,7 @@ from typing import Final
 
 from bzzz_core.errors import BrokerRefused
 from bzzz_core.fabric.link import BrokerAddress, BrokerLink
+from bzzz_core.model import NodeId
 
 STEADY_MS: Final = 10_000
 """Refusals that have lasted this long are no delay of a list of nodes."""
@@ -22,11 +23,17 @@ _FORGOTTEN_MS: Final = 30_000
 
 
 class Look:
-    """One look at brokers beside the one in use: whether any took this node, or refused it."""
+    """One look at brokers beside the one in use: whether any took this node, or refused it.
 
-    def __init__(self, open_link: Callable[[BrokerAddress], Awaitable[BrokerLink]]) -> None:
-        """Take what opens a link."""
+    The node's own does not count: it takes the node whatever the others say.
+    """
+
+    def __init__(
+        self, open_link: Callable[[BrokerAddress], Awaitable[BrokerLink]], node: NodeId
+    ) -> None:
+        """Take what opens a link, and which node looks."""
         self._open_link = open_link
+        self._node = node
         self.taken = self.refused = False
 
     async def open_link(self, broker: BrokerAddress) -> BrokerLink:
@@ -36,7 +43,8 @@ class Look:
         except BrokerRefused:
             self.refused = True
             raise
-        self.taken = True
+        if broker.node != self._node:
+            self.taken = True
         return link
 
 

@@ -56,7 +56,8 @@ async def way_out(
     That is if more than half of all `voters`' brokers are apart from ours and routed to each other:
     two that were shut out at once are still routed to one another. There is at most one such side,
     and whoever is on it stays, so nobody goes to and fro; of two equal halves nobody leaves. Where
-    there is none, ours is left for the first that takes us if it is routed to no other.
+    there is none, ours is left for the first that takes us if it is routed to no other. The broker
+    of this node itself counts for a majority only: it always takes us, and may be alone as well.
 
     All are tried at once: nobody watches our present broker meanwhile.
     """
@@ -76,8 +77,8 @@ async def way_out(
                     probes.create_task(probe(broker))
         apart = [broker for broker in others if routed.get(broker) is False]
         better = await _of_majority({one: opened[one] for one in apart}, voters, node)
-        if better is None and apart and not any(routed.values()):
-            better = apart[0]
+        if better is None and not any(routed[one] for one in routed if one.node != node):
+            better = next((one for one in apart if one.node != node), None)
         if better is not None:
             chosen = opened.pop(better)
     finally:

@@ -8,7 +8,10 @@ import pytest
 
 from bzzz_core.errors import TransportError
 from bzzz_core.fabric.refusals import STEADY_MS, Look, Refusals
+from bzzz_core.model import NodeId
 from tests.fakes.broker_links import FakeBrokers
+
+ME = NodeId("a" * 26)
 
 
 def test_only_refusals_that_last_are_an_alarm() -> None:
@@ -49,14 +52,16 @@ def test_being_taken_ends_the_alarm_and_a_broker_that_is_away_does_not() -> None
 def test_a_node_whose_own_broker_alone_takes_it_is_told_that_all_others_refuse_it() -> None:
     """It was revoked while it slept: its broker has not heard of it, and nobody tells it."""
     refusals, brokers = Refusals(), FakeBrokers({"b": 2, "c": 2}, revoking="b", refusing="c")
+    brokers.group["a"] = 1
     for now_ms in (0, STEADY_MS):
-        look = Look(brokers.open_link)
+        look = Look(brokers.open_link, ME)
+        asyncio.run(look.open_link(brokers.addresses("a")[0]))
         for broker in brokers.addresses("bc"):
             with pytest.raises(TransportError):
                 asyncio.run(look.open_link(broker))
         refusals.note_look(now_ms, look)
     assert refusals.alarm is not None
-    look = Look(FakeBrokers({"b": 2}).open_link)
+    look = Look(FakeBrokers({"b": 2}).open_link, ME)
     asyncio.run(look.open_link(brokers.addresses("b")[0]))
     refusals.note_look(STEADY_MS, look)
     assert refusals.alarm is None

@@ -57,7 +57,9 @@ def test_a_change_that_is_not_proved_is_taken_back_at_once() -> None:
 def test_a_host_that_cannot_be_told_any_more_does_it_by_itself() -> None:
     scene = Scene(HostUnreachable("one: no answer"))
     scene.host.losing = {"take sshd back": 1}
-    with pytest.raises(ChangeTakenBack, match="by itself, 61 s after the change at the latest"):
+    with pytest.raises(
+        ChangeTakenBack, match="by itself and begins with that 61 s after the change at the latest"
+    ):
         scene.run()
 
 

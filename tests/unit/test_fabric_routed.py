@@ -13,11 +13,16 @@ from bzzz_core.model import NodeId
 from tests.fakes import virtual_time
 from tests.fakes.broker_links import FakeBrokers, FakeLink
 
-ME = NodeId("a" * 26)
+ME = NodeId("z" * 26)
 
 
 def way_out(
-    brokers: FakeBrokers, others: str, *, present: str = "a", voters: int | None = None
+    brokers: FakeBrokers,
+    others: str,
+    *,
+    present: str = "a",
+    voters: int | None = None,
+    node: NodeId = ME,
 ) -> str | None:
     """Return where a node goes that doubts its broker; all links but that and the old are closed.
 
@@ -29,7 +34,7 @@ def way_out(
             brokers.link(present),
             brokers.addresses(others),
             voters=1 + len(others) if voters is None else voters,
-            node=ME,
+            node=node,
             open_link=brokers.open_link,
         )
 
@@ -83,12 +88,24 @@ def test_while_routes_are_cut_everybody_comes_to_rest_on_the_side_of_the_majorit
 ) -> None:
     present, went = home, []
     for _ in range(4):
-        others = "".join(sorted(set("abcde") - {home, present}))
-        found = way_out(FakeBrokers(split("ab cde")), others, present=present, voters=5)
+        brokers = FakeBrokers(split("ab cde"))
+        others = "".join(sorted(set("abcde") - {present}))
+        found = way_out(brokers, others, present=present, node=NodeId(home * 26))
         if found is not None:
             present = found
             went.append(found)
     assert went == (["c"] if home in "ab" else [])
+
+
+@pytest.mark.parametrize(
+    ("sides", "went"),
+    [("ace bd", "a"), ("a b c", "c"), ("ab c", "c"), ("a b", None), ("abd ce", None)],
+)
+def test_home_is_one_of_the_majority_and_no_resort_of_its_own(sides: str, went: str | None) -> None:
+    """Node `a` is at `b`, its own broker takes it as always."""
+    brokers = FakeBrokers(split(sides))
+    others = "".join(sorted(set(brokers.group) - {"b"}))
+    assert way_out(brokers, others, present="b", node=NodeId("a" * 26)) == went
 
 
 def split(sides: str) -> dict[str, int]:
