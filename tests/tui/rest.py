@@ -14,7 +14,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widget import Widget
 
-LIMIT_S = 20
+from tests.tui.settled import LIMIT_S
+
 _ROUNDS = 2
 """So often in a row everything has to be the same: what one round sets off is seen in the next."""
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from textual import _wait
 
+LIMIT_S: Final = 60
+"""So long a test waits for what has to come, while other work may take most of the machine."""
 _wait_for_idle: Final = _wait.wait_for_idle
 _QUIET_ROUNDS: Final = 3
 

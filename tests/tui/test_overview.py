@@ -24,6 +24,7 @@ from screens.monitor.overview import Overview
 from screens.start import StartScreen
 from tests.fakes import statuses
 from tests.tui.conftest import FrozenClock, HandFeed, app_with, connected, snapshot
+from tests.tui.settled import LIMIT_S
 
 Body = Callable[[Pilot[int]], Awaitable[None]]
 
@@ -39,7 +40,7 @@ def drive(app: BzzzApp, body: Body, size: tuple[int, int] = (100, 30)) -> None:
 
 async def fed(pilot: Pilot[int]) -> None:
     """Wait until the monitor has started its feed and taken in its first events."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_S):
         while not (isinstance(pilot.app.screen, Frame) and pilot.app.screen.session.started):
             await pilot.pause(0.01)
     await pilot.pause()

@@ -29,6 +29,7 @@ from screens.monitor.overview import Overview
 from screens.start import StartScreen
 from tests.fakes import statuses
 from tests.tui.conftest import FrozenClock, HandFeed, app_with, connected, snapshot
+from tests.tui.settled import LIMIT_S
 from tests.tui.test_every_action import by_command
 from tests.tui.test_overview import fed, shown_lines
 
@@ -53,7 +54,7 @@ def rows(app: BzzzApp, name: str) -> list[str]:
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_S):
         while not condition():
             await pilot.pause(0.01)
 

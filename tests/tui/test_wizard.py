@@ -42,6 +42,7 @@ from screens.setup.wizard import Wizard
 from tests.fakes import statuses
 from tests.fakes.engine import FINGERPRINT, FakeEngine, facts
 from tests.tui.rest import at_rest
+from tests.tui.settled import LIMIT_S
 from tests.tui.test_overview import shown_lines
 
 Body = Callable[[Pilot[int], Wizard], Awaitable[None]]
@@ -69,7 +70,7 @@ def drive(app: BzzzApp, body: Body, size: tuple[int, int] = (120, 40)) -> None:
 
 async def settle(pilot: Pilot[int], until: Callable[[], bool]) -> None:
     """Wait for a condition, not for a time."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_S):
         while not until():
             await pilot.pause(0.01)
 
