@@ -89,6 +89,13 @@ async def to_step(pilot: Pilot[int], wizard: Wizard, number: int) -> None:
         await settle(pilot, lambda before=before: wizard.here != before)  # type: ignore[misc]
 
 
+async def jump_to(pilot: Pilot[int], wizard: Wizard, number: int) -> None:
+    """Go to a step past those between, where they are not meant: each takes a second to lay out."""
+    if wizard.here < number:
+        await wizard._go_to(number)
+        await pilot.pause()
+
+
 def checked(wizard: Wizard) -> bool:
     """Return whether all checks of the last step came to an end."""
     return wizard._views[8].state() not in {StepState.OPEN, StepState.RUNNING}
@@ -96,7 +103,7 @@ def checked(wizard: Wizard) -> bool:
 
 async def deploy(pilot: Pilot[int], wizard: Wizard) -> None:
     """Make the plan and apply it."""
-    await to_step(pilot, wizard, 6)
+    await jump_to(pilot, wizard, 6)
     await pilot.press("p")
     await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
     await pilot.press("a")
@@ -203,7 +210,7 @@ def test_a_wrong_value_is_explained_under_its_field_and_gets_the_focus(wizard_ap
         assert wrong.editor.has_focus
         wrong.editor.value = "4333"
         await settle(pilot, lambda: not wrong.wrong)
-        await to_step(pilot, wizard, 3)
+        await jump_to(pilot, wizard, 3)
 
     drive(app, body)
 
@@ -212,7 +219,7 @@ def test_a_field_is_checked_when_it_is_left_not_while_typing(wizard_app) -> None
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 5)
+        await jump_to(pilot, wizard, 5)
         field = row(wizard, "resources.paths.data")
         field.editor.value = "relative"
         await pilot.pause()
@@ -256,7 +263,7 @@ def test_numbers_jump_only_to_steps_that_were_reached(wizard_app) -> None:  # no
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 3)
+        await jump_to(pilot, wizard, 3)
         await pilot.press("escape")
         wizard.query_one(StepRail).focus()
         await pilot.press("1")
@@ -274,7 +281,7 @@ def test_an_unknown_host_key_waits_for_explicit_trust(wizard_app, engine: FakeEn
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 3)
+        await jump_to(pilot, wizard, 3)
 
         def states() -> set[LookState]:
             return {wizard.context.look(host).state for host in wizard.context.draft.hosts}
@@ -326,7 +333,7 @@ def test_a_fingerprint_can_be_read_whole_at_80_columns(wizard_app) -> None:  # n
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 3)
+        await jump_to(pilot, wizard, 3)
         await settle(pilot, lambda: any(FINGERPRINT in line for line in shown_lines(app)))
 
     drive(app, body, size=(80, 24))
@@ -433,7 +440,7 @@ def test_the_plan_is_shown_before_anything_is_changed(wizard_app, engine: FakeEn
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         assert not engine.applied
         await pilot.press("p")
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
@@ -452,7 +459,7 @@ def test_applying_shows_hosts_by_phases_and_ends_well(wizard_app, engine: FakeEn
     engine.hold.clear()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         await pilot.press("p")
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
         await pilot.press("a")
@@ -478,7 +485,7 @@ def test_every_column_of_the_work_can_be_named_at_80_columns_by_keyboard(
     count = len(engine.phases)
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         await pilot.press("p")
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
         await pilot.press("a")
@@ -528,7 +535,7 @@ def test_leaving_while_hosts_are_changed_asks(wizard_app, engine: FakeEngine) ->
     engine.hold.clear()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         await pilot.press("p")
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
         await pilot.press("a", "q")
@@ -628,7 +635,7 @@ def test_the_ai_endpoint_is_asked_on_request(wizard_app) -> None:  # noqa: ANN00
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 4)
+        await jump_to(pilot, wizard, 4)
         provider = row(wizard, "ai.endpoint.provider").editor
         assert isinstance(provider, Choice)
         await pilot.press("right")
@@ -653,7 +660,7 @@ def test_a_model_server_of_the_network_is_found_and_taken(
     engine.models_found = ModelSearch(addresses=254, servers=(server,), failures=("bzzz-2: gone",))
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 4)
+        await jump_to(pilot, wizard, 4)
         await to_page(pilot, wizard, 2)
         wizard.step.query_one("#search-models", PushButton).focus()
         await pilot.press("enter")
@@ -687,7 +694,7 @@ def test_models_and_their_places_are_shown_for_the_hosts_that_were_seen(
         for host in context.draft.hosts:
             context.looks[host.name] = Look(state=LookState.READY, facts=facts())
             context.take_look(host)
-        await to_step(pilot, wizard, 4)
+        await jump_to(pilot, wizard, 4)
         wizard.step.scroll_end(animate=False)
         await see(pilot, "Model servers found")
         await to_page(pilot, wizard, 3)
@@ -705,7 +712,7 @@ def test_limits_of_spending_have_a_page_of_their_own(wizard_app) -> None:  # noq
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 4)
+        await jump_to(pilot, wizard, 4)
         await to_page(pilot, wizard, 4)
         await see(pilot, "US cents")
         assert not row(wizard, "ai.endpoint.model").parent.display
@@ -722,7 +729,7 @@ def test_a_list_of_endpoints_is_filled_by_keyboard_alone(wizard_app) -> None:  #
     app = wizard_app()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 4)
+        await jump_to(pilot, wizard, 4)
         await to_page(pilot, wizard, 1)
         endpoints = row(wizard, "ai.endpoints").editor
         endpoints.focus()

@@ -21,7 +21,7 @@ from screens.setup.draft import HostDraft
 from screens.setup.engine import Look, LookState
 from screens.setup.wizard import Wizard
 from tests.fakes.engine import FakeEngine, facts
-from tests.tui.test_wizard import drive, row, see, settle, to_step
+from tests.tui.test_wizard import drive, jump_to, row, see, settle, to_step
 
 Make = Callable[..., BzzzApp]
 
@@ -112,7 +112,7 @@ def test_a_bzzz_that_is_there_is_said_with_what_becomes_of_it() -> None:
 
 
 async def trust(pilot: Pilot[int], wizard: Wizard) -> None:
-    await to_step(pilot, wizard, 3)
+    await jump_to(pilot, wizard, 3)
     await pilot.press("T")
     await settle(
         pilot, lambda: all(wizard.context.look(h).facts for h in wizard.context.draft.hosts)

@@ -14,14 +14,14 @@ from screens.setup.run_view import Stage
 from screens.setup.step import PushButton
 from screens.setup.steps import STEPS
 from screens.setup.wizard import Wizard
-from tests.tui.test_wizard import drive, row, settle, to_step
+from tests.tui.test_wizard import drive, jump_to, row, settle
 
 Make = Callable[..., BzzzApp]
 
 
 def test_the_keys_of_a_step_act_from_the_rail(wizard_app: Make) -> None:
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         wizard.query_one(StepRail).focus()
         await pilot.press("p")
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
@@ -40,7 +40,7 @@ def test_the_keys_of_a_step_act_from_the_rail(wizard_app: Make) -> None:
 
 def test_a_reference_of_an_entry_can_be_shown(wizard_app: Make) -> None:
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 4)
+        await jump_to(pilot, wizard, 4)
         form = EntryForm(row(wizard, "ai.endpoints").spec, None, wizard.context.glyphs)
         wizard.app.push_screen(form)
         await settle(pilot, lambda: wizard.app.screen is form and form.is_mounted)

@@ -31,7 +31,7 @@ from screens.setup.wizard import Wizard
 from tests.fakes import statuses
 from tests.fakes.engine import FakeEngine, facts
 from tests.tui.conftest import FrozenClock
-from tests.tui.test_wizard import checked, deploy, drive, see, settle, to_step
+from tests.tui.test_wizard import checked, deploy, drive, jump_to, see, settle
 
 Make = Callable[..., BzzzApp]
 NAMES = [f"n{number}" for number in range(1, 8)]
@@ -106,7 +106,7 @@ def test_what_was_seen_of_a_host_is_of_one_login() -> None:
 async def failed(pilot: Pilot[int], wizard: Wizard, engine: FakeEngine) -> None:
     """Let a run wait for a word about bzzz-1, which failed."""
     engine.failing, engine.waits = "bzzz-1", True
-    await to_step(pilot, wizard, 6)
+    await jump_to(pilot, wizard, 6)
     await pilot.press("p")
     await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
     await pilot.press("a")
@@ -191,7 +191,7 @@ def test_a_host_that_was_left_out_is_tried_again_only_by_its_own_word(wizard_app
 def test_stop_waits_for_what_was_begun(wizard_app: Make, engine: FakeEngine) -> None:
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
         engine.hold.clear()
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         await pilot.press("p")
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
         await pilot.press("a")
@@ -233,7 +233,7 @@ def test_the_operator_kit_is_exported_with_a_passphrase_that_was_typed_twice(
 async def working(pilot: Pilot[int], wizard: Wizard, engine: FakeEngine) -> None:
     """Bring a run to where it changes hosts, and keep it there."""
     engine.hold.clear()
-    await to_step(pilot, wizard, 6)
+    await jump_to(pilot, wizard, 6)
     await pilot.press("p")
     await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
     await pilot.press("a")

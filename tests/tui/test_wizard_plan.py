@@ -12,14 +12,14 @@ from screens.setup.run_view import Stage
 from screens.setup.steps import EXPRESS
 from screens.setup.wizard import Wizard
 from tests.fakes.engine import FakeEngine
-from tests.tui.test_wizard import drive, row, see, settle, to_step
+from tests.tui.test_wizard import drive, jump_to, row, see, settle
 
 Make = Callable[..., BzzzApp]
 
 
 async def planned(pilot: Pilot[int], wizard: Wizard) -> None:
     """Make a plan, and leave it waiting for the word."""
-    await to_step(pilot, wizard, 6)
+    await jump_to(pilot, wizard, 6)
     await pilot.press("p")
     await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
 

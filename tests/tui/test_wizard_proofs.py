@@ -24,7 +24,7 @@ from screens.setup.validate import ValidateStep
 from screens.setup.wizard import Wizard
 from tests.fakes import statuses
 from tests.fakes.engine import FakeEngine, facts
-from tests.tui.test_wizard import deploy, drive, row, see, settle, to_step
+from tests.tui.test_wizard import deploy, drive, jump_to, row, see, settle, to_step
 from tests.tui.test_wizard_orders import context_of
 
 Make = Callable[..., BzzzApp]
@@ -51,7 +51,7 @@ class SlowEngine(FakeEngine):
 def test_an_endpoint_that_is_edited_while_it_is_asked_has_no_answer(wizard_app: Make) -> None:
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
         wizard.context.engine = engine = SlowEngine()
-        await to_step(pilot, wizard, 4)
+        await jump_to(pilot, wizard, 4)
         row(wizard, "ai.endpoint.base_url").put("http://10.0.0.9:11434")
         await pilot.pause()
         wizard.step.query_one("#test-ai").focus()
@@ -117,7 +117,7 @@ def test_the_first_election_is_watched_while_the_run_works(
     engine.hold.clear()
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         await pilot.press("p")
         await settle(pilot, lambda: wizard.context.run.stage is Stage.ASKING)
         await wizard._go_to(7)

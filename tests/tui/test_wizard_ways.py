@@ -28,7 +28,7 @@ from screens.setup.survives import survives_lines
 from screens.setup.wizard import Wizard
 from tests.fakes.engine import FakeEngine, facts
 from tests.tui.conftest import FrozenClock, app_with
-from tests.tui.test_wizard import deploy, drive, row, see, settle, to_step
+from tests.tui.test_wizard import deploy, drive, jump_to, row, see, settle, to_step
 
 Make = Callable[..., BzzzApp]
 
@@ -156,7 +156,7 @@ def test_answers_are_read_only_once_hosts_were_changed_until_edit(wizard_app: Ma
 
 def test_steps_that_depend_on_a_changed_answer_are_marked_until_seen(wizard_app: Make) -> None:
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 5)
+        await jump_to(pilot, wizard, 5)
         row(wizard, "resources.paths.data").put("/srv/bzzz")
         await wizard._go_to(1)
         row(wizard, "security.ssh.user").put("admin")
@@ -196,7 +196,7 @@ def test_a_port_that_is_taken_is_replaced_unless_somebody_answered(wizard_app: M
         assert "nginx" in context.detected["network.ports.api"].words
         row(wizard, "network.ports.api").put("9000")
         await pilot.pause()
-        await to_step(pilot, wizard, 3)
+        await jump_to(pilot, wizard, 3)
         assert context.draft.get("network.ports.api") == "9000"
 
     drive(wizard_app(), body)
@@ -206,7 +206,7 @@ def test_another_target_means_manifests_and_no_host_is_changed(
     wizard_app: Make, engine: FakeEngine
 ) -> None:
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         row(wizard, "services.target").put("compose")
         await pilot.pause()
         await see(pilot, "Write the manifests")
@@ -224,7 +224,7 @@ def test_manifests_are_an_end_of_setup_and_replace_nothing_unasked(
     engine.in_the_way = ("compose.yaml",)
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await to_step(pilot, wizard, 6)
+        await jump_to(pilot, wizard, 6)
         row(wizard, "services.target").put("compose")
         await pilot.pause()
         await pilot.press("p")
