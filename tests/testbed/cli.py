@@ -100,6 +100,9 @@ def _dispatch(options: argparse.Namespace, state: State) -> int:
             down(state)
         case "list":
             _list(state, as_json=options.json)
+        case "image":
+            with _step("image"):
+                image.prepare(options.suite)
         case "ssh":
             command = state.ssh_command(state.host(options.host), *options.words)
             return subprocess.run(command, check=False).returncode
@@ -197,7 +200,9 @@ def _parser() -> argparse.ArgumentParser:
     bring_up = commands.add_parser("up", parents=[place], help="start N hosts")
     bring_up.add_argument("count", metavar="N", type=_count)
     bring_up.add_argument("--name", default="bzzz", help="hosts are called NAME-1 ... NAME-N")
-    bring_up.add_argument("--suite", default="bookworm", help="Debian release of the hosts")
+    build = commands.add_parser("image", parents=[place], help="build what hosts are made of")
+    for command in (bring_up, build):
+        command.add_argument("--suite", default="bookworm", help="Debian release of the hosts")
     commands.add_parser("down", parents=[place], help="remove them and all they left")
     listing = commands.add_parser("list", parents=[place], help="show the hosts")
     listing.add_argument("--json", action="store_true")

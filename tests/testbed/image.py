@@ -81,16 +81,21 @@ def ensure(docker: Docker, suite: str) -> str:
     Raises:
         TestbedError: Not root, no debootstrap, or no mirror in this machine's apt configuration.
     """
-    recipe = "\n".join((suite, platform.machine(), *PACKAGES, CUSTOMISE))
-    mark = hashlib.sha256(recipe.encode()).hexdigest()[:12]
-    tag = f"bzzz-testbed:{suite}-{mark}"
+    tag = f"bzzz-testbed:{suite}-{_mark(suite)}"
     with _alone():
         if docker.run("image", "inspect", tag, check=False).returncode:
-            tar = cache_directory() / "testbed" / f"{suite}-{mark}.tar"
-            if not tar.exists():
-                _build(suite, tar)
-            docker.run("import", str(tar), tag)
+            docker.run("import", str(_archive(suite)), tag)
     return tag
+
+
+def prepare(suite: str) -> Path:
+    """Return the archive that the image is imported from, building it where needed.
+
+    Raises:
+        TestbedError: As of `ensure`.
+    """
+    with _alone():
+        return _archive(suite)
 
 
 def apt_mirror(listing: str, suite: str) -> str:
@@ -109,6 +114,19 @@ def apt_mirror(listing: str, suite: str) -> str:
     if not (exact or related):
         raise TestbedError("this machine's apt names no Debian archive; check /etc/apt/sources*")
     return (exact or related)[0]
+
+
+def _mark(suite: str) -> str:
+    """Return what tells one recipe from another."""
+    recipe = "\n".join((suite, platform.machine(), *PACKAGES, CUSTOMISE))
+    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+
+
+def _archive(suite: str) -> Path:
+    tar = cache_directory() / "testbed" / f"{suite}-{_mark(suite)}.tar"
+    if not tar.exists():
+        _build(suite, tar)
+    return tar
 
 
 def _build(suite: str, tar: Path) -> None:

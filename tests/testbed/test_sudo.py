@@ -18,7 +18,7 @@ from tests.testbed import cli, docker_daemon
 from tests.testbed.docker_daemon import Docker
 from tests.testbed.state import State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(300)]
 PASSWORD = "canary-Pa55word"  # noqa: S105  looked for everywhere it must not be
 USERS = f"""
 set -eu

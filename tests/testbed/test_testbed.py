@@ -18,7 +18,7 @@ from bzzz_core.config.sources import load_answers
 from tests.testbed import cli, docker_daemon, faults, hosts
 from tests.testbed.state import Host, State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
