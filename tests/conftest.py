@@ -63,7 +63,7 @@ SERVICES: dict[str, Callable[[], str | None]] = {
 """Marker -> why it cannot be had here, or None."""
 
 JOURNEY_SHARDS = 5
-HOST_SHARDS = 8
+HOST_SHARDS = 17
 """Of the files whose tests share hosts; one takes as long as many journeys."""
 _said: list[str] = []
 _ran: set[str] = set()
