@@ -17,7 +17,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,11 +120,14 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item], which: list[pyte
     items[:] = [item for item in items if item not in which]
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure each test with its fixtures."""
-    with _spent.on(item.nodeid):
-        return (yield)
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Measure each test with its fixtures, also one that another process runs for this one."""
+    _spent.begin(nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """End that."""
+    _spent.end(nodeid)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,10 +1,8 @@
-"""Where the time of a run went is told by folder, with the test that the time limit ended."""
+"""Where the time of a run went is told by folder, with the tests that the time limit ended."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import pytest
 
 from tests.spent import Spent
 
@@ -27,23 +25,21 @@ def test_seconds_are_told_by_folder_in_the_order_of_the_run() -> None:
         ("tests/unit/deep/test_b.py::test_1[x/y]", 3),
         ("tests/testbed/test_c.py::test_1", 1200),
     ):
-        with spent.on(test):
-            watch.at_s += takes_s
+        spent.begin(test)
+        watch.at_s += takes_s
+        spent.end(test)
     assert spent.lines() == ["      5 s  tests/unit, 2 tests", "   1200 s  tests/testbed, 1 tests"]
 
 
-def test_test_that_was_ended_counts_and_is_named() -> None:
+def test_tests_that_were_ended_count_and_are_named() -> None:
     watch = Watch()
     spent = Spent(watch.now_s)
-
-    def run_until_ended() -> None:
-        with spent.on("tests/testbed/test_c.py::test_1"):
-            watch.at_s += 900
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_until_ended()
+    spent.begin("tests/tui/test_c.py::test_1")
+    watch.at_s += 300
+    spent.begin("tests/tui/test_d.py::test_1")
+    watch.at_s += 600
     assert spent.lines() == [
-        "    900 s  tests/testbed, 1 tests",
-        "ended in tests/testbed/test_c.py::test_1",
+        "   1500 s  tests/tui, 2 tests",
+        "ended in tests/tui/test_c.py::test_1",
+        "ended in tests/tui/test_d.py::test_1",
     ]
