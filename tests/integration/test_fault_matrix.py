@@ -1,8 +1,8 @@
 """Every fault against every target, on a real cluster whose hosts have networks of their own.
 
-A run plays the first cell of each kind and the shard of the rest that its commit chooses, and says
-which; `scripts/test --full` plays all. After each cell the checker judges everything that happened
-since the cluster was started, so a cell also answers for what the cells before it left behind.
+A run plays the shard that its commit chooses, and says which; `scripts/test --full` plays all.
+After each cell the checker judges everything that happened since the cluster was started, so a cell
+also answers for what the cells before it left behind.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from tests.testbed import cli, docker_daemon, faults
 from tests.testbed.docker_daemon import Docker
 from tests.testbed.state import Host, State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(300)]
 T = TypeVar("T")
 QUICK = Pace(connect_s=3, login_s=5, keepalive_s=1, keepalives_max=2)
 CUT = 'for p in $(pgrep -f "[s]shd: operator"); do kill -9 "$p"; done; true'

@@ -16,7 +16,7 @@ from tests.testbed.manifests import differences, manifest
 from tests.testbed.operators import ROOT, Operator, changes, failures, planned
 from tests.testbed.state import State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(600)]
 NAMES = ("gone-1", "gone-2", "gone-3")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -74,13 +75,14 @@ def test_a_larger_network_is_looked_through_after_a_question(
 
 
 def test_an_inventory_is_read_and_one_that_cannot_be_is_said(
-    wizard_app: Make, tmp_path: Path
+    wizard_app: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a long path breaks the line that the test looks for
     path = tmp_path / "hosts.ini"
     path.write_text("[gpu]\nn1.lab ansible_user=ops\nn2.lab ansible_host=10.0.0.2\n")
 
     async def body(pilot: Pilot[int], wizard: Wizard) -> None:
-        await enter(pilot, wizard, f"@{tmp_path}/none")
+        await enter(pilot, wizard, "@none")
         await see(pilot, "No such file")
         await enter(pilot, wizard, f"@{path}")
         assert [(h.name, h.address, h.user) for h in wizard.context.draft.hosts] == [

@@ -48,8 +48,11 @@ def test_all_shards_together_are_the_whole_matrix() -> None:
 
 
 @pytest.mark.parametrize("commit", COMMITS)
-def test_each_run_plays_every_kind(commit: str) -> None:
-    assert {cell.fault.kind for cell in chosen(commit)} == set(get_args(Kind))
+def test_each_run_plays_faults_of_many_kinds(commit: str) -> None:
+    """A shard takes cells from the whole matrix, not all from one corner."""
+    taken = chosen(commit)
+    assert len(taken) <= -(-len(cells()) // SHARDS)
+    assert len({cell.fault.kind for cell in taken}) >= 4
 
 
 def test_cells_have_names_of_their_own() -> None:
