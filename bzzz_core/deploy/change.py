@@ -46,6 +46,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Return how many changes there are on hosts and here."""
         return len(self.operator) + sum(len(changes) for changes in self.hosts.values())
 
+    def within(self, agreed: Plan) -> bool:
+        """Return whether this plan does nothing that is not in one that was agreed to.
+
+        It may do less: what an earlier run began goes on by itself, and a unit that was coming up
+        at the first look runs at the second.
+        """
+        if (self.cluster, self.release) != (agreed.cluster, agreed.release):
+            return False
+        if self.hosts.keys() != agreed.hosts.keys():
+            return False
+        pairs = [(self.operator, agreed.operator)]
+        pairs += [(self.hosts[name], agreed.hosts[name]) for name in self.hosts]
+        return all(set(map(_consent, now)) <= set(map(_consent, then)) for now, then in pairs)
+
 
 def make_plan(
     *,

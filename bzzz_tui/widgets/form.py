@@ -15,7 +15,8 @@ from rich.segment import Segment
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -23,8 +24,9 @@ from textual.widgets import Input
 
 from bzzz_core.config.setting import NOT_ACTIVE
 from bzzz_tui.fields import FieldSpec, Kind
+from bzzz_tui.parts import Part, fit_line
 from bzzz_tui.widgets.entries import Entries
-from bzzz_tui.widgets.toned import Lines, Paragraph, Toned
+from bzzz_tui.widgets.toned import Lines, Toned, wrapped
 from bzzz_tui.wording import Glyphs, Tone
 
 _REFERENCES: Final = ("env:", "file:")
@@ -84,8 +86,13 @@ class Choice(Toned, can_focus=True):
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
 
-class FieldRow(Vertical):
-    """One field of the schema."""
+class FieldRow(Toned, Vertical):
+    """One field of the schema.
+
+    It paints label, unit and help itself, around the one widget that it has, the editor: a step has
+    dozens of rows, and a widget costs milliseconds to lay out, a painted text microseconds. The
+    editor's margins, which the style sheet gives, are the room that label and unit have.
+    """
 
     class Edited(Message):
         """The text is another one."""
@@ -115,19 +122,27 @@ class FieldRow(Vertical):
         self.editor = self._make_editor()
 
     def compose(self) -> ComposeResult:
-        """Lay out two lines."""
-        with Horizontal(classes="field-line"):
-            yield Lines(classes="field-label")
-            yield self.editor
-            yield Lines(classes="field-unit")
-        yield Paragraph(classes="field-help")
+        """Place the editor."""
+        yield self.editor
 
-    def on_mount(self) -> None:
-        """Write label, unit and help."""
-        self.query_one(".field-label", Lines).show([[(self.spec.label, Tone.PLAIN)]])
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return the lines of the editor and of the help below it."""
+        return super().get_content_height(container, viewport, width) + len(self._help(width))
+
+    def render_line(self, y: int) -> Strip:
+        """Return one painted line: the editor covers its part of it."""
+        width = self.size.width
+        left = self.editor.styles.margin.left
+        help_lines = self._help(width)
+        at = y - (self.size.height - len(help_lines))
+        if at >= 0:
+            return self.strip_of([(" " * left, Tone.PLAIN), help_lines[at]], width)
+        if y:
+            return self.strip_of([], width)
+        label = fit_line([(self.spec.label, Tone.PLAIN)], left)
         unit = self.spec.unit or ("optional" if self.spec.optional else "")
-        self.query_one(".field-unit", Lines).show([[(unit, Tone.MUTED)]])
-        self._paint_help()
+        gap = " " * (self.editor.outer_size.width + 1)
+        return self.strip_of([*label, (gap, Tone.PLAIN), (unit, Tone.MUTED)], width)
 
     @property
     def text(self) -> str:
@@ -149,8 +164,7 @@ class FieldRow(Vertical):
         """Show what is wrong in place of the help, or the help again."""
         if words != self._wrong:
             self._wrong = words
-            self.set_class(bool(words), "-wrong")
-            self._paint_help()
+            self.refresh(layout=True)
 
     def focus_editor(self) -> None:
         """Put the focus into the field."""
@@ -167,7 +181,6 @@ class FieldRow(Vertical):
 
     def _make_editor(self) -> Input | Choice | Entries:
         if self.spec.kind is Kind.ENTRIES:
-            self.add_class("-entries")
             return Entries(self._text)
         if self.spec.kind in {Kind.CHOICE, Kind.SWITCH}:
             return Choice(self.spec.choices, self._text)
@@ -178,13 +191,14 @@ class FieldRow(Vertical):
         editor.cursor_blink = False
         return editor
 
-    def _paint_help(self) -> None:
+    def _help(self, width: int) -> list[Part]:
+        """Return the lines below the editor, or what is wrong instead, in a row of this width."""
         words = [(self.spec.help, Tone.MUTED)]
         if self._wrong:
             words = [(f"{self._glyphs.bad} {self._wrong}", Tone.BAD)]
         elif not self.spec.active:
             words.append((f"{self._glyphs.pending} {NOT_ACTIVE}", Tone.WARN))
-        self.query_one(".field-help", Paragraph).show(*words)
+        return wrapped(words, width - self.editor.styles.margin.left)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

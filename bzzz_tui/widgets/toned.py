@@ -115,16 +115,18 @@ class Paragraph(Toned):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Return the number of lines after wrapping."""
         del container, viewport
-        return len(self._wrapped(width))
+        return len(wrapped(self._sentences, width, self._indent))
 
     def render_line(self, y: int) -> Strip:
         """Return one painted line."""
-        lines = self._wrapped(self.size.width)
+        lines = wrapped(self._sentences, self.size.width, self._indent)
         return self.strip_of([lines[y]] if y < len(lines) else [], self.size.width)
 
-    def _wrapped(self, width: int) -> list[Part]:
-        return [
-            (line, tone)
-            for words, tone in self._sentences
-            for line in textwrap.wrap(words, max(1, width), subsequent_indent=self._indent) or [""]
-        ]
+
+def wrapped(sentences: Sequence[Part], width: int, indent: str = "") -> list[Part]:
+    """Return the lines, of at most `width` columns, that sentences take one below the other."""
+    return [
+        (line, tone)
+        for words, tone in sentences
+        for line in textwrap.wrap(words, max(1, width), subsequent_indent=indent) or [""]
+    ]

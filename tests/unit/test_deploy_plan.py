@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from bzzz_core.config.schema import ClusterSpec
+from bzzz_core.deploy.change import Change, Plan, make_plan
 from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.goal import choose_python, choose_voters
 from bzzz_core.deploy.phases.write_config import LATER
@@ -56,6 +57,41 @@ def test_what_would_be_done_decides_the_hash_and_the_reason_does_not() -> None:
 
     calm = build_plan(goals(answers, converged(answers)), ()).hash
     assert planned("active") == planned("activating") != calm
+
+
+def test_a_plan_of_which_something_was_done_meanwhile_is_within_what_was_agreed_to() -> None:
+    """An agent that a killed run had started became ready between the two looks."""
+    answers = spec(3)
+
+    def planned(agent: str, other: str = "active") -> Plan:
+        facts = converged(answers)
+        for name, active in (("bzzz-1", agent), ("bzzz-2", other)):
+            facts[name] = laid_over(facts[name], {"units": {"bzzz-agent": {"active": active}}})
+        return build_plan(goals(answers, facts), ())
+
+    agreed = planned("activating")
+    assert agreed.change_count == 1
+    assert planned("activating").within(agreed)
+    assert planned("active").within(agreed)
+    assert not planned("active", "failed").within(agreed), "as much, but to another host"
+    assert not planned("activating", "failed").within(agreed), "more"
+
+
+def test_a_plan_of_other_things_is_not_within_what_was_agreed_to() -> None:
+    def plan(*, release: str = "1", after: str = "y", hosts: Sequence[str] = ("a", "b")) -> Plan:
+        change = Change(
+            phase="write_config", action="update", target="/x", before="", after=after, sentence=""
+        )
+        return make_plan(
+            cluster="c",
+            release=release,
+            operator=(change,),
+            hosts=dict.fromkeys(hosts, (change,)),
+        )
+
+    assert plan().within(plan())
+    for other in (plan(release="2"), plan(after="z"), plan(hosts="a"), plan(hosts="abc")):
+        assert not other.within(plan())
 
 
 def test_contents_that_depend_on_keys_are_known_later() -> None:
