@@ -78,7 +78,7 @@ class Wakefulness:
     ("count", "busy_s_max"),
     [
         (50, 0.1),
-        # Measured: 115 ms on a machine where others worked, so that handshakes came in heaps.
+        # Measured: 86 ms on a slow core, where handshakes come in heaps.
         pytest.param(500, 0.2, marks=[pytest.mark.full, pytest.mark.timeout(600)]),
     ],
 )

@@ -86,3 +86,52 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "own").write_text("@what is this\n")
     with pytest.raises(ConfigError, match="own is no known_hosts file"):
         KnownHosts(tmp_path / "own").find("h", 22)
+
+
+def test_a_file_that_grows_shrinks_or_is_another_is_read_as_it_is_now(tmp_path: Path) -> None:
+    one, two, own = key(), key(), tmp_path / "own"
+    known = KnownHosts(own)
+    own.write_text(line("a", one))
+    assert known.find("a", 22).holds(one)
+    with own.open("a") as file:
+        file.write(line("b", two))
+    assert known.find("b", 22).holds(two)
+    assert known.find("a", 22).holds(one)
+    own.write_text(line("b", two))
+    assert not known.find("a", 22).known
+    own.write_text(line("b", one))
+    assert not known.find("b", 22).holds(two)
+    own.unlink()
+    assert not known.find("b", 22).known
+
+
+def test_a_line_that_was_not_written_to_its_end_is_read_again_when_it_is(tmp_path: Path) -> None:
+    own, whole = tmp_path / "own", line("a", key()) + line("b", key())
+    known = KnownHosts(own)
+    for length in range(len(whole) - 60, len(whole) + 1):
+        own.write_text(whole[:length])
+        known.find("a", 22)
+    assert known.find("b", 22).known
+
+
+def test_a_damaged_addition_is_said_and_what_is_mended_is_read_anew(tmp_path: Path) -> None:
+    own, public = tmp_path / "own", key()
+    known = KnownHosts(own)
+    own.write_text(line("a", public))
+    assert known.find("a", 22).known
+    own.write_text(line("a", public) + line("b", public) + "nonsense\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="no known_hosts file"):
+            known.find("b", 22)
+    own.write_text(line("a", public) + line("b", public))
+    assert len(known.find("b", 22).keys) == 1
+
+
+def test_a_key_is_pinned_after_a_last_line_without_an_end(tmp_path: Path) -> None:
+    one, two, own = key(), key(), tmp_path / "own"
+    own.write_text(line("a", one).rstrip("\n"))
+    known = KnownHosts(own)
+    assert known.pin("b", 22, two)
+    for again in (known, KnownHosts(own)):
+        assert again.find("a", 22).holds(one)
+        assert again.find("b", 22).holds(two)

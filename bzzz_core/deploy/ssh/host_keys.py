@@ -66,8 +66,8 @@ class KnownHosts:
 
     def __init__(self, own: Path, others: Sequence[Path] = ()) -> None:
         """Take the file to write to and further ones to read; a missing file is an empty one."""
-        self._own = own
-        self._others = tuple(others)
+        self._own = _KeyFile(own)
+        self._others = tuple(_KeyFile(path) for path in others)
 
     def find(self, address: str, port: int) -> Trust:
         """Return what is known of the host at `address` and `port`.
@@ -76,8 +76,8 @@ class KnownHosts:
             ConfigError: A file cannot be read or is damaged.
         """
         trust = Trust()
-        for path in (self._own, *self._others):
-            found = _load(path).match(pattern(address, port), "", None)
+        for file in (self._own, *self._others):
+            found = file.load().match(pattern(address, port), "", None)
             trust.keys.extend(found[0])
             trust.authorities.extend(found[1])
             trust.revoked.extend(found[2])
@@ -89,21 +89,11 @@ class KnownHosts:
         Raises:
             ConfigError: The file cannot be read or written.
         """
-        own = _load(self._own).match(pattern(address, port), "", None)
+        own = self._own.load().match(pattern(address, port), "", None)
         if any(other.public_data == key.public_data for other in own[0]):
             return False
         words = key.export_public_key().decode("ascii").split()[:2]
-        line = f"{pattern(address, port)} {' '.join(words)}\n"
-        try:
-            self._own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # One write to a file opened for appending: two runs at once cannot mix their lines.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            descriptor = os.open(self._own, flags, 0o600)
-            with os.fdopen(descriptor, "ab", buffering=0) as file:
-                file.write(line.encode("ascii"))
-                os.fsync(file.fileno())
-        except OSError as exc:
-            raise ConfigError(f"{self._own}: {exc.strerror}") from exc
+        self._own.append(f"{pattern(address, port)} {' '.join(words)}")
         return True
 
 
@@ -112,12 +102,55 @@ def pattern(address: str, port: int) -> str:
     return address if port == SSH_PORT else f"[{address}]:{port}"
 
 
-def _load(path: Path) -> asyncssh.SSHKnownHosts:
-    try:
-        return asyncssh.import_known_hosts(path.read_text(encoding="utf-8", errors="replace"))
-    except FileNotFoundError:
-        return asyncssh.SSHKnownHosts()
-    except OSError as exc:
-        raise ConfigError(f"{path}: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise ConfigError(f"{path} is no known_hosts file: {exc}") from exc
+class _KeyFile:
+    """A known_hosts file. It is read each time, and only what was added since is parsed.
+
+    Hundreds of hosts are looked at by one run; each would parse the keys of all before it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text = ""
+        self._parsed = asyncssh.SSHKnownHosts()
+
+    def load(self) -> asyncssh.SSHKnownHosts:
+        """Return what the file says now.
+
+        Raises:
+            ConfigError: It cannot be read or is damaged.
+        """
+        try:
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            text = ""
+        except OSError as exc:
+            raise ConfigError(f"{self._path}: {exc.strerror}") from exc
+        if text == self._text:
+            return self._parsed
+        grown = text.startswith(self._text) and (not self._text or self._text.endswith("\n"))
+        try:
+            parsed = self._parsed if grown else asyncssh.SSHKnownHosts()
+            parsed.load(text[len(self._text) :] if grown else text)
+        except ValueError as exc:
+            self._text, self._parsed = "", asyncssh.SSHKnownHosts()
+            raise ConfigError(f"{self._path} is no known_hosts file: {exc}") from exc
+        self._text, self._parsed = text, parsed
+        return parsed
+
+    def append(self, line: str) -> None:
+        """Add a line, after what is there: the last line may have been left without an end.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        start = "\n" if self._text and not self._text.endswith("\n") else ""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # One write to a file opened for appending: two runs at once cannot mix their lines.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            descriptor = os.open(self._path, flags, 0o600)
+            with os.fdopen(descriptor, "ab", buffering=0) as file:
+                file.write(f"{start}{line}\n".encode("ascii"))
+                os.fsync(file.fileno())
+        except OSError as exc:
+            raise ConfigError(f"{self._path}: {exc.strerror}") from exc
