@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+_STARTS: Final = frozenset({"start_fabric", "start_agent"})
+"""Phases whose only change is to start a unit of ours."""
 Action = Literal["create", "update", "replace", "start", "restart", "enable", "remove"]
 
 
@@ -47,10 +49,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.operator) + sum(len(changes) for changes in self.hosts.values())
 
     def within(self, agreed: Plan) -> bool:
-        """Return whether this plan does nothing that is not in one that was agreed to.
+        """Return whether this plan is one that was agreed to, but for units that run by now.
 
-        It may do less: what an earlier run began goes on by itself, and a unit that was coming up
-        at the first look runs at the second.
+        A killed run has started them, and between two looks they came up by themselves. Anything
+        else that is missing may only not have been seen: what a host does not tell is not planned.
         """
         if (self.cluster, self.release) != (agreed.cluster, agreed.release):
             return False
@@ -58,7 +60,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             return False
         pairs = [(self.operator, agreed.operator)]
         pairs += [(self.hosts[name], agreed.hosts[name]) for name in self.hosts]
-        return all(set(map(_consent, now)) <= set(map(_consent, then)) for now, then in pairs)
+        return all(_only_starts_are_missing(now, then) for now, then in pairs)
 
 
 def make_plan(
@@ -75,6 +77,13 @@ def make_plan(
     return Plan(
         cluster=cluster, release=release, operator=tuple(operator), hosts=hosts, hash=digest
     )
+
+
+def _only_starts_are_missing(now: Sequence[Change], then: Sequence[Change]) -> bool:
+    left = {_consent(change) for change in now}
+    gone = [change for change in then if _consent(change) not in left]
+    known = {_consent(change) for change in then}
+    return left <= known and all(change.phase in _STARTS for change in gone)
 
 
 def _consent(change: Change) -> tuple[str, ...]:

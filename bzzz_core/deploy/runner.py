@@ -123,7 +123,7 @@ class Deployment(Operation):
         """Carry out a plan that `prepare` of this deployment returned, and say how it went.
 
         Raises:
-            PlanChanged: More or something else would be done than was planned; nothing was.
+            PlanChanged: The hosts or the answers are not what they were; nothing was changed.
             PreconditionFailed: A host is no longer fit; nothing was changed.
             TrustError: The authorities could not be unlocked; nothing was changed on any host.
         """
@@ -138,8 +138,7 @@ class Deployment(Operation):
         errors = [f.message for f in (*findings, *misfits) if f.severity == "error"]
         if errors:
             raise PreconditionFailed("; ".join(errors))
-        agreed, plan = plan, self._plan(facts, known)
-        if not plan.within(agreed):
+        if not self._plan(facts, known).within(plan):
             raise PlanChanged("the hosts are not as they were when the plan was made; plan again")
         cluster = await asyncio.to_thread(self._state.open_cluster, self._spec)
         self._learn_secrets()

@@ -86,7 +86,7 @@ class Choice(Toned, can_focus=True):
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
 
-class FieldRow(Toned, Vertical):
+class FieldRow(Toned):
     """One field of the schema.
 
     It paints label, unit and help itself, around the one widget that it has, the editor: a step has

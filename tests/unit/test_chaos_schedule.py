@@ -51,8 +51,9 @@ def test_all_shards_together_are_the_whole_matrix() -> None:
 def test_each_run_plays_faults_of_many_kinds(commit: str) -> None:
     """A shard takes cells from the whole matrix, not all from one corner."""
     taken = chosen(commit)
-    assert len(taken) <= -(-len(cells()) // SHARDS)
+    assert len({cell.name for cell in taken}) == len(taken) <= -(-len(cells()) // SHARDS) + 1
     assert len({cell.fault.kind for cell in taken}) >= 4
+    assert {"replaced", "waits"} <= {cell.expect for cell in taken}
 
 
 def test_cells_have_names_of_their_own() -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from bzzz_core.config.schema import ClusterSpec
 from bzzz_core.deploy.change import Change, Plan, make_plan
+from bzzz_core.deploy.facts.firewall import Firewall
 from bzzz_core.deploy.facts.host import HostFacts
+from bzzz_core.deploy.facts.openings import OwnRules
 from bzzz_core.deploy.goal import choose_python, choose_voters
 from bzzz_core.deploy.phases.write_config import LATER
 from bzzz_core.deploy.plan import build_plan
@@ -75,6 +77,23 @@ def test_a_plan_of_which_something_was_done_meanwhile_is_within_what_was_agreed_
     assert planned("active").within(agreed)
     assert not planned("active", "failed").within(agreed), "as much, but to another host"
     assert not planned("activating", "failed").within(agreed), "more"
+
+
+def test_what_a_host_does_not_tell_at_the_second_look_is_not_left_out() -> None:
+    """Without its filter's rules nothing is planned for it, and its ports would stay open."""
+    answers = spec(3, network={"firewall": {"mode": "restrict"}})
+    facts = converged(answers)
+    seen = msgspec.structs.replace(
+        facts["bzzz-1"],
+        firewall=Firewall(backend="none", active=False, ssh_allowed=True),
+        own_rules=OwnRules(tools=("nft",)),
+    )
+    agreed = build_plan(goals(answers, facts | {"bzzz-1": seen}), ())
+    assert any(change.phase == "open_firewall" for change in agreed.hosts["bzzz-1"])
+    unseen = msgspec.structs.replace(seen, own_rules=None)
+    later = build_plan(goals(answers, facts | {"bzzz-1": unseen}), ())
+    assert later.change_count < agreed.change_count
+    assert not later.within(agreed)
 
 
 def test_a_plan_of_other_things_is_not_within_what_was_agreed_to() -> None:
