@@ -91,6 +91,11 @@ class DemoFeed:
         """
         return await self._damage.act(act, targets, view)
 
+    @property
+    def ready(self) -> bool:
+        """Return whether nodes can be broken: not before all of them named one leader."""
+        return self._cluster.elected_after_ms is not None
+
     def conditions(self) -> dict[str, str]:
         """Return {node: what is wrong with it} for all that something was done to."""
         return self._damage.conditions()

@@ -12,6 +12,11 @@ from bzzz_core.demo.faults import Act, Done
 class Breaking(Protocol):
     """Breaks nodes of a demo and makes them whole; satisfied by `screens.demo.DemoFeed`."""
 
+    @property
+    def ready(self) -> bool:
+        """Return whether nodes can be broken: not before all of them named one leader."""
+        ...
+
     async def act(self, act: Act, targets: Sequence[str], view: Status | None) -> Done:
         """Do something to nodes; as `bzzz_core.demo.damage.Damage.act`.
 

@@ -28,6 +28,7 @@ _UNDONE: Final = {
     Act.PARTITION: ("partitioned", Act.HEAL),
 }
 """What breaks -> how a node is then, and what undoes it."""
+_NOT_READY: Final = "nodes can be broken as soon as all of them name one leader"
 _KEYS: Final = (
     ("demo.kill", "killed", "kill", "start again"),
     ("demo.freeze", "paused", "pause", "let go on"),
@@ -78,11 +79,15 @@ async def _do(view: MonitorView, act: Act, targets: Sequence[str]) -> None:
 def tries(view: MonitorView) -> list[list[Part]]:
     """Return the line of what may be tried now; nothing where there is no demo."""
     demo = view.session.breaking
+    line: list[Part]
     if demo is None:
         return []
+    if not demo.ready:
+        line = [(" starting: ", Tone.ACCENT), (_NOT_READY, Tone.MUTED)]
+        return [fit_line(line, view.size.width)]
     broken, name = demo.conditions(), view.node_here()
     of_node = broken.get(name, "")
-    line: list[Part] = [(" try: ", Tone.ACCENT)]
+    line = [(" try: ", Tone.ACCENT)]
     for id_, condition, breaks, mends in _KEYS:
         key = view.shell.keymap.shown(action(id_))
         if name and key:

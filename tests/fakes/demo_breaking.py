@@ -16,6 +16,7 @@ class FakeBreaking:
 
     def __init__(self) -> None:
         self.acts: list[tuple[Act, tuple[str, ...]]] = []
+        self.ready = True
         self.refusal: BzzzError | None = None
         self._conditions: dict[str, str] = {}
 

@@ -80,6 +80,14 @@ class LoopbackSshd:
             time.sleep(0.02)
         raise AssertionError(f"sshd does not start: {self.log.read_text()}")
 
+    def forget_probe(self) -> None:
+        """Empty the log, once it tells to its end of who looked whether the server listens."""
+        deadline = time.monotonic() + START_S_MAX
+        while "Connection closed by" not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+        self.log.write_text("")
+
     def stop(self) -> None:
         """End the server and what its sessions left."""
         if self._process is None:

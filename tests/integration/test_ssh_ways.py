@@ -107,7 +107,7 @@ async def test_a_jump_host_nobody_trusts_yet_is_told_nothing(
     """The fingerprint of the one before must never be taken for that of the host behind."""
     careful = dataclasses.replace(straight(host), accept_new_host_key=False)
     login = routed(careful, config=None, jump=place(jump))
-    host.log.write_text("")  # of whoever looked whether it listens
+    host.forget_probe()
     with pytest.raises(HostUnreachable, match=r"jump host .* log in to it once"):
         async with session(login, own(host), QUICK):
             pass

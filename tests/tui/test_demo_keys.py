@@ -107,6 +107,20 @@ def test_a_key_breaks_the_node_under_the_cursor_and_the_same_key_mends_it(
     play(clock, feed, scenario)
 
 
+def test_nothing_is_offered_before_it_can_be_done(clock: FrozenClock, feed: HandFeed) -> None:
+    """The monitor may know a leader a moment before all nodes do."""
+
+    async def scenario(stage: Stage) -> None:
+        assert stage.breaking is not None
+        stage.breaking.ready = False
+        assert "try:" not in stage.tries
+        assert "starting: nodes can be broken as soon as" in stage.tries
+        stage.breaking.ready = True
+        assert "try:" in stage.tries
+
+    play(clock, feed, scenario)
+
+
 def test_the_line_tells_what_to_try_with_this_node(clock: FrozenClock, feed: HandFeed) -> None:
     async def scenario(stage: Stage) -> None:
         leader = stage.view.session.store.status
