@@ -21,12 +21,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from bzzz_core.errors import BrokerError
 from bzzz_core.fabric.binary import find_binary
 from tests.chaos import network
 from tests.shards import head, in_words, part_of
 from tests.spent import Spent
+
+# An example that takes long on a busy machine is no failure. In CI the library sees it so anyway.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

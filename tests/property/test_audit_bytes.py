@@ -88,7 +88,7 @@ def test_any_byte_of_any_file_changed_is_noticed_or_changes_no_entry(
         max_size=8,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_is_audited_can_be_verified(
     some: list[tuple[str, str, dict[str, object]]],
 ) -> None:
@@ -104,7 +104,7 @@ def test_whatever_is_audited_can_be_verified(
 
 
 @given(st.integers(min_value=0, max_value=2_000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_each_beginning_of_a_line_is_torn_and_no_other_line_is(cut: int) -> None:
     act = Act(at="then", actor='a"\\{}', what="}{", fields={"a": "\\", "b": '"', "é": 1e300})
     (raw,), ((tip, _),) = seal([act], Tip(), author=audit_at(Path("x"), key=_KEY).author, node="n")

@@ -80,7 +80,7 @@ def read_by_shell(directory: Path, text: str) -> str:
     return done.stdout.decode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(value=NASTY | ANY)
 @example(value="it's $HOME")
 @example(value="'\\")

@@ -31,7 +31,7 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(patterns(), st.lists(st.text(alphabet="abcAC1 .", max_size=8), max_size=4))
 def test_it_finds_what_pythons_finds(pattern: str, texts: list[str]) -> None:
     ours, theirs = LinearRegex(pattern), re.compile(pattern, re.IGNORECASE)
@@ -39,7 +39,7 @@ def test_it_finds_what_pythons_finds(pattern: str, texts: list[str]) -> None:
         assert ours.search(text) == bool(theirs.search(text)), (pattern, text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=30))
 def test_any_text_is_a_pattern_or_refused(pattern: str) -> None:
     try:

@@ -180,7 +180,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(NAMES, st.lists(LINES, max_size=8), st.sampled_from([0, 0, 0, 1, 44, 124]))),
     st.binary(max_size=200),

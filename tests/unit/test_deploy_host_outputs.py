@@ -122,7 +122,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return output
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(damaged())
 def test_a_damaged_output_is_facts_or_unreadable(output: bytes) -> None:
     try:
@@ -137,7 +137,7 @@ BLANKS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(OUTPUTS), st.lists(st.tuples(st.integers(0, 10**6), BLANKS), max_size=40))
 def test_colours_and_blank_lines_anywhere_do_no_harm(
     output: bytes, put: list[tuple[int, bytes]]
@@ -216,7 +216,7 @@ HOLDERS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(HOLDERS), DOCUMENTS)
 def test_no_document_is_more_than_malformed(holder: tuple[str, str], document: object) -> None:
     """Tools change the shape of their documents; an array where an object was is no surprise."""

@@ -34,7 +34,7 @@ SHELLS = ["sh", *(shell for shell in ("bash", "zsh", "fish", "busybox") if shuti
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=st.lists(st.one_of(WORDS, st.sampled_from(AWKWARD)), max_size=12))
 def test_values_survive_two_shells(shell: str, values: list[str]) -> None:
     """The login shell reads the line, and the shell inside it the script's arguments."""

@@ -193,7 +193,7 @@ def test_a_record_is_proven_once() -> None:
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_a_trust_error(data: bytes) -> None:
     """Never another exception: the handler of a subscription must not raise."""
     with pytest.raises(TrustError):
@@ -201,7 +201,7 @@ def test_any_bytes_are_a_trust_error(data: bytes) -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(0, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_flipped_byte_is_a_trust_error_or_nothing_at_all(place: int, value: int) -> None:
     """There is one form in bytes of each message, or the same message comes out."""
     data = bytearray(wire(KEYS[1]).seal(ACK))

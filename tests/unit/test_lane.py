@@ -339,7 +339,7 @@ FAULTS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(FAULTS, st.integers(1, 90), st.integers(0, 40))
 def test_whatever_fails_acknowledged_entries_are_in_the_log_once_and_in_order(
     faults: list[BzzzError | Lost | None], count: int, deposed_after: int
