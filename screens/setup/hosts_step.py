@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 from textual import on
@@ -22,6 +22,8 @@ from screens.setup.engine import Look, LookState
 from screens.setup.host_table import HostRows, place, state_part
 from screens.setup.step import StepView
 from screens.setup.steps import StepSpec
+
+_ASKED: Final = frozenset({LookState.UNSEEN, LookState.LOOKING})
 
 
 class HostsTable(LiveTable):
@@ -104,8 +106,14 @@ class HostsStep(StepView):
         self._trust([host] if host else [])
 
     def action_trust_all(self) -> None:
-        """Trust every key that was shown."""
-        self._trust(self.context.draft.hosts)
+        """Trust every key that was shown, and name the hosts that showed none yet."""
+        hosts = self.context.draft.hosts
+        looked = {host.name: self.context.look(host).state for host in hosts}
+        waited_for = [name for name, state in looked.items() if state in _ASKED]
+        self._trust(hosts)
+        if waited_for:
+            words = f"no key yet of {', '.join(waited_for)}: T again once it stands there"
+            self.notify(words, timeout=5, markup=False)
 
     def want_looks(self, names: Sequence[str]) -> None:
         """Ask the wizard to look at hosts, if the answers about them are right."""

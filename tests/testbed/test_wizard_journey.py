@@ -49,9 +49,7 @@ def test_the_short_way_leads_from_nothing_to_the_monitor(bed: State, tmp_path: P
         terminal.type(str(bed.key))
         terminal.press("C-n")
         terminal.see("3/8 Security")
-        terminal.see("key unknown", "not trusted", within_s=60)
-        terminal.press("T")
-        terminal.see("trusted", within_s=60)
+        _trust_all(terminal, len(bed.hosts()))
         terminal.press("C-n")
         terminal.see("4/8 AI Integration")
         terminal.press("C-n")
@@ -96,6 +94,16 @@ def test_reachability_is_proved_and_a_bundle_tells_no_secret(bed: State, tmp_pat
     assert "bzzz-support/answers.yaml" in texts
     secret = bed.key.read_text().splitlines()[2]
     assert all(secret not in text for text in texts.values())
+
+
+def _trust_all(terminal: Terminal, hosts: int) -> None:
+    """Trust keys as they come, until no host is without: some take longer to show theirs."""
+    until = time.monotonic() + 60
+    while (screen := terminal.screen()).count(" trusted") < hosts:
+        assert time.monotonic() < until, screen
+        if "key unknown" in screen:
+            terminal.press("T")
+        time.sleep(0.5)
 
 
 def _written(directory: Path) -> Path:

@@ -510,6 +510,23 @@ def test_every_column_of_the_work_can_be_named_at_80_columns_by_keyboard(
     drive(app, body, size=(80, 24))
 
 
+def test_trusting_all_names_a_host_that_has_not_shown_its_key(wizard_app) -> None:  # noqa: ANN001
+    app = wizard_app()
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await jump_to(pilot, wizard, 3)
+        hosts = wizard.context.draft.hosts
+        await settle(pilot, lambda: all(wizard.context.look(host).fingerprint for host in hosts))
+        wizard.context.looks["bzzz-2"] = Look(state=LookState.LOOKING)
+        await pilot.press("T")
+        said = [note.message for note in app._notifications]
+        assert said == ["no key yet of bzzz-2: T again once it stands there"]
+        trusted = [host.name for host in wizard.context.draft.hosts if host.host_key_sha256]
+        assert trusted == ["bzzz-1", "bzzz-3"]
+
+    drive(app, body)
+
+
 def test_a_failed_host_is_named_and_can_be_tried_again(wizard_app, engine: FakeEngine) -> None:  # noqa: ANN001
     app = wizard_app()
     engine.failing = "bzzz-3"
