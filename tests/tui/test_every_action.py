@@ -108,6 +108,8 @@ def test_key_palette_and_command_lead_to_the_same_method(
 class Unbroken:
     """A demo of which nothing is broken."""
 
+    ready = True
+
     def conditions(self) -> dict[str, str]:
         return {}
 
