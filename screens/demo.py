@@ -93,8 +93,8 @@ class DemoFeed:
 
     @property
     def ready(self) -> bool:
-        """Return whether nodes can be broken: not before all of them named one leader."""
-        return self._cluster.elected_after_ms is not None
+        """Return whether nodes can be broken; see `Damage.ready`."""
+        return self._damage.ready
 
     def conditions(self) -> dict[str, str]:
         """Return {node: what is wrong with it} for all that something was done to."""

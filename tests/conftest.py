@@ -69,7 +69,7 @@ SERVICES: dict[str, Callable[[], str | None]] = {
 
 JOURNEY_SHARDS = 5
 HOST_SHARDS = 19
-"""Of the files whose tests share hosts; one takes as long as many journeys. One is in every run."""
+"""Of the files whose tests share hosts; one takes as long as many journeys."""
 _said: list[str] = []
 _ran: set[str] = set()
 _refused: list[str] = []

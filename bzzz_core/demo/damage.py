@@ -40,6 +40,11 @@ class Damage:
         self._island = 0
         self._acting = asyncio.Lock()
 
+    @property
+    def ready(self) -> bool:
+        """Return whether nodes can be broken: not before all of them named one leader."""
+        return self._cluster.elected_after_ms is not None
+
     def conditions(self) -> dict[str, str]:
         """Return {node: what is wrong with it} for all that something was done to."""
         killed = self._cluster.killed
@@ -71,7 +76,7 @@ class Damage:
             ConfigError: There is no such node, or it cannot be done to it now.
             BrokerError: What connects the nodes has ended.
         """
-        if self._cluster.elected_after_ms is None:
+        if not self.ready:
             raise ConfigError("the demo is still starting; wait until somebody leads")
         async with self._acting:
             names = [self._named(target, view) for target in targets]

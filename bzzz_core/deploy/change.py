@@ -80,10 +80,8 @@ def make_plan(
 
 
 def _only_starts_are_missing(now: Sequence[Change], then: Sequence[Change]) -> bool:
-    left = {_consent(change) for change in now}
-    gone = [change for change in then if _consent(change) not in left]
-    known = {_consent(change) for change in then}
-    return left <= known and all(change.phase in _STARTS for change in gone)
+    left, agreed = (set(map(_consent, changes)) for changes in (now, then))
+    return left <= agreed and all(phase in _STARTS for phase, *_ in agreed - left)
 
 
 def _consent(change: Change) -> tuple[str, ...]:

@@ -108,8 +108,7 @@ class HostsStep(StepView):
     def action_trust_all(self) -> None:
         """Trust every key that was shown, and name the hosts that showed none yet."""
         hosts = self.context.draft.hosts
-        looked = {host.name: self.context.look(host).state for host in hosts}
-        waited_for = [name for name, state in looked.items() if state in _ASKED]
+        waited_for = [host.name for host in hosts if self.context.look(host).state in _ASKED]
         self._trust(hosts)
         if waited_for:
             words = f"no key yet of {', '.join(waited_for)}: T again once it stands there"

@@ -97,7 +97,7 @@ def cells(*, busy_s: float = BUSY_S) -> list[Cell]:
 
 
 def chosen(commit: str) -> list[Cell]:
-    """Return the commit's shard: every so manieth, for neighbours resemble each other.
+    """Return the commit's shard: one cell in seven, for neighbours resemble each other.
 
     A failover and a lost majority are in every run.
     """
