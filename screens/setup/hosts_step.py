@@ -108,7 +108,11 @@ class HostsStep(StepView):
     def action_trust_all(self) -> None:
         """Trust every key that was shown, and name the hosts that showed none yet."""
         hosts = self.context.draft.hosts
-        waited_for = [host.name for host in hosts if self.context.look(host).state in _ASKED]
+        waited_for = [
+            host.name
+            for host in hosts
+            if not host.host_key_sha256 and self.context.look(host).state in _ASKED
+        ]
         self._trust(hosts)
         if waited_for:
             words = f"no key yet of {', '.join(waited_for)}: T again once it stands there"

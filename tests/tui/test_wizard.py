@@ -523,6 +523,11 @@ def test_trusting_all_names_a_host_that_has_not_shown_its_key(wizard_app) -> Non
         assert said == ["no key yet of bzzz-2: T again once it stands there"]
         trusted = [host.name for host in wizard.context.draft.hosts if host.host_key_sha256]
         assert trusted == ["bzzz-1", "bzzz-3"]
+        for name in ("bzzz-1", "bzzz-3"):  # as they are while they are looked at once more
+            wizard.context.looks[name] = Look(state=LookState.LOOKING)
+        await pilot.press("T")
+        again = [note.message for note in app._notifications]
+        assert again[1:] == said, "of those that are trusted nothing is awaited"
 
     drive(app, body)
 
