@@ -7,6 +7,7 @@ cluster of three (docs/adr/0003-broker-identities.md, research of the backbone).
 from __future__ import annotations
 
 import base64
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,8 @@ from bzzz_core.errors import (
     RevisionConflict,
     StreamBusy,
 )
+from bzzz_core.fabric.answers import Reply
+from bzzz_core.ports import Clock
 
 REQUEST_ID: Final = "Nats-Msg-Id"
 """Header that names a write; the stream takes a name once in two minutes."""
@@ -37,6 +40,11 @@ is acknowledged, which is what the error says."""
 
 _UNKNOWN: Final = 10077
 """The store failed, on the replica that answered: others may hold what it could not write."""
+
+_AWAY_MS_MAX: Final = 500
+"""A broker that reads its configuration again listens to no question of JetStream's meanwhile: 0.6
+to 7 ms of a machine at rest (100 reloads measured), more of a busy one. Writes do not notice."""
+_AWAY_AGAIN_MS: Final = 5
 
 
 class ApiError(msgspec.Struct):
@@ -195,6 +203,27 @@ def decode(data: bytes, kind: type[Answer]) -> Answer:
         return msgspec.json.decode(data, type=kind)
     except ValueError as exc:
         raise BrokerError(f"JetStream's answer is no {kind.__name__}: {exc}") from exc
+
+
+async def reply_of(
+    subject: str, ask: Callable[[int], Awaitable[Reply]], *, clock: Clock, timeout_ms: int
+) -> Reply:
+    """Return JetStream's answer; `ask` gets the milliseconds that it may take.
+
+    A question that nobody received is asked again for a moment, for it changed nothing.
+
+    Raises:
+        QuorumUnavailable: Nobody listens, and not only for the moment of a reload.
+        Others: What `ask` raises.
+    """
+    begun_ms = clock.now_ms()
+    while True:
+        reply = await ask(max(1, timeout_ms - (clock.now_ms() - begun_ms)))
+        if not reply.no_responders:
+            return reply
+        if clock.now_ms() - begun_ms + _AWAY_AGAIN_MS >= min(timeout_ms, _AWAY_MS_MAX):
+            raise QuorumUnavailable(f"no JetStream answers {subject}")
+        await clock.sleep_ms(_AWAY_AGAIN_MS)
 
 
 def encode(question: dict[str, Any]) -> bytes:

@@ -40,6 +40,7 @@ from bzzz_core.fabric.jetstream import (
     WholeConfig,
     decode,
     encode,
+    reply_of,
 )
 from bzzz_core.fabric.layout import direct_api, stream_api
 from bzzz_core.fabric.nats import NatsFabric
@@ -332,7 +333,10 @@ class Stream:
     ) -> Answer:
         subject = stream_api(verb, self.name)
         body = encode(question) if question else b""
-        reply = await self.fabric.ask(subject, body, timeout_ms=timeout_ms)
-        if reply.no_responders:
-            raise QuorumUnavailable(f"no JetStream answers {subject}")
+        reply = await reply_of(
+            subject,
+            lambda left_ms: self.fabric.ask(subject, body, timeout_ms=left_ms),
+            clock=self._clock,
+            timeout_ms=timeout_ms,
+        )
         return decode(reply.data, kind)

@@ -26,6 +26,7 @@ from bzzz_core.fabric.jetstream import (
     JetStreamRefusal,
     decode,
     encode,
+    reply_of,
 )
 from bzzz_core.fabric.layout import stream_api
 from bzzz_core.fabric.link import BrokerLink
@@ -204,14 +205,13 @@ class StreamKeeper:
         return await self._ask(stream_api("INFO", stream), {}, _Stream)
 
     async def _ask(self, subject: str, question: dict[str, Any], kind: type[Answer]) -> Answer:
-        reply = await self._link.request(
+        body = encode(question) if question else b""
+        reply = await reply_of(
             subject,
-            encode(question) if question else b"",
-            headers=None,
+            lambda left_ms: self._link.request(subject, body, headers=None, timeout_ms=left_ms),
+            clock=self._clock,
             timeout_ms=ANSWER_MS_MAX,
         )
-        if reply.no_responders:
-            raise QuorumUnavailable(f"no JetStream answers {subject}")
         return decode(reply.data, kind)
 
     def _state_of(self, stream: _Stream) -> StreamState:

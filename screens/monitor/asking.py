@@ -118,6 +118,6 @@ class AskingView(MonitorView):
         else:
             found.at_ms = self.session.clock.now_ms()
         store.asked[self.VIEW] = found
-        if self.is_current and self.session.paused_ms is None:
+        if self.stands and self.is_current and self.session.paused_ms is None:
             self.answered()
             self.paint_frame()

@@ -101,7 +101,7 @@ class AuditView(TableView, AskingView):
             return
         self.state.more[_KEPT] = verdict
         self._tell(verdict.words, verdict.tone)
-        if self.is_attached and self.is_current:
+        if self.stands and self.is_current:
             self._paint_chain()
 
     def _tell(self, words: str, tone: Tone) -> None:

@@ -71,7 +71,7 @@ async def _do(view: MonitorView, act: Act, targets: Sequence[str]) -> None:
     at = time_of_day(now, today=now)
     view.session.remark(Happening(at, Tone.ACCENT, clean(f"you {done.words}")))
     view.session.remark(Happening(at, Tone.MUTED, clean(f"watch: {done.watch}")))
-    if view.is_attached:
+    if view.stands:
         view.say(f"{done.words}. Watch: {done.watch}")
         view.paint_frame()
 

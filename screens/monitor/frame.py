@@ -172,6 +172,15 @@ class Frame(Screen[None]):
         """Return whether keys go to this screen; `is_current` only means that it may be seen."""
         return self.app.screen is self
 
+    @property
+    def stands(self) -> bool:
+        """Return whether it is whole.
+
+        Its lines are taken away one by one before it hears of that itself, and an answer that it
+        waits for may come in between.
+        """
+        return self.is_attached and self.display
+
     def store_changed(self) -> None:
         """Be told that something waits; see `Listener`."""
         self.post_message(self.StoreChanged())
@@ -233,6 +242,8 @@ class Frame(Screen[None]):
 
     def say(self, words: str, tone: Tone = Tone.PLAIN, *, stays: bool = False) -> None:
         """Answer the operator; the answer goes by itself unless it `stays`."""
+        if not self.stands:
+            return
         note = self.query_one("#note", Paragraph)
         note.set_class(bool(words), "-shown")
         note.show(*([(clean(words), tone)] if words else []))

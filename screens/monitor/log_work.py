@@ -107,7 +107,7 @@ class LogWork:
                 self._soon()
 
     def _soon(self) -> None:
-        if not self._due and self._view.is_attached:
+        if not self._due and self._view.stands:
             self._due = True
             self._view.set_timer(_GATHER_S if self._seen_any else _FIRST_S, self.flush)
 
@@ -153,5 +153,5 @@ class LogWork:
             await asyncio.to_thread(scan.advance, lambda: self._wanted == wanted)
         finally:
             self._working = False
-        if self._view.is_attached:
+        if self._view.stands:
             self.work()

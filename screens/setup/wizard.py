@@ -207,7 +207,7 @@ class Wizard(Screen[None]):
         return self.context.draft.get("cluster.name") or "?"
 
     def _news(self) -> None:
-        if self.is_running and self._here in self._views and self.query(StepRail):
+        if self.is_attached and self.display and self._here in self._views:
             if self._here == _DEPLOY + 1:
                 self.step.refreshed()
             self._paint()

@@ -12,13 +12,16 @@ from textual.pilot import Pilot
 
 from bzzz_core.errors import PermissionDenied, RequestTimeout
 from bzzz_core.model import MemberState
+from bzzz_tui.monitor.asked import Asked
 from bzzz_tui.monitor.views import VIEWS
+from bzzz_tui.widgets.bars import HintBar
 from bzzz_tui.widgets.prompt import PromptInput
 from bzzz_tui.widgets.toned import Lines
 from bzzz_tui.widgets.top_line import Banner
 from screens.app import BzzzApp
 from screens.dialogs import Reading
 from screens.monitor.asking import AskingView
+from screens.monitor.peers import PeersView
 from tests.fakes import asked_cluster, statuses
 from tests.fakes.asked_cluster import AskedCluster
 from tests.tui.conftest import FrozenClock, HandFeed, connected, snapshot
@@ -473,3 +476,25 @@ def test_an_odd_version_is_seen_in_peers(view_app: Make, clock: FrozenClock) -> 
         assert "0.0.9" in text(app)
 
     drive(app, body)
+
+
+def test_an_answer_that_comes_while_its_view_is_taken_away_paints_nothing(
+    view_app: Make, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, asked, answered = asyncio.Event(), [], []
+
+    async def ask(view: PeersView) -> Asked:
+        asked.append(view)
+        await going.wait()
+        answered.append(view)
+        return view.asked
+
+    monkeypatch.setattr(PeersView, "ask", ask)
+    monkeypatch.setattr(HintBar, "on_unmount", lambda _: going.set(), raising=False)
+    app = view_app("peers", asked_cluster.told(clock.ms), connected(clock))
+
+    async def body(pilot: Pilot[int]) -> None:
+        await until(pilot, lambda: bool(asked))
+
+    drive(app, body)
+    assert answered, "the answer came while the lines around the view went one by one"
