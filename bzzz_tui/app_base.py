@@ -236,7 +236,8 @@ class AppBase(App[int], inherit_bindings=False):
 
     def _fatal_error(self) -> None:
         """Replace Textual's traceback, which would print local variables, by one line."""
-        self.crash_report = _write_report(traceback.format_exc())
+        fault = self._exception
+        self.crash_report = _write_report("".join(traceback.format_exception(fault)))
         line = Text(
             f"bzzz-tui stopped because of a fault of its own. Report: {self.crash_report}",
             style="bold red",

@@ -244,6 +244,9 @@ class Frame(Screen[None]):
         """Answer the operator; the answer goes by itself unless it `stays`."""
         if not self.stands:
             return
+        if not self.query("#note"):  # It is being opened.
+            self.call_later(self.say, words, tone, stays=stays)
+            return
         note = self.query_one("#note", Paragraph)
         note.set_class(bool(words), "-shown")
         note.show(*([(clean(words), tone)] if words else []))

@@ -143,8 +143,9 @@ class Shell:
             self.show(*self._last)
 
     def say(self, words: str, tone: Tone = Tone.PLAIN) -> None:
-        """Answer the operator in the present view."""
-        self._way[-1].say(words, tone)
+        """Answer the operator in the present view, if the cluster was not left meanwhile."""
+        if self._way:
+            self._way[-1].say(words, tone)
 
     def _make(self, name: str, argument: str) -> MonitorView:
         made: MonitorView = load(known_view(name).place)(self, argument)

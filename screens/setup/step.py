@@ -92,6 +92,13 @@ class StepView(VerticalScroll, can_focus=False):
             later = ((f"not yet {dot} {words}", Tone.MUTED) for words in self.spec.later)
             self.query_one(".step-later", Paragraph).show(*later)
 
+    def _on_prune(self) -> None:
+        """End what asks for this step before its widgets go: an answer would be painted in them.
+
+        Textual does so too, but when they are gone.
+        """
+        self.workers.cancel_node(self)
+
     def next_label(self) -> str:
         """Return what the button to the next step says."""
         if self.spec.number == len(STEPS):

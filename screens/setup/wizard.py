@@ -127,6 +127,10 @@ class Wizard(Screen[None]):
             self.notify(words, timeout=8, markup=False)
         await self._go_to(number)
 
+    def _on_prune(self) -> None:
+        """Look at no host any more; see `StepView`."""
+        self.workers.cancel_node(self)
+
     async def on_unmount(self) -> None:
         """Let go of the nodes."""
         await self.context.engine.close()
@@ -171,8 +175,9 @@ class Wizard(Screen[None]):
             self.step.hidden()
         self._take_detected()
         if number not in self._views:
-            view = self._views[number] = VIEWS[number - 1](STEPS[number - 1], self.context)
+            view = VIEWS[number - 1](STEPS[number - 1], self.context)
             await self.query_one(ContentSwitcher).mount(view)
+            self._views[number] = view
         self._here = number
         self.context.recheck.discard(number)
         self._reached = max(self._reached, number)
@@ -206,8 +211,13 @@ class Wizard(Screen[None]):
     def _cluster(self) -> str:
         return self.context.draft.get("cluster.name") or "?"
 
+    @property
+    def _stands(self) -> bool:
+        """Return whether there is a step to paint; news may come while it is being exchanged."""
+        return self.is_attached and self.display and self._here in self._views
+
     def _news(self) -> None:
-        if self.is_attached and self.display and self._here in self._views:
+        if self._stands:
             if self._here == _DEPLOY + 1:
                 self.step.refreshed()
             self._paint()
@@ -324,8 +334,9 @@ class Wizard(Screen[None]):
         self.run_worker(work, group="look")
 
     def _looked(self) -> None:
-        self.step.refreshed()
-        self._paint()
+        if self._stands:
+            self.step.refreshed()
+            self._paint()
 
     def _finish(self) -> None:
         if not self.context.run.succeeded:

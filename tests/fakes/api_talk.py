@@ -35,7 +35,7 @@ def talking(talk: Talk, host: str = "127.0.0.1") -> None:
         async with serving(APP, host) as port:
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await talk(reader, writer)
             finally:
                 writer.close()

@@ -35,7 +35,7 @@ from bzzz_core.process import die_with_parent
 from bzzz_core.trust import private_files
 from bzzz_core.trust.secrets_directory import SecretsDirectory
 
-READY_S_MAX = 20.0
+READY_S_MAX = 60.0
 KEPT = 1_000_000
 
 

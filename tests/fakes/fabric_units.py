@@ -29,7 +29,8 @@ from bzzz_core.fabric.unit import BrokerUnit
 from bzzz_core.model import NodeId
 from bzzz_core.trust.secrets_directory import SecretsDirectory
 
-READY_MS = 30_000
+READY_MS = 60_000
+WAIT_S_MAX = 60.0
 
 
 class FabricUnits:
@@ -127,14 +128,14 @@ class FabricUnits:
             assert server is not None
             await server.wait_ready(READY_MS)
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = WAIT_S_MAX) -> None:
         """Return once a condition holds."""
         async with asyncio.timeout(timeout_s):
             while not condition():  # noqa: ASYNC110  nobody sets an event of ours
                 await asyncio.sleep(0.02)
 
     async def eventually(
-        self, condition: Callable[[], Awaitable[Any]], timeout_s: float = 30
+        self, condition: Callable[[], Awaitable[Any]], timeout_s: float = WAIT_S_MAX
     ) -> Any:
         """Return what a question answers, once it answers something true."""
         why: BzzzError | None = None

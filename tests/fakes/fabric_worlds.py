@@ -36,7 +36,7 @@ from tests.fakes.broker_cluster import BrokerCluster
 LOG = LogStream(name="test", share=0.1)
 BLOBS = BlobStore(name="test", share=0.3)
 STORE_BYTES_MAX = 256_000_000
-WAIT_S_MAX = 15.0
+WAIT_S_MAX = 60.0
 
 
 @dataclass

@@ -28,7 +28,7 @@ from bzzz_core.ports import Guard
 from bzzz_core.trust.secrets_directory import SecretsDirectory
 
 pytestmark = pytest.mark.integration
-READY_MS = 20_000
+READY_MS = 60_000
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -52,7 +52,7 @@ async def follow_a_failover(agents: list[dict[str, Any]], leader: str) -> Watchi
     survivor = next(agent for agent in agents if agent["name"] != leader)
     victim = next(agent for agent in agents if agent["name"] == leader)
     watching = Watching()
-    async with client_of(survivor) as client, asyncio.timeout(60):
+    async with client_of(survivor) as client, asyncio.timeout(90):
         asked = Follow(beat_ms=1_000, topics=(*STATE, "logs"))
         async with aclosing(client.follow(asked)) as messages:
             watching.take(await anext(messages))
@@ -78,14 +78,18 @@ async def follow_a_failover(agents: list[dict[str, Any]], leader: str) -> Watchi
 @pytest.mark.timeout(180)
 def test_a_survivor_tells_of_the_new_leader_and_of_the_dead_one(tmp_path: Path) -> None:
     with demo(tmp_path, agents=3) as (_, agents):
-        leader = settled(agents)["leader"]
+        before = settled(agents)
+        leader = before["leader"]
         watching = asyncio.run(follow_a_failover(agents, leader))
     kinds = [type(message) for message in watching.messages]
     assert kinds.count(Snapshot) == 1
     assert Delta in kinds
     assert Lines in kinds, "an election is in the log"
+    status: Status | None = watching.store.status
+    assert status is not None
+    assert status.term > before["term"]
     texts = [happening.text for happening in watching.store.events]
-    assert any(text.endswith("leads in term 2") for text in texts), texts
+    assert f"{status.leader} leads in term {status.term}" in texts
     assert f"{leader} is held to be dead" in texts
     sizes = [len(msgspec.json.encode(m)) for m in watching.messages if isinstance(m, Beat)]
     assert all(size < 150 for size in sizes)

@@ -11,8 +11,10 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar, cast
 
 import msgspec
 import pytest
@@ -25,8 +27,10 @@ from bzzz_core.membership.discovery.dns import DnsLookup
 from bzzz_core.membership.discovery.mdns import browse
 from bzzz_core.membership.discovery.seed import Seed
 
+Answer = TypeVar("Answer")
 pytestmark = pytest.mark.integration
 LOOPBACK = "127.0.0.1"
+SOON_S = 60
 ANNOUNCE = textwrap.dedent(
     """
     import asyncio, signal, sys
@@ -92,9 +96,22 @@ def announcing(program: str, *arguments: str) -> subprocess.Popen[str]:
 
 def discover(*options: str) -> dict[str, list[dict[str, object]]]:
     command = [sys.executable, "-m", "bzzz_core.cli", "discover", "--json", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=30)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
     document: dict[str, list[dict[str, object]]] = json.loads(done.stdout)
     return document
+
+
+def seeds_of(cluster: str, *options: str) -> list[dict[str, object]]:
+    found = (each for each in discover(*options)["clusters"] if each["cluster_id"] == cluster)
+    return [seed for each in found for seed in cast("list[dict[str, object]]", each["seeds"])]
+
+
+def looked(look: Callable[[], Answer], enough: Callable[[Answer], bool]) -> Answer:
+    """Look again until it is enough: on a busy machine nobody answers within one look's time."""
+    ends = time.monotonic() + SOON_S
+    while not enough(answer := look()) and time.monotonic() < ends:
+        pass
+    return answer
 
 
 def test_a_node_on_the_local_network_is_found_and_says_good_bye() -> None:
@@ -103,9 +120,7 @@ def test_a_node_on_the_local_network_is_found_and_says_good_bye() -> None:
     processes = [announce(node, role) for node, role in nodes.items()]
     try:
         asked = ("--interface", LOOPBACK, "--timeout-ms", "3000")
-        (cluster,) = (c for c in discover(*asked)["clusters"] if c["cluster_id"] == "c-test")
-        seeds = cluster["seeds"]
-        assert isinstance(seeds, list)
+        seeds = looked(lambda: seeds_of("c-test", *asked), lambda found: len(found) == len(nodes))
         assert {seed["node_id"]: seed["role"] for seed in seeds} == nodes
         assert {(seed["host"], seed["port"]) for seed in seeds} == {(LOOPBACK, 8443)}
     finally:
@@ -113,7 +128,7 @@ def test_a_node_on_the_local_network_is_found_and_says_good_bye() -> None:
             process.send_signal(signal.SIGTERM)
             with process:  # Closes the pipe.
                 assert process.wait(timeout=10) == 0
-    assert [c for c in discover(*asked)["clusters"] if c["cluster_id"] == "c-test"] == []
+    assert seeds_of("c-test", *asked) == []
 
 
 @pytest.mark.journey
@@ -132,16 +147,16 @@ def test_who_was_made_a_voter_says_so(tmp_path: Path) -> None:
         return roles(seed for each in seeds if isinstance(each, list) for seed in each)
 
     async def heard(process: subprocess.Popen[str]) -> set[object]:
-        listening = asyncio.create_task(browse(timeout_ms=4_000, interfaces=(LOOPBACK,)))
-        await asyncio.sleep(1.5)  # Long enough to have heard the old role.
+        listening = asyncio.create_task(browse(timeout_ms=15_000, interfaces=(LOOPBACK,)))
+        await asyncio.sleep(2)  # Long enough to have heard the old role.
         process.send_signal(signal.SIGUSR1)
         return roles(msgspec.to_builtins(seed) for seed in await listening)
 
     process = announcing(PROMOTE, str(home.config))
     try:
-        assert asked() == {"edge"}
+        assert looked(asked, bool) == {"edge"}
         assert asyncio.run(heard(process)) == {"voter"}
-        assert asked() == {"voter"}
+        assert looked(asked, bool) == {"voter"}
     finally:
         process.send_signal(signal.SIGTERM)
         with process:

@@ -82,7 +82,7 @@ def in_a_thread(node: ApiNode) -> Iterator[int]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
     try:
-        assert begun.wait(10)
+        assert begun.wait(60)
         yield ready[0]
     finally:
         loop.call_soon_threadsafe(stop.set)

@@ -24,7 +24,7 @@ async def settled(min_sleep: float = _wait.SLEEP_GRANULARITY, max_sleep: float =
     """
     await _wait_for_idle(min_sleep, max_sleep)
     loop: Any = asyncio.get_running_loop()
-    until, quiet = time.monotonic() + max_sleep, 0
+    until, quiet = time.monotonic() + LIMIT_S, 0
     while quiet < _QUIET_ROUNDS and time.monotonic() < until:
         await asyncio.sleep(0)
         quiet = 0 if loop._ready else quiet + 1

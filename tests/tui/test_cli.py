@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,10 +15,11 @@ import pytest
 from bzzz_core.model import MemberState
 from tests.fakes import statuses
 from tests.fakes.status_server import StatusServer, write_demo_state
+from tests.tui.slow_core import children_cpu_ms, slowness
 
 HELP_CPU_MS_MAX = 120
 NOISE = 2.5
-"""Budgets are for a quiet machine; the figure itself is printed."""
+"""Budgets are for a quiet machine, `slowness` for a slow core; the figure itself is printed."""
 
 
 def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,15 +66,13 @@ def test_help_is_cheap_and_loads_nothing_heavy() -> None:
 
 
 def test_help_stays_within_its_cpu_budget(record_property: Callable[[str, object], None]) -> None:
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    def ask() -> None:
         assert program("--help").returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(1_000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+
+    spent = [children_cpu_ms(ask) for _ in range(3)]
     record_property("help_cpu_ms", min(spent))
     print(f"--help: {min(spent):.0f} ms CPU")  # noqa: T201  a measured figure
-    assert min(spent) <= HELP_CPU_MS_MAX * NOISE
+    assert min(spent) <= HELP_CPU_MS_MAX * NOISE * slowness()
 
 
 @pytest.mark.parametrize("command", ["setup", "monitor", "demo"])

@@ -89,7 +89,7 @@ def test_a_paused_host_is_left_for_the_next_within_its_deadline(tmp_path: Path) 
         servers[0].paused = True
         paused_s = time.monotonic()
         await watcher.until(from_host("bzzz-2"))
-        assert time.monotonic() - paused_s < 4
+        assert time.monotonic() - paused_s < 10
 
     watching(tmp_path, body)
 
@@ -147,7 +147,7 @@ def test_a_change_is_heard_at_once_and_quiet_by_beats(tmp_path: Path) -> None:
     async def body(servers: list[StatusServer], watcher: Watcher, _feed: Rotation) -> None:
         await watcher.until(heard(Whole))
         servers[0].status = statuses.status(leader=3, term=43)
-        await watcher.until(heard(Delta), seconds=5)
+        await watcher.until(heard(Delta))
         await watcher.until(heard(Beat))
         assert servers[0].asked == 1
         assert servers[0].queries[0]["beat_ms"] == "500"
@@ -160,7 +160,7 @@ def test_whoever_hurries_is_told_at_once_from_where_it_stood(tmp_path: Path) -> 
         await watcher.until(heard(Whole))
         watcher.events.clear()
         feed.hurry()
-        await watcher.until(heard(Beat), seconds=5)
+        await watcher.until(heard(Beat))
         assert servers[0].queries[1]["epoch"] == servers[0].epoch
         assert not any(heard(Whole)(event) for event in watcher.events)
 

@@ -167,6 +167,7 @@ def test_the_table_scrolls_with_the_cursor_and_stops_at_both_ends(
     async def body(pilot: Pilot[int]) -> None:
         table = app.screen.query_one(LiveTable)
         await pilot.press("G")
+        await pilot.pause()
         assert table.cursor == statuses.node_id(200)
         assert any(line.startswith(" bzzz-200 ") for line in shown_lines(app))
         await pilot.press("g", "k", "pagedown")

@@ -12,6 +12,7 @@ from tests.bench.measuring.monitor import TRUECOLOR, beside_an_agent, first_fram
 from tests.fakes import statuses
 from tests.fakes.pty_terminal import PtyTerminal
 from tests.fakes.status_server import StatusServer
+from tests.tui.slow_core import slowness
 
 FIRST_FRAME_CPU_MS_MAX = 400
 IDLE_BYTES_S_MAX = 200
@@ -84,7 +85,7 @@ def test_the_first_frame_stays_within_its_cpu_budget(
     spent_ms = first_frame_ms()
     record_property("first_frame_cpu_ms", spent_ms)
     print(f"first frame: {spent_ms:.0f} ms CPU")  # noqa: T201  a measured figure
-    assert spent_ms <= FIRST_FRAME_CPU_MS_MAX * NOISE
+    assert spent_ms <= FIRST_FRAME_CPU_MS_MAX * NOISE * slowness()
 
 
 ATTRIBUTES = {*range(10), *range(21, 30), 39, 49}

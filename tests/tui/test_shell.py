@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -47,6 +49,19 @@ def drive(app: BzzzApp, body: Body, size: tuple[int, int] = (100, 30)) -> None:
 
 def note(app: BzzzApp) -> str:
     return app.screen.query_one("#note", Paragraph).text
+
+
+def notices(app: BzzzApp) -> list[str]:
+    """Return the list that what the app notifies of is added to from now on, whenever it goes."""
+    told: list[str] = []
+    notify = app.notify
+
+    def tell(message: str, **how: Any) -> None:
+        told.append(message)
+        notify(message, **how)
+
+    app.notify = tell  # type: ignore[method-assign]
+    return told
 
 
 def rows(app: BzzzApp, name: str) -> list[str]:
@@ -673,3 +688,23 @@ def test_no_size_breaks_a_view_with_something_in_it(view_app, view: str) -> None
             assert len(shown_lines(app)) == size[1]
 
     drive(app, body)
+
+
+def test_a_fault_of_a_service_is_in_the_report(
+    app: BzzzApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    async def body(pilot: Pilot[int]) -> None:
+        async def work() -> None:
+            raise RuntimeError("a fault of ours")
+
+        app.start_service(work())
+        await until(pilot, lambda: app.crash_report is not None)
+
+    with pytest.raises(RuntimeError):
+        drive(app, body)
+    assert app.crash_report is not None
+    told = app.crash_report.read_text()
+    assert "a fault of ours" in told
+    assert "in work" in told

@@ -374,6 +374,39 @@ def test_a_verdict_that_comes_late_is_told_in_the_view_that_is_open(
     drive(app, body)
 
 
+def test_a_verdict_that_comes_after_the_cluster_was_left_is_told_nobody(
+    view_app: Make, feed: HandFeed
+) -> None:
+    app = view_app("audit")
+
+    async def body(pilot: Pilot[int]) -> None:
+        await answered(pilot)
+        shell, cluster = app.shell, cluster_of(feed)
+        assert shell is not None
+        cluster.hold = asyncio.Event()
+        await pilot.press("v")
+        await until(pilot, lambda: "/v1/audit/verify" in cluster.paths())
+        shell.close()
+        cluster.hold.set()
+        await pilot.pause()
+        shell.say("whoever is late")
+
+    drive(app, body)
+
+
+def test_what_is_said_while_a_view_opens_stands_there_then(view_app: Make) -> None:
+    app = view_app("overview")
+
+    async def body(pilot: Pilot[int]) -> None:
+        assert app.shell is not None
+        app.shell.show("nodes")
+        app.shell.say("an answer of the view before")
+        await pilot.pause()
+        await until(pilot, lambda: "an answer of the view before" in note(app))
+
+    drive(app, body)
+
+
 # ---- alerts, checks, halt
 
 

@@ -224,7 +224,7 @@ def running(agent: Agent) -> Iterator[None]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     try:
-        assert ready.wait(5)
+        assert ready.wait(60)
         yield
     finally:
         loop.call_soon_threadsafe(stop.set)

@@ -92,7 +92,7 @@ def test_no_tool_keeps_the_output_open_and_no_file_stays(tmp_path: Path) -> None
     )
     fake(tmp_path, "mktemp", f"mkdir {tmp_path}/room && echo {tmp_path}/room")
     begun = time.monotonic()
-    output = run(tmp_path, "hardware.sh", change={"seconds=10": "seconds=0.5"})
+    output = run(tmp_path, "hardware.sh", change={"seconds=10": "seconds=3"})
     took_s = time.monotonic() - begun
     os.kill(int(left.read_text()), signal.SIGKILL)
     assert took_s < HUNG_S / 3

@@ -114,7 +114,7 @@ def in_thread(serve: Callable[[], Awaitable[None]], started: Callable[[], bool])
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield
     finally:
         loop.call_soon_threadsafe(stop.set)

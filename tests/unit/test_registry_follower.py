@@ -28,7 +28,7 @@ class HurriedClock:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  what is awaited is the world, not an event
             await asyncio.sleep(0)
 

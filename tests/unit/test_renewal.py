@@ -116,7 +116,7 @@ class World:
         async def play() -> None:
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(self.renewal.run())
-                deadline = time.monotonic() + 10  # Files are written in a thread, in real time.
+                deadline = time.monotonic() + 60  # Files are written in a thread, in real time.
                 while not holds() and time.monotonic() < deadline:  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 running.cancel()
