@@ -26,6 +26,7 @@ from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 from bzzz_core.api.documents import Status
+from bzzz_core.clock import SystemClock
 from tests.chaos.cluster import ChaosCluster, Roles
 from tests.chaos.faults import Fault, Kind, Target, resolve
 from tests.chaos.history import Answered, Event, Followed, Invoked, now_ns
@@ -118,7 +119,7 @@ async def play(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Outcome:
     Raises:
         TimeoutError: It was not well before, or did not come back.
     """
-    async with standing_still() as pauses:
+    async with standing_still(SystemClock()) as pauses:
         outcome = await _play_once(cluster, cell, nemesis)
     excused = cell.expect == "undisturbed" and cell.fault.kind != "busy"
     if outcome.broken and excused and pauses.longest_ms > STOOD_STILL_MS:

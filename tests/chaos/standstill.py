@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-_TICK_S: Final = 0.02
+from bzzz_core.ports import Clock
+
+_TICK_MS: Final = 20
 
 
 @dataclass(slots=True)
@@ -20,16 +21,15 @@ class Pauses:
 
 
 @asynccontextmanager
-async def standing_still() -> AsyncIterator[Pauses]:
+async def standing_still(clock: Clock) -> AsyncIterator[Pauses]:
     """Watch while the block lasts."""
     pauses = Pauses()
 
     async def watch() -> None:
         while True:
-            slept = time.monotonic()
-            await asyncio.sleep(_TICK_S)
-            late_s = time.monotonic() - slept - _TICK_S
-            pauses.longest_ms = max(pauses.longest_ms, round(late_s * 1_000))
+            due_ms = clock.now_ms() + _TICK_MS
+            await clock.sleep_ms(_TICK_MS)
+            pauses.longest_ms = max(pauses.longest_ms, clock.now_ms() - due_ms)
 
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch())

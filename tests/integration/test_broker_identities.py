@@ -35,8 +35,8 @@ from tests.fakes.broker_cluster import BrokerCluster
 
 pytestmark = pytest.mark.integration
 EDGE = 3
-AT_ONCE_S = 0.5
-"""Far below the two seconds after which an unanswered request ends by itself."""
+AT_ONCE_S = 1.5
+"""Below the two seconds after which an unanswered request ends by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -291,4 +291,7 @@ def test_a_node_certificate_opens_no_route(cluster: BrokerCluster) -> None:
     cluster.kill(rogue)
     cluster.start(rogue)
     cluster.wait_ready()
-    assert own.server_name in routes_of(cluster, 0)
+    deadline = time.monotonic() + 30
+    while own.server_name not in routes_of(cluster, 0):  # Ready for clients comes before routes.
+        assert time.monotonic() < deadline, "its own certificate opens no route"
+        time.sleep(0.05)

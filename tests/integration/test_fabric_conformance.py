@@ -297,6 +297,7 @@ def test_a_request_that_nobody_answers_ends_with_its_time(worlds: Worlds) -> Non
         await spread(world, subject, heard)
         with pytest.raises(RequestTimeout):
             await world.fabrics[0].request(subject, b"", timeout_ms=100)
+        await until(lambda: bool(heard))  # A busy machine may deliver it after that time.
         assert [message.subject for message in heard] == [subject]
 
     in_world(worlds, scenario)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from bzzz_core.config.schema import ClusterSpec, HostSpec
 from bzzz_core.deploy.facts.host import HostFacts
@@ -25,6 +27,9 @@ TICK_S = 0.01
 BYTES_MAX = 30_000_000
 """For the libraries, however few hosts there are."""
 HOST_BYTES_MAX = 150_000
+EXCHANGES = 100
+REFERENCE_S = 0.020
+"""Processor time of `EXCHANGES` key exchanges on the core that the limits of time are meant for."""
 
 
 @pytest.fixture
@@ -85,7 +90,11 @@ class Wakefulness:
 async def test_all_hosts_behind_a_door_that_drops_logins_are_looked_at(
     count: int, busy_s_max: float, tmp_path: Path
 ) -> None:
-    """All succeed because they ask again; nobody who watches has to wait, and memory is bounded."""
+    """All succeed because they ask again; nobody who watches has to wait, and memory is bounded.
+
+    A core that is slower than the one that `busy_s_max` is meant for gets as much more time.
+    """
+    slowness = _slowness()
     wakefulness, outcomes = Wakefulness(), []
 
     def done(host: HostSpec, facts: HostFacts | None, failure: str) -> None:
@@ -102,9 +111,11 @@ async def test_all_hosts_behind_a_door_that_drops_logins_are_looked_at(
         grown = psutil.Process().memory_info().rss - before
         watching.cancel()
         await fleet.close()
+    busy_s_max *= max(slowness, _slowness())
     sys.stdout.write(
         f"\n{count} hosts in {took_s:.1f} s, {servers.dropped} connections dropped, grown by"
-        f" {grown / 1e6:.1f} MB, the loop busy for {wakefulness.longest_s * 1e3:.0f} ms at most\n"
+        f" {grown / 1e6:.1f} MB, the loop busy for {wakefulness.longest_s * 1e3:.0f} ms at most"
+        f" (may be {busy_s_max * 1e3:.0f})\n"
     )
     assert failures == {}
     assert len(outcomes) == len(facts) == count
@@ -112,6 +123,23 @@ async def test_all_hosts_behind_a_door_that_drops_logins_are_looked_at(
     assert servers.dropped > count / 10, "the door dropped nobody worth mentioning"
     assert grown < BYTES_MAX + count * HOST_BYTES_MAX
     assert wakefulness.longest_s < busy_s_max
+
+
+def _slowness() -> float:
+    """Return how many times slower this core is now than that of the reference; 1 if it is not.
+
+    By what handshakes consist of, in processor time as `Wakefulness` counts it: a core that others
+    share gets less done in that, too.
+    """
+    return max(1.0, statistics.median(_exchanges_s() for _ in range(9)) / REFERENCE_S)
+
+
+def _exchanges_s() -> float:
+    """Return the processor time of `EXCHANGES` key exchanges in this thread."""
+    begun_s = time.thread_time()
+    for _ in range(EXCHANGES):
+        X25519PrivateKey.generate().exchange(X25519PrivateKey.generate().public_key())
+    return time.thread_time() - begun_s
 
 
 async def test_a_host_that_drops_one_login_after_another_is_asked_for_half_a_minute(

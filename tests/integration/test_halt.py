@@ -121,12 +121,17 @@ def test_it_is_everywhere_survives_kill_9_of_all_and_works_without_a_majority(
 
 
 async def resumed_by(asked_at: RunningAgent, alone: RunningAgent) -> bool:
-    """Resume once; a node that has not met the leader yet stays stopped, and is said to."""
+    """Resume once; a node that has not met the leader yet stays stopped, and is said to.
+
+    It may follow between the answer and our look at it, so one that goes on may have been missing.
+    """
     code, answer = await command(asked_at, "resume")
     stays = await halted(alone)
     behind = [one["node"] for one in answer["missing"]]
-    assert (code, behind) == ((4, [alone.files.name]) if stays else (0, [])), answer
-    return not stays
+    said = (code, behind)
+    assert said in ((0, []), (4, [alone.files.name])), answer
+    assert not (stays and code == 0), answer
+    return code == 0
 
 
 async def answers(agent: RunningAgent) -> bool:

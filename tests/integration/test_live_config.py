@@ -18,7 +18,7 @@ from bzzz_core.demo.layout import free_ports
 from tests.fakes.audits import acts
 
 pytestmark = pytest.mark.integration
-SOON_S = 10.0
+SOON_S = 60.0
 COMMAND_S = 30.0
 LEVEL, FIXED, SHARED = "resources.log_level", "cluster.timings.rank_delay_ms", "validation.watch_ms"
 

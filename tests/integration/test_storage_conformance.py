@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -55,6 +55,13 @@ def worlds(request: pytest.FixtureRequest) -> StorageWorlds:
         return storage_in_memory
     cluster: BrokerCluster = request.getfixturevalue(request.param)
     return lambda: storage_on_brokers(cluster)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return once a question is answered with yes."""
+    async with asyncio.timeout(20):
+        while not await holds():  # noqa: ASYNC110  nobody sets an event of ours
+            await asyncio.sleep(0.05)
 
 
 def fresh() -> str:
@@ -166,13 +173,18 @@ def test_a_lifetime_ends_and_belongs_to_one_write(worlds: StorageWorlds) -> None
 
     async def scenario(world: StorageWorld) -> None:
         brief, renewed, kept = fresh(), fresh(), fresh()
-        for key in (brief, renewed, kept):
-            await world.keys[0].put(key, b"x", ttl_s=1)
-        await world.keys[1].put(renewed, b"y", ttl_s=30)
+        for key in (renewed, kept):
+            await world.keys[0].put(key, b"x", ttl_s=3)
+        await world.keys[1].put(renewed, b"y", ttl_s=60)
         await world.keys[1].put(kept, b"z")
+        # The last to be written: once it is gone, the others' first lifetime is over, too.
+        await world.keys[0].put(brief, b"x", ttl_s=3)
         assert await world.keys[2].get(brief) is not None
-        await asyncio.sleep(2.5)
-        assert await world.keys[2].get(brief) is None
+
+        async def gone() -> bool:
+            return await world.keys[2].get(brief) is None
+
+        await eventually(gone)
         assert await world.keys[2].get(renewed) is not None
         assert await world.keys[2].get(kept) is not None
         await world.keys[0].create(brief, b"again", ttl_s=1)
@@ -505,7 +517,12 @@ def test_pieces_that_a_dead_writer_left_are_swept_and_no_others(three: BrokerClu
             await blobs.sweep()
             clock.later_ms += 2 * SWEEP_AFTER_MS
             await blobs.sweep()  # What other tests' writers left.
-            await asyncio.sleep(2.5)  # The marks over it end by themselves.
+
+            async def nothing_unnamed() -> bool:
+                await blobs.sweep()
+                return not blobs._unnamed_since
+
+            await eventually(nothing_unnamed)  # The marks over it end by themselves.
             await blobs._write_pieces("f" * 32, [b"piece"] * 3, None)
             assert await blobs.sweep() == 0
             clock.later_ms += SWEEP_AFTER_MS - 1_000

@@ -20,8 +20,15 @@ from tests.testbed.operators import Operator, failures
 from tests.testbed.state import State
 
 pytestmark = [pytest.mark.testbed, pytest.mark.timeout(900)]
-SETTLE_S_MAX = 60
+SETTLE_S_MAX = 180
 SEARCHED = "/etc /opt /var /home /root /tmp /run"
+STAMPS = """
+find /etc/bzzz /etc/systemd/system/bzzz-*.service -not -type d -not -name voted \\
+  -printf '%p %T+\\n' | sort
+systemctl show -p MainPID --value bzzz-agent bzzz-fabric
+"""
+"""When each file was written, and which processes run. `voted` is written with a node's first vote,
+whenever that is, and with it the time of its directory changes."""
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +70,14 @@ def test_setup_installs_and_forms_a_cluster(installed: list[dict[str, Any]]) -> 
 
 
 def test_setup_again_changes_nothing(operator: Operator, installed: list[dict[str, Any]]) -> None:
-    stamp = "stat -c '%n %y' /etc/bzzz/* /etc/bzzz/secrets/* /etc/systemd/system/bzzz-*.service"
-    running = "systemctl show -p MainPID --value bzzz-agent bzzz-fabric"
-    before = operator.on("bzzz-2", f"{stamp}; {running}")
+    before = _stamps(operator)
     code, events = operator.setup("--apply", "--yes")
     assert code == 0, failures(events)
     summary = events[-1]
     assert [host["changes"] for host in summary["hosts"]] == [0, 0, 0], _planned(events)
     assert summary["operator_changes"] == 0
-    assert operator.on("bzzz-2", f"{stamp}; {running}") == before
-    assert summary["term"] == installed[-1]["term"], "nobody was restarted"
+    assert _stamps(operator) == before, "nothing was written and nobody was restarted"
+    assert summary["term"] >= installed[-1]["term"]  # They may elect again unaided.
 
 
 @pytest.mark.usefixtures("installed")
@@ -139,9 +144,8 @@ def test_the_leaders_host_is_lost_and_comes_back(
 
 @pytest.mark.usefixtures("installed")
 def test_a_host_that_reboots_comes_back_unaided(operator: Operator, docker: Docker) -> None:
-    follower = next(
-        host for host in operator.bed.hosts() if host.name != operator.monitor()["leader"]
-    )
+    view = _until(operator, lambda view: view.get("leader") is not None)
+    follower = next(host for host in operator.bed.hosts() if host.name != view["leader"])
     faults.reboot(docker, operator.bed, follower)
     _until(operator, lambda view: set(_states(view).values()) == {"alive"})
     _, events = operator.setup("--apply", "--yes")
@@ -155,6 +159,10 @@ def test_another_operator_is_refused(operator: Operator, tmp_path: Path) -> None
     assert code == 3
     checks = {event["check"] for event in events if event["event"] == "finding"}
     assert "cluster" in checks
+
+
+def _stamps(operator: Operator) -> dict[str, str]:
+    return {host.name: operator.on(host.name, STAMPS) for host in operator.bed.hosts()}
 
 
 def _until(operator: Operator, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

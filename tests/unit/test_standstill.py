@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from tests.chaos.standstill import standing_still
+from tests.fakes.scripted_records import JumpingClock
 
 
-def test_a_pause_of_the_process_is_seen() -> None:
+class StutteringClock(JumpingClock):
+    """Stands still for a while in one of its sleeps."""
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        """Jump, and once further than was asked for."""
+        still_ms = 350 if len(self.slept) == 3 else 0
+        await super().sleep_ms(duration_ms)
+        self.ms += still_ms
+
+
+def test_the_longest_pause_is_seen() -> None:
     async def body() -> int:
-        async with standing_still() as pauses:
-            await asyncio.sleep(0.05)
-            time.sleep(0.3)  # noqa: ASYNC251  to hold up the loop is the point
-            await asyncio.sleep(0.05)
+        clock = StutteringClock()
+        async with standing_still(clock) as pauses:
+            for _ in range(50):
+                await asyncio.sleep(0)
         return pauses.longest_ms
 
-    assert asyncio.run(body()) >= 250
+    assert asyncio.run(body()) == 350
