@@ -26,6 +26,7 @@ from textual.app import App, SuspendNotSupported
 from textual.binding import BindingType
 from textual.theme import Theme
 from textual.widgets import Input
+from textual.worker import WorkerFailed
 
 from bzzz_core.config.profile_places import home
 from bzzz_core.errors import ConfigError
@@ -236,7 +237,9 @@ class AppBase(App[int], inherit_bindings=False):
 
     def _fatal_error(self) -> None:
         """Replace Textual's traceback, which would print local variables, by one line."""
-        fault = self._exception
+        fault: BaseException | None = self._exception
+        if isinstance(fault, WorkerFailed):
+            fault = fault.error  # The other was never raised: it knows no place.
         self.crash_report = _write_report("".join(traceback.format_exception(fault)))
         line = Text(
             f"bzzz-tui stopped because of a fault of its own. Report: {self.crash_report}",

@@ -44,7 +44,8 @@ _UNKNOWN: Final = 10077
 _AWAY_MS_MAX: Final = 500
 """A broker that reads its configuration again listens to no question of JetStream's meanwhile: 0.6
 to 7 ms of a machine at rest (100 reloads measured), more of a busy one. Writes do not notice."""
-_AWAY_AGAIN_MS: Final = 5
+_AWAY_AGAIN_MS: Final = (5, 40)
+"""After the first question, and at most: each time twice as long."""
 
 
 class ApiError(msgspec.Struct):
@@ -216,14 +217,15 @@ async def reply_of(
         QuorumUnavailable: Nobody listens, and not only for the moment of a reload.
         Others: What `ask` raises.
     """
-    begun_ms = clock.now_ms()
+    begun_ms, (pause_ms, pause_ms_max) = clock.now_ms(), _AWAY_AGAIN_MS
     while True:
         reply = await ask(max(1, timeout_ms - (clock.now_ms() - begun_ms)))
         if not reply.no_responders:
             return reply
-        if clock.now_ms() - begun_ms + _AWAY_AGAIN_MS >= min(timeout_ms, _AWAY_MS_MAX):
+        if clock.now_ms() - begun_ms + pause_ms >= min(timeout_ms, _AWAY_MS_MAX):
             raise QuorumUnavailable(f"no JetStream answers {subject}")
-        await clock.sleep_ms(_AWAY_AGAIN_MS)
+        await clock.sleep_ms(pause_ms)
+        pause_ms = min(2 * pause_ms, pause_ms_max)
 
 
 def encode(question: dict[str, Any]) -> bytes:

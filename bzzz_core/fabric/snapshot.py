@@ -26,7 +26,7 @@ from bzzz_core.errors import (
 )
 from bzzz_core.fabric import snapshot_file
 from bzzz_core.fabric.heedful import heedful
-from bzzz_core.fabric.jetstream import JetStreamRefusal, decode, encode
+from bzzz_core.fabric.jetstream import JetStreamRefusal, decode
 from bzzz_core.fabric.layout import stream_api
 from bzzz_core.fabric.snapshot_file import SUFFIX, Header, Writer
 from bzzz_core.fabric.streams import StreamKeeper
@@ -151,6 +151,7 @@ class _Saving:
     def __init__(
         self, keeper: StreamKeeper, stream: str, writer: Writer, *, cluster_id: str
     ) -> None:
+        self._keeper = keeper
         self._link = keeper.link
         self._stream = stream
         self._writer = writer
@@ -176,14 +177,9 @@ class _Saving:
 
     async def _begin(self, inbox: str) -> Header:
         question = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES}
+        subject = stream_api("SNAPSHOT", self._stream)
         try:
-            reply = await self._link.request(
-                stream_api("SNAPSHOT", self._stream),
-                encode(question),
-                headers=None,
-                timeout_ms=CHUNK_MS_MAX,
-            )
-            begun = decode(reply.data, _Begun)
+            begun = await self._keeper.ask(subject, question, _Begun, timeout_ms=CHUNK_MS_MAX)
         except JetStreamRefusal as exc:
             raise exc.as_ours(f"a snapshot of {self._stream}") from exc
         return Header(self._cluster_id, utc_now(), self._stream, begun.config, begun.state)
@@ -205,11 +201,11 @@ class _Saving:
 
 async def _bring_back(keeper: StreamKeeper, path: Path, header: Header, replicas: int) -> None:
     config = {**header.config, "num_replicas": replicas}
-    question = encode({"config": config, "state": header.state})
+    question = {"config": config, "state": header.state}
     link = keeper.link
     subject = stream_api("RESTORE", header.stream)
-    reply = await link.request(subject, question, headers=None, timeout_ms=CHUNK_MS_MAX)
-    target = decode(reply.data, _Taking).deliver_subject
+    taking = await keeper.ask(subject, question, _Taking, timeout_ms=CHUNK_MS_MAX)
+    target = taking.deliver_subject
     for chunk in snapshot_file.chunks(path):
         answer = await link.request(target, chunk, headers=None, timeout_ms=CHUNK_MS_MAX)
         if answer.data:

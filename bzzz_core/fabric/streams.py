@@ -118,6 +118,30 @@ class StreamKeeper:
         """Return the connection, for what needs more than questions and answers."""
         return self._link
 
+    async def ask(
+        self,
+        subject: str,
+        question: dict[str, Any],
+        kind: type[Answer],
+        *,
+        timeout_ms: int = ANSWER_MS_MAX,
+    ) -> Answer:
+        """Ask JetStream something; an empty question is none.
+
+        Raises:
+            QuorumUnavailable: Nobody listens.
+            RequestTimeout: No answer; it may still have happened.
+            JetStreamRefusal: It refuses.
+        """
+        body = encode(question) if question else b""
+        reply = await reply_of(
+            subject,
+            lambda left_ms: self._link.request(subject, body, headers=None, timeout_ms=left_ms),
+            clock=self._clock,
+            timeout_ms=timeout_ms,
+        )
+        return decode(reply.data, kind)
+
     async def states(self) -> tuple[StreamState, ...]:
         """Return all streams, by name.
 
@@ -127,7 +151,7 @@ class StreamKeeper:
         found: dict[str, StreamState] = {}
         while len(found) < _STREAMS_MAX:
             try:
-                page = await self._ask("$JS.API.STREAM.LIST", {"offset": len(found)}, _Page)
+                page = await self.ask("$JS.API.STREAM.LIST", {"offset": len(found)}, _Page)
             except JetStreamRefusal as exc:
                 raise exc.as_ours("listing the streams") from exc
             if page.missing:
@@ -166,7 +190,7 @@ class StreamKeeper:
                 return
             try:
                 subject = stream_api("UPDATE", stream)
-                await self._ask(subject, {**config, "num_replicas": replicas}, _Stream)
+                await self.ask(subject, {**config, "num_replicas": replicas}, _Stream)
             except JetStreamRefusal as exc:
                 if exc.number != NO_PEERS or self._clock.now_ms() >= deadline_ms:
                     raise exc.as_ours(f"{replicas} replicas of {stream}") from exc
@@ -195,24 +219,14 @@ class StreamKeeper:
 
     async def _order(self, subject: str, question: dict[str, Any], stream: str) -> None:
         try:
-            done = await self._ask(subject, question, _Done)
+            done = await self.ask(subject, question, _Done)
         except JetStreamRefusal as exc:
             raise exc.as_ours(f"{subject} of {stream}") from exc
         if not done.success:
             raise QuorumUnavailable(f"{subject} was not carried out")
 
     async def _info(self, stream: str) -> _Stream:
-        return await self._ask(stream_api("INFO", stream), {}, _Stream)
-
-    async def _ask(self, subject: str, question: dict[str, Any], kind: type[Answer]) -> Answer:
-        body = encode(question) if question else b""
-        reply = await reply_of(
-            subject,
-            lambda left_ms: self._link.request(subject, body, headers=None, timeout_ms=left_ms),
-            clock=self._clock,
-            timeout_ms=ANSWER_MS_MAX,
-        )
-        return decode(reply.data, kind)
+        return await self.ask(stream_api("INFO", stream), {}, _Stream)
 
     def _state_of(self, stream: _Stream) -> StreamState:
         cluster = stream.cluster or ClusterInfo(leader=self._link.server_name)

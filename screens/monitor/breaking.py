@@ -64,7 +64,7 @@ async def _do(view: MonitorView, act: Act, targets: Sequence[str]) -> None:
     try:
         done = await demo.act(act, targets, view.session.store.status)
     except BzzzError as exc:
-        view.say(str(exc), Tone.BAD)
+        view.shell.say(str(exc), Tone.BAD)
         return
     status = view.session.store.status
     now = status.at if status is not None else utc_now()

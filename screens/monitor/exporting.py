@@ -66,6 +66,6 @@ async def _write(view: MonitorView, path: Path, content: str, *, replace: bool) 
     try:
         await asyncio.to_thread(files.write, path, content, replace=replace)
     except ConfigError as exc:
-        view.say(str(exc), Tone.BAD)
+        view.shell.say(str(exc), Tone.BAD)
     else:
-        view.say(f"wrote {path}")
+        view.shell.say(f"wrote {path}")

@@ -88,7 +88,7 @@ class AiStep(StepView):
         """Forget the old reports: they were about other answers."""
         if key.startswith(("ai.endpoint", "ai.asking.default_model")):
             self.context.ai = {}
-            self.workers.cancel_group(self, "ai")  # Its answer would be about the old ones.
+            self.errands.end("ai")  # Its answer would be about the old ones.
             self.query_one("#ai-report", Paragraph).show()
         else:
             self._paint_hosts()
@@ -101,7 +101,7 @@ class AiStep(StepView):
             self._use(self._found[button])
         elif self.check():
             self.query_one("#ai-report", Paragraph).show(("asking ...", Tone.INFO))
-            self.run_worker(self._ask(), group="ai", exclusive=True)
+            self.errands.begin("ai", self._ask())
 
     def _search(self) -> None:
         spec = self.context.draft.spec()
@@ -114,7 +114,7 @@ class AiStep(StepView):
         ports = ", ".join(map(str, asks.ports))
         words = (f"asking {len(asks.addresses)} addresses at port {ports} ...", Tone.INFO)
         self.query_one("#ai-found", Paragraph).show(words)
-        self.run_worker(self._look_through(spec), group="models", exclusive=True)
+        self.errands.begin("models", self._look_through(spec))
 
     async def _look_through(self, spec: ClusterSpec) -> None:
         found = await self.context.engine.search_models(spec, self._facts())

@@ -63,14 +63,14 @@ class ClusterStep(StepView):
     def hidden(self) -> None:
         """Stop watching."""
         self._watched = False
-        self.workers.cancel_group(self, "views")
+        self.errands.end("views")
 
     def _watch_run(self) -> None:
         run = self.context.run
         if _to_watch(run):
             self._views = self._views if self._of is run else {}
             self._of = run
-            self.run_worker(self._watch(), group="views", exclusive=True)
+            self.errands.begin("views", self._watch())
         self._paint()
 
     def state(self) -> StepState:

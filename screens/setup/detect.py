@@ -236,7 +236,7 @@ class DetectStep(HostsStep):
 
     def _start_sweep(self, wanted: tuple[str, ...], port: int) -> None:
         self._say(f"looking at {len(wanted)} addresses ...", Tone.INFO)
-        self.run_worker(self._look_through(wanted, port), group="sweep", exclusive=True)
+        self.errands.begin("sweep", self._look_through(wanted, port))
 
     async def _look_through(self, wanted: tuple[str, ...], port: int) -> None:
         found = await self.context.engine.sweep(wanted, port)

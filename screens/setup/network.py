@@ -94,7 +94,7 @@ class NetworkStep(StepView):
         words = "each host listens for a few seconds and tries the others ..."
         self.query_one("#reached", Lines).show([[(words, Tone.INFO)]])
         self._proved = self._to_prove()
-        self.run_worker(self._reach(), group="reach", exclusive=True)
+        self.errands.begin("reach", self._reach())
 
     async def _reach(self) -> None:
         spec = self.context.draft.spec()
@@ -116,7 +116,7 @@ class NetworkStep(StepView):
     def _forget_proof(self) -> None:
         """Show no proof that is about other hosts or ports than those of the answers now."""
         if self._proved != self._to_prove():
-            self.workers.cancel_group(self, "reach")
+            self.errands.end("reach")
             self.query_one("#reached", Lines).show([])
 
     def _seen(self) -> dict[str, HostFacts]:

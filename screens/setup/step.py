@@ -20,6 +20,7 @@ from bzzz_tui.wording import Tone
 from screens.setup.context import Context
 from screens.setup.draft import FIELDS
 from screens.setup.entry import EntryForm
+from screens.setup.errands import Errands
 from screens.setup.push_button import PushButton
 from screens.setup.steps import EXPRESS, STEPS, Group, StepSpec, home_of, next_of
 
@@ -51,6 +52,7 @@ class StepView(VerticalScroll, can_focus=False):
         super().__init__(id=f"step-{spec.key}")
         self.spec = spec
         self.context = context
+        self.errands = Errands(self)
         self.rows: dict[str, FieldRow] = {}
         self._left: set[str] = set()
         """Keys of fields that were left at least once: only those are complained about."""
@@ -93,11 +95,8 @@ class StepView(VerticalScroll, can_focus=False):
             self.query_one(".step-later", Paragraph).show(*later)
 
     def _on_prune(self) -> None:
-        """End what asks for this step before its widgets go: an answer would be painted in them.
-
-        Textual does so too, but when they are gone.
-        """
-        self.workers.cancel_node(self)
+        """End what asks for this step before its widgets go."""
+        self.errands.end()
 
     def next_label(self) -> str:
         """Return what the button to the next step says."""

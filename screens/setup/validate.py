@@ -171,7 +171,7 @@ class ValidateStep(StepView):
 
     def _forget(self) -> None:
         """Begin anew: hosts were looked at or changed since."""
-        self.workers.cancel_group(self, "checks")
+        self.errands.end("checks")
         self._of = self.context.run
         for check in CHECKS:
             self._rows.put(check.key, Outcome(Verdict.WAITING))
@@ -182,7 +182,7 @@ class ValidateStep(StepView):
             for check in CHECKS:  # What ran is cut off: it came to no end.
                 if self._rows.outcomes[check.key].verdict is Verdict.RUNNING:
                     self._put(check, Outcome(Verdict.WAITING))
-            self.run_worker(self._run(wanted), group="checks", exclusive=True)
+            self.errands.begin("checks", self._run(wanted))
 
     async def _run(self, wanted: list[Check]) -> None:
         spec = self.context.draft.spec()

@@ -7,6 +7,7 @@ change (`autosave.py`), so a crash costs nothing.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual import on
@@ -33,6 +34,7 @@ from screens.setup.autosave import Autosave
 from screens.setup.begin import Begin, Beginning, Way
 from screens.setup.context import Context
 from screens.setup.draft import Draft
+from screens.setup.errands import Errands
 from screens.setup.leaving import LEFT_WORDS, LeaveQuestion, Leaving
 from screens.setup.looking import look_at
 from screens.setup.run_view import Stage
@@ -85,6 +87,9 @@ class Wizard(Screen[None]):
         self._here = 1
         self._reached = 1
         self._views: dict[int, StepView] = {}
+        self._moving = asyncio.Lock()
+        """Keys come by the app, what is pressed by the wizard: both may want to go on at once."""
+        self._errands = Errands(self)
         self._autosave = Autosave(self, context, lambda: (self._here, self._reached))
 
     @property
@@ -128,8 +133,8 @@ class Wizard(Screen[None]):
         await self._go_to(number)
 
     def _on_prune(self) -> None:
-        """Look at no host any more; see `StepView`."""
-        self.workers.cancel_node(self)
+        """Look at no host any more, and write no bundle."""
+        self._errands.end()
 
     async def on_unmount(self) -> None:
         """Let go of the nodes."""
@@ -171,6 +176,10 @@ class Wizard(Screen[None]):
         cast("ServicesStep", self.step).follow(self._live)
 
     async def _go_to(self, number: int) -> None:
+        async with self._moving:
+            await self._open(number)
+
+    async def _open(self, number: int) -> None:
         if self._here in self._views:
             self.step.hidden()
         self._take_detected()
@@ -226,7 +235,8 @@ class Wizard(Screen[None]):
     def _answered(self) -> None:
         later = DEPENDENTS.get(self._here, ())
         self.context.recheck |= {number for number in later if number <= self._reached}
-        self._paint()
+        if self._stands:
+            self._paint()
         self._autosave.soon()
 
     @on(StepView.GoOn)
@@ -247,6 +257,8 @@ class Wizard(Screen[None]):
 
     async def action_next(self) -> None:
         """Check this step; go to the next one, or into the monitor from the last."""
+        if not self._stands:
+            return
         if self._here == len(STEPS):
             self._finish()
         elif self.step.check():
@@ -304,14 +316,14 @@ class Wizard(Screen[None]):
             self.notify("first stop the run in step 6", timeout=3)
         elif self.context.express:
             self.context.express, self.context.route = False, EVERY
-            gone = [n for n in EXPRESS if n in self._views]
-            for number in gone:
-                await self._views.pop(number).remove()
-            await self._go_to(self._here)
+            async with self._moving:
+                for number in [n for n in EXPRESS if n in self._views]:
+                    await self._views.pop(number).remove()
+                await self._open(self._here)
 
     def action_bundle(self) -> None:
         """Write a support bundle and say where it is."""
-        self.run_worker(self._bundle(), group="bundle", exclusive=True)
+        self._errands.begin("bundle", self._bundle())
 
     async def _bundle(self) -> None:
         words, severity = await support_view.bundle_words(self.context)
@@ -331,7 +343,7 @@ class Wizard(Screen[None]):
     @on(StepView.LookWanted)
     def _look(self, event: StepView.LookWanted) -> None:
         work = look_at(self.context, event.hosts, self._looked)
-        self.run_worker(work, group="look")
+        self._errands.begin("look", work, beside=True)
 
     def _looked(self) -> None:
         if self._stands:

@@ -77,6 +77,8 @@ class Outcome:
     recovered_ms: int = 0
     broken: list[str] = field(default_factory=list)
     """Expectations that were not met."""
+    stood_still_ms: int = 0
+    """For how long the machine did, at most, while that was looked at."""
 
 
 def cells(*, busy_s: float = BUSY_S) -> list[Cell]:
@@ -119,11 +121,12 @@ async def play(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Outcome:
     Raises:
         TimeoutError: It was not well before, or did not come back.
     """
-    async with standing_still(SystemClock()) as pauses:
-        outcome = await _play_once(cluster, cell, nemesis)
+    outcome = await _play_once(cluster, cell, nemesis)
     excused = cell.expect == "undisturbed" and cell.fault.kind != "busy"
-    if outcome.broken and excused and pauses.longest_ms > STOOD_STILL_MS:
-        nemesis.say(f"again: the machine stood still for {pauses.longest_ms} ms; {outcome.broken}")
+    if outcome.broken and excused and outcome.stood_still_ms > STOOD_STILL_MS:
+        nemesis.say(
+            f"again, for the machine stood still for {outcome.stood_still_ms} ms: {outcome.broken}"
+        )
         outcome = await _play_once(cluster, cell, nemesis)
     return outcome
 
@@ -135,7 +138,9 @@ async def _play_once(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Out
     began_ns = now_ns()
     what = await nemesis.inflict(cell.fault, roles)
     watch = _Watch(cluster, cell, roles, before, began_ns)
-    outcome = await watch.outcome()
+    async with standing_still(SystemClock()) as pauses:
+        outcome = await watch.outcome()
+        outcome.stood_still_ms = pauses.longest_ms
     outcome.recovered_ms = await nemesis.heal(what)
     return outcome
 

@@ -102,7 +102,8 @@ def discover(*options: str) -> dict[str, list[dict[str, object]]]:
 
 
 def seeds_of(cluster: str, *options: str) -> list[dict[str, object]]:
-    found = (each for each in discover(*options)["clusters"] if each["cluster_id"] == cluster)
+    found = [each for each in discover(*options)["clusters"] if each["cluster_id"] == cluster]
+    assert len(found) <= 1, "one cluster is listed once"
     return [seed for each in found for seed in cast("list[dict[str, object]]", each["seeds"])]
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from bzzz_core.errors import BzzzError
+from bzzz_core.fabric.layout import CONTROL_STREAM
+from bzzz_core.fabric.snapshot import Saved, save
+from bzzz_core.fabric.streams import StreamKeeper
 from bzzz_core.model import Revision
 from bzzz_core.ports import Guard
 from tests.fakes.broker_cluster import BrokerCluster
@@ -55,6 +58,11 @@ class Askers:
                 self.answered[name] += 1
 
 
+async def saved(keeper: StreamKeeper, directory: Path) -> Saved:
+    directory.mkdir(exist_ok=True)  # noqa: ASYNC240  a test
+    return await save(keeper, CONTROL_STREAM, directory, cluster_id="c")
+
+
 def test_records_and_streams(tmp_path: Path) -> None:
     units = FabricUnits(tmp_path / "cluster", nodes=1, voters=1)
 
@@ -71,6 +79,7 @@ def test_records_and_streams(tmp_path: Path) -> None:
                 record=lambda _: records.read("one"),
                 write=lambda n: records.write(f"key-{n}", b"", Guard(f"key-{n}", 0)),
                 states=lambda _: keeper.states(),
+                save=lambda n: saved(keeper, tmp_path / f"saved-{n}"),
                 peers=lambda _: system.peers(),
             )
 

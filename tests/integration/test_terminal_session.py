@@ -90,8 +90,10 @@ def test_a_leader_is_killed_and_the_views_tell_of_it(session: Session, tmp_path:
     session.until("dead", "try:", later_than=first)
 
     session.type("7")
-    screen = session.until("overview → election", "leaderships")
-    assert "leads now" in screen
+    screen = session.until("overview → election", "leaderships", "leads now")
+    count = re.search(r"(\d+) leaderships", screen)
+    assert count
+    assert int(count[1]) >= 2
     session.type("2")
     session.until("overview → nodes", "dead")
     session.command("nodes state=dead")

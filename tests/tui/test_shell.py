@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from textual.pilot import Pilot
+from textual.worker import WorkerFailed
 
 from bzzz_core.config.profile import ClusterProfile, ProfileHost, save_profile
 from bzzz_core.config.profile_places import profile_path
@@ -690,8 +691,9 @@ def test_no_size_breaks_a_view_with_something_in_it(view_app, view: str) -> None
     drive(app, body)
 
 
-def test_a_fault_of_a_service_is_in_the_report(
-    app: BzzzApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["start_service", "run_worker"])
+def test_a_fault_of_what_runs_beside_is_in_the_report(
+    app: BzzzApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -699,10 +701,10 @@ def test_a_fault_of_a_service_is_in_the_report(
         async def work() -> None:
             raise RuntimeError("a fault of ours")
 
-        app.start_service(work())
+        getattr(app, how)(work())
         await until(pilot, lambda: app.crash_report is not None)
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises((RuntimeError, WorkerFailed)):
         drive(app, body)
     assert app.crash_report is not None
     told = app.crash_report.read_text()

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -19,6 +20,7 @@ from bzzz_core.deploy.facts.host import HostFacts
 from bzzz_core.deploy.model_search import ModelSearch
 from bzzz_core.deploy.reach import Matrix
 from bzzz_core.integrations.ai_endpoint import EndpointReport
+from bzzz_tui.widgets.step_rail import StepRail
 from bzzz_tui.widgets.toned import Paragraph
 from bzzz_tui.widgets.top_line import TopLine
 from screens.app import BzzzApp
@@ -42,14 +44,18 @@ class LateEngine(FakeEngine):
         super().__init__({f"bzzz-{n}": statuses.status(term=1) for n in (1, 2, 3)})
         self.go = asyncio.Event()
         self.asked: list[str] = []
-        self.answered: list[str] = []
+        self.ended: list[str] = []
 
     async def _late(self, what: str) -> None:
         self.asked.append(what)
         try:
             await self.go.wait()
-        finally:
-            self.answered.append(what)
+        except asyncio.CancelledError:
+            for _ in range(20):  # It takes its listeners off the hosts.
+                await asyncio.sleep(0)
+            self.ended.append(what)
+            raise
+        self.ended.append(what)
 
     async def look(self, spec: ClusterSpec, host: HostSpec) -> Look:
         await self._late("look")
@@ -126,7 +132,7 @@ def test_who_leaves_is_told_nothing_any_more(
         monkeypatch.setattr(goes, "on_unmount", lambda _: engine.go.set(), raising=False)
 
     drive(wizard_app(), body)
-    assert begin.__name__ in engine.answered
+    assert begin.__name__ in engine.ended
 
 
 def test_steps_that_are_asked_anew_take_no_answer_between(
@@ -141,8 +147,29 @@ def test_steps_that_are_asked_anew_take_no_answer_between(
         await settle(pilot, lambda: "look" in engine.asked)
         monkeypatch.setattr(Paragraph, "on_unmount", lambda _: engine.go.set(), raising=False)
         await wizard.action_all_questions()
-        await pilot.pause()
-        assert "look" in engine.answered
+        await settle(pilot, lambda: "look" in engine.ended)
         assert not wizard.context.express
+
+    drive(wizard_app(), body)
+
+
+@pytest.mark.parametrize("first", ["enter", "2"])
+def test_two_keys_that_go_on_at_once_open_a_step_once(wizard_app: Make, first: str) -> None:
+    """What is pressed comes by the wizard, what is a key of it by the app, beside each other."""
+
+    async def body(pilot: Pilot[int], wizard: Wizard) -> None:
+        await wizard._go_to(2)
+        await wizard._views.pop(2).remove()
+        await wizard._go_to(1)
+        if first == "enter":
+            wizard.step.query_one("#next-detect", PushButton).focus()
+        else:
+            wizard.query_one(StepRail).focus()
+        await pilot.pause()
+        for key in (first, "ctrl+n"):
+            wizard.app.post_message(Key(key, None))
+        await settle(pilot, lambda: wizard.here == 2)
+        await pilot.pause()
+        assert len(wizard.query("#step-network")) == 1
 
     drive(wizard_app(), body)

@@ -38,7 +38,7 @@ def test_a_bundle_tells_what_happened_and_no_secret(
         await pilot.pause()
         await pilot.press("b")
         await settle(pilot, lambda: bool(bundles()))
-        await settle(pilot, lambda: not wizard.workers._workers)
+        await settle(pilot, lambda: not wizard.app._services)
 
     drive(wizard_app(), body)
     (path,) = bundles()

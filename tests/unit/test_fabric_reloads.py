@@ -35,8 +35,7 @@ class Broker:
 def test_a_reload_is_not_noticed() -> None:
     broker = Broker(away_ms=40)
     assert run(broker.asked(2_000)) is ANSWER
-    assert broker.allowed_ms[0] == 2_000
-    assert broker.allowed_ms[-1] == 2_000 - 42, "what is left of the time"
+    assert broker.allowed_ms == [2_000 - spent for spent in (0, 6, 17, 38, 79)], "what is left"
 
 
 def test_where_jetstream_is_off_it_is_said_soon() -> None:
@@ -45,7 +44,7 @@ def test_where_jetstream_is_off_it_is_said_soon() -> None:
             await Broker(away_ms=10_000).asked(2_000)
         return VirtualClock().now_ms()
 
-    assert 450 <= run(body()) <= 510
+    assert 400 <= run(body()) <= 510
 
 
 def test_the_callers_time_is_kept() -> None:
