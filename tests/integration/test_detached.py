@@ -86,6 +86,7 @@ class Operator:
                 "HOSTS_PASSWORD": SECRET,
             },
             start_new_session=True,
+            preexec_fn=_as_from_a_terminal,  # noqa: PLW1509  before any thread of ours
         )
 
     def begin(self) -> tuple[subprocess.Popen[str], Run, int]:
@@ -147,6 +148,12 @@ def test_stop_is_an_order_of_the_command_line_too(operator: Operator) -> None:
     assert stopping.wait(timeout=60) == watcher.wait(timeout=60) == 130
     for one in (stopping, watcher):
         one.communicate(timeout=60)
+
+
+def _as_from_a_terminal() -> None:
+    """Let signals mean what they do there, also where the tests themselves ignore one (`nohup`)."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _until(holds: Callable[[], bool]) -> None:
