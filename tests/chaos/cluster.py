@@ -33,6 +33,8 @@ from tests.chaos.network import ChaosNetwork
 ANSWER_S_MAX: Final = 2.0
 START_S_MAX: Final = 60.0
 READ_S_MAX: Final = 240.0
+STEADY_S: Final = 1.5
+"""The brokers' leaders are heard once a second."""
 _WORDS_MAX: Final = 4_000
 _LOOK_S: Final = 0.1
 _LOOK_AFTER_S: Final = 0.2
@@ -158,6 +160,25 @@ class ChaosCluster:
                 raise TimeoutError(f"after {timeout_s} s brokers are not well: {unwell}")
             await asyncio.sleep(_LOOK_S)
 
+    async def settled(self, timeout_s: float = START_S_MAX) -> Roles:
+        """Wait until all is well and stays so for `STEADY_S`, and say who is what.
+
+        What comes back to the brokers makes itself heard with their next heartbeat: one that was
+        cut off has tried to be elected meanwhile, and those who lead have to be elected again.
+
+        Raises:
+            TimeoutError: That did not come about.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
+        while True:
+            seen = await self.roles(ends - loop.time())
+            since = loop.time()
+            while await self._well() == seen:
+                if loop.time() - since >= STEADY_S:
+                    return seen
+                await asyncio.sleep(_LOOK_S)
+
     async def new_leader(self, after_term: int, timeout_s: float) -> Status:
         """Wait until some host names a serving leader of a later term.
 
@@ -247,7 +268,10 @@ class ChaosCluster:
         streams = {s.fabric.stream_leader for s in said if s.fabric.stream_leader}
         if len(said) < len(self.hosts) or len(views) != 1 or len(streams) != 1:
             return None
-        if not alive or not home:
+        voting = all(
+            s.role != "edge" for s, h in zip(statuses, self.hosts, strict=True) if s and h.voter
+        )
+        if not alive or not home or not voting:
             return None
         leader, _, serving = views.pop()
         if leader is None or not serving:
@@ -263,6 +287,11 @@ class ChaosCluster:
             tuple(number for number in voters if number not in {led, stream}),
             tuple(host.number for host in self.hosts if not host.voter),
         )
+
+    async def _well(self) -> Roles | None:
+        """Return who is what if all is well right now."""
+        roles = self._agreed(await self.statuses())
+        return None if roles is None or await self._unwell() else roles
 
     async def _unwell(self) -> list[str]:
         """Return which brokers are not, in their own words."""

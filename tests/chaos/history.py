@@ -91,6 +91,16 @@ class Believed(msgspec.Struct, frozen=True, tag="believed"):
     term: int
 
 
+class Late(msgspec.Struct, frozen=True, tag="late"):
+    """A node's event loop was late; nothing of it happened meanwhile."""
+
+    at_ns: int
+    node: str
+    late_ms: int
+    computed_ms: int
+    """How much of that its own thread was computing."""
+
+
 class Fault(msgspec.Struct, frozen=True, tag="fault"):
     """Something is about to be broken."""
 
@@ -106,7 +116,9 @@ class Healed(msgspec.Struct, frozen=True, tag="healed"):
     limit_ms: int
 
 
-Event: TypeAlias = Started | Invoked | Answered | Followed | Ended | Believed | Fault | Healed
+Event: TypeAlias = (
+    Started | Invoked | Answered | Followed | Ended | Believed | Late | Fault | Healed
+)
 
 HISTORIES: Final = "*.jsonl"
 """Pattern of the files of a run."""

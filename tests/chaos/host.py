@@ -9,6 +9,7 @@ processes die with the one that plays systemd.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,10 @@ _STOP_S_MAX: Final = 15.0
 _SMALL_DISK: Final = "size=300m"
 _BALLAST: Final = "ballast"
 _BALLAST_BYTES: Final = (4_194_304, 4_096, 1)
+
+_SAID_BYTES_MAX: Final = 200_000
+_TELLING: Final = frozenset({"leadership", "fabric", "roster", "lifecycle"})
+_COMMON: Final = frozenset({"at", "component", "event", "level", "node"})
 
 Part = str
 """`agent`, `broker` or `machine`: what of a host a fault concerns."""
@@ -176,6 +181,10 @@ class ChaosHost:
         path = self._log(unit)
         return path.read_text(errors="replace")[-size:] if path.exists() else ""
 
+    def said_since(self, at: str) -> list[str]:
+        """Return what the agent logged of elections and brokers since then, UTC."""
+        return said_since(self.log_tail("agent", _SAID_BYTES_MAX), at)
+
     @property
     def broker_pid(self) -> int | None:
         """Return the process id of the broker that runs, or None."""
@@ -234,6 +243,20 @@ class ChaosHost:
         deadline = time.monotonic() + _STOP_S_MAX
         while self.broker_pid is not None and time.monotonic() < deadline:
             time.sleep(0.005)
+
+
+def said_since(log: str, at: str) -> list[str]:
+    """Return the lines of an agent's log about elections and brokers since then, for people."""
+    found = []
+    for line in log.splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue  # The first may be half a line.
+        if isinstance(said, dict) and said.get("component") in _TELLING and said["at"] >= at:
+            rest = {key: value for key, value in said.items() if key not in _COMMON}
+            found.append(f"{said['at']} {said['node']}: {said['event']} {rest or ''}".rstrip())
+    return found
 
 
 def _mount(directory: Path) -> None:

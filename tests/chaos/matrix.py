@@ -26,13 +26,13 @@ from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 from bzzz_core.api.documents import Status
-from bzzz_core.clock import SystemClock
+from bzzz_core.clock import utc_now
 from tests.chaos.cluster import ChaosCluster, Roles
 from tests.chaos.faults import Fault, Kind, Target, resolve
-from tests.chaos.history import Answered, Event, Followed, Invoked, now_ns
+from tests.chaos.history import Answered, Event, Followed, Invoked, Late, now_ns
 from tests.chaos.host import Part
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.standstill import standing_still
+from tests.chaos.standstill import machine_watched
 from tests.shards import part_of
 
 Expectation: TypeAlias = Literal["replaced", "undisturbed", "goes on", "waits", "heals"]
@@ -46,8 +46,10 @@ BUSY_S: Final = 75.0
 FULL_BUSY_S: Final = 600.0
 """How long a machine under full load must not lose its leader."""
 SHARDS: Final = 7
-STOOD_STILL_MS: Final = 400
-"""A leader that hears nobody for 600 ms gives way."""
+DISTURBED_MS: Final = 250
+"""A leader gives way that hears nobody for 600 ms, of which 200 are until its next heartbeat; the
+rest is for four processes, one after the other, on two processors."""
+PLAYS_MAX: Final = 5
 _LOOK_S: Final = 0.1
 
 
@@ -77,8 +79,15 @@ class Outcome:
     recovered_ms: int = 0
     broken: list[str] = field(default_factory=list)
     """Expectations that were not met."""
-    stood_still_ms: int = 0
-    """For how long the machine did, at most, while that was looked at."""
+    lost_ms: int = 0
+    """How much the machine took from its processors within a second, at most."""
+    late_ms: int = 0
+    """The longest that an agent's event loop was late, less what it was computing itself."""
+
+    @property
+    def disturbed_ms(self) -> int:
+        """Return how long somebody was kept from running, at most."""
+        return max(self.lost_ms, self.late_ms)
 
 
 def cells(*, busy_s: float = BUSY_S) -> list[Cell]:
@@ -112,35 +121,51 @@ def chosen(commit: str) -> list[Cell]:
     return taken + [next(c for c in cells() if c.expect == expect) for expect in sorted(missing)]
 
 
-async def play(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Outcome:
+async def play(
+    cluster: ChaosCluster, cell: Cell, nemesis: Nemesis, *, strict: bool = False
+) -> Outcome:
     """Play one cell; the cluster is well before and after.
 
-    A leader that stands still gives way, by design. So where nothing was to be disturbed and this
-    machine stood still itself, that is what was seen, and the cell is played once more.
+    How quick a cluster is cannot be judged on a machine that takes its processors away: a leader
+    that is kept from running gives way, by design. So a cell that was broken while the machine did
+    that is played again. One that was broken for no such reason is played twice more, and must hold
+    both times, unless this is `strict`: not all can be measured from here that keeps a broker
+    waiting. What was seen is told each time, and none of this excuses an acknowledged write that is
+    lost: the checker judges all plays.
 
     Raises:
         TimeoutError: It was not well before, or did not come back.
     """
     outcome = await _play_once(cluster, cell, nemesis)
-    excused = cell.expect == "undisturbed" and cell.fault.kind != "busy"
-    if outcome.broken and excused and outcome.stood_still_ms > STOOD_STILL_MS:
-        nemesis.say(
-            f"again, for the machine stood still for {outcome.stood_still_ms} ms: {outcome.broken}"
-        )
+    if cell.expect == "waits" or cell.fault.kind == "busy":
+        return outcome  # That is about safety, or about load itself.
+    plays, wanted, unexplained = 1, 1, 0
+    while True:
+        if not outcome.broken:
+            wanted -= 1
+        elif outcome.disturbed_ms <= DISTURBED_MS:
+            unexplained += 1
+            wanted = 2
+        if not wanted or unexplained > (0 if strict else 1) or plays == PLAYS_MAX:
+            return outcome
+        nemesis.say(f"again    {cell.name}: {outcome}")
         outcome = await _play_once(cluster, cell, nemesis)
-    return outcome
+        plays += 1
 
 
 async def _play_once(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Outcome:
-    roles = await cluster.roles()
+    roles = await cluster.settled()
     before = next(status for status in await cluster.statuses() if status)
     cluster.fresh()
-    began_ns = now_ns()
+    began_ns, began_at = now_ns(), utc_now()
     what = await nemesis.inflict(cell.fault, roles)
     watch = _Watch(cluster, cell, roles, before, began_ns)
-    async with standing_still(SystemClock()) as pauses:
+    with machine_watched() as pauses:
         outcome = await watch.outcome()
-        outcome.stood_still_ms = pauses.longest_ms
+    outcome.lost_ms = pauses.lost_ms_max
+    if outcome.broken:
+        for line in sorted(line for host in cluster.hosts for line in host.said_since(began_at)):
+            nemesis.say(line)
     outcome.recovered_ms = await nemesis.heal(what)
     return outcome
 
@@ -178,7 +203,7 @@ class _Watch:
                 broken.append(f"writes waited {took_ms} ms")
         elif cell.expect == "waits":
             broken += self._written_without_majority()
-        return Outcome(cell.expect, took_ms, broken=broken)
+        return Outcome(cell.expect, took_ms, broken=broken, late_ms=self._latest_ms())
 
     async def _until_written(self, within_s: float) -> int | None:
         """Return when a write asked for during the fault was acknowledged, None if none was."""
@@ -232,6 +257,17 @@ class _Watch:
             now_ns(),
         ]
         return max(later - earlier for earlier, later in pairwise(times)) // 1_000_000
+
+    def _latest_ms(self) -> int:
+        """Return the longest that an agent was kept from running since the fault began."""
+        return max(
+            (
+                event.late_ms - event.computed_ms
+                for event in self._events
+                if isinstance(event, Late) and event.at_ns > self._began_ns
+            ),
+            default=0,
+        )
 
     def _written_without_majority(self) -> list[str]:
         late_ns = self._began_ns + int(GRACE_S * 1e9)

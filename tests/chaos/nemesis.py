@@ -43,7 +43,7 @@ class Nemesis:
         Raises:
             TimeoutError: It is not, long after everything was healed.
         """
-        roles = await self._cluster.roles()
+        roles = await self._cluster.settled()
         hit: list[str] = []
         for fault in step.faults:
             if hit:

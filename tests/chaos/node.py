@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from bzzz_core.shared_config.node_sources import NodeSources
 from bzzz_core.telemetry import logs
 from tests.chaos.final_log import KEPT
 from tests.chaos.history import HistoryWriter
+from tests.chaos.standstill import watch_loop
 from tests.chaos.workload import Workload
 
 _LOOK_S: Final = 0.05
@@ -49,7 +51,11 @@ class ChaosAgent(Agent):
         leadership.subscribe(self._workload.on_change)
 
     def _services(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        services = [*super()._services(), ("chaos", self._workload.run())]
+        services = [
+            *super()._services(),
+            ("chaos", self._workload.run()),
+            ("chaos-loop", watch_loop(SystemClock(), time.thread_time_ns, self._workload.late)),
+        ]
         if not self._config.me.voter:
             services.append(("chaos-watch", self._watch()))
         return services

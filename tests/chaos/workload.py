@@ -35,6 +35,7 @@ from tests.chaos.history import (
     Followed,
     HistoryWriter,
     Invoked,
+    Late,
     Started,
     now_ns,
 )
@@ -105,6 +106,10 @@ class Workload:
     def followed(self, term: int, leader: str, token: int, *, mine: bool) -> None:
         """Write down whom this node follows."""
         self._history.add(Followed(now_ns(), self._node, self._process, term, leader, token, mine))
+
+    def late(self, late_ms: int, computed_ms: int) -> None:
+        """Write down that this node's event loop was late."""
+        self._history.add(Late(now_ns(), self._node, late_ms, computed_ms))
 
     async def run(self) -> None:
         """Write under every leadership of this node until cancelled."""

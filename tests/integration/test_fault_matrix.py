@@ -47,7 +47,7 @@ def cluster(
 
 async def played(cluster: ChaosCluster, cell: Cell) -> tuple[Outcome, Verdict]:
     async with cluster.looked_after():
-        outcome = await play(cluster, cell, Nemesis(cluster, say=print))
+        outcome = await play(cluster, cell, Nemesis(cluster, say=print), strict=FULL)
         return outcome, await judge(cluster)
 
 

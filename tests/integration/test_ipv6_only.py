@@ -29,7 +29,7 @@ def ipv4_of(cluster: ChaosCluster, number: int) -> str:
 
 
 @pytest.mark.journey
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_cluster_elects_loses_its_leader_and_heals_without_ipv4(tmp_path: Path) -> None:
     async def story(cluster: ChaosCluster) -> None:
         async with cluster.looked_after():

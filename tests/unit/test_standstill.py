@@ -1,10 +1,24 @@
-"""A machine that stands still is noticed by who only wants to wake up."""
+"""Who is kept from running is noticed by who only wants to wake up."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import threading
+from pathlib import Path
 
-from tests.chaos.standstill import standing_still
+import pytest
+
+from tests.chaos.host import said_since
+from tests.chaos.standstill import (
+    COUNTED_MS,
+    TICK_MS,
+    WINDOW_MS,
+    Pauses,
+    machine_watched,
+    watch_loop,
+)
 from tests.fakes.scripted_records import JumpingClock
 
 
@@ -18,12 +32,66 @@ class StutteringClock(JumpingClock):
         self.ms += still_ms
 
 
-def test_the_longest_pause_is_seen() -> None:
-    async def body() -> int:
-        clock = StutteringClock()
-        async with standing_still(clock) as pauses:
-            for _ in range(50):
-                await asyncio.sleep(0)
-        return pauses.longest_ms
+def test_what_all_processors_lost_within_a_second_is_added_up() -> None:
+    pauses = Pauses()
+    pauses.note(1_000, 120)
+    pauses.note(1_400, 90)
+    assert pauses.lost_ms_max == 210
+    pauses.note(1_000 + WINDOW_MS, 60)
+    assert pauses.lost_ms_max == 210
+    pauses.note(1_500 + WINDOW_MS, 400)
+    assert pauses.lost_ms_max == 460
 
-    assert asyncio.run(body()) == 350
+
+def test_nobody_watches_any_more_after_the_block() -> None:
+    def watchers() -> int:
+        return sum(thread.name.startswith("watch-") for thread in threading.enumerate())
+
+    with machine_watched() as pauses:
+        assert watchers() == len(os.sched_getaffinity(0))
+    assert watchers() == 0
+    assert pauses.lost_ms_max >= 0
+
+
+def test_what_any_machine_is_late_by_does_not_count() -> None:
+    pauses = Pauses()
+    for tick in range(100):
+        pauses.note(tick * TICK_MS, COUNTED_MS - 1)
+    assert pauses.lost_ms_max == 0
+
+
+@pytest.mark.parametrize("computed_ms", [0, 300])
+def test_a_late_loop_is_told_with_what_it_computed(computed_ms: int) -> None:
+    async def body() -> list[tuple[int, int]]:
+        clock = StutteringClock()
+        told: list[tuple[int, int]] = []
+        computing = (computed_ms * 1_000_000 * (clock.ms > 350) for _ in iter(int, 1))
+        watching = asyncio.create_task(
+            watch_loop(clock, lambda: next(computing), lambda *late: told.append(late))
+        )
+        for _ in range(50):
+            await asyncio.sleep(0)
+        watching.cancel()
+        return told
+
+    assert asyncio.run(body()) == [(350, computed_ms)]
+
+
+def test_what_a_host_said_since_then_is_found_in_its_log(tmp_path: Path) -> None:
+    def line(at: str, component: str, event: str, **fields: object) -> str:
+        said = {"at": at, "component": component, "event": event, "node": "a", "level": "info"}
+        return json.dumps(said | fields)
+
+    log = tmp_path / "agent.log"
+    lines = [
+        line("2026-01-01T00:00:01.000Z", "leadership", "elected"),
+        line("2026-01-01T00:00:02.000Z", "leadership", "stepped down", reason="quorum lost"),
+        line("2026-01-01T00:00:03.000Z", "dht", "asked"),
+        "Traceback, and no line of the log",
+        line("2026-01-01T00:00:04.000Z", "fabric", "broker lost"),
+    ]
+    log.write_text("half a line}\n" + "\n".join(lines))
+    assert said_since(log.read_text(), "2026-01-01T00:00:02.000Z") == [
+        "2026-01-01T00:00:02.000Z a: stepped down {'reason': 'quorum lost'}",
+        "2026-01-01T00:00:04.000Z a: broker lost",
+    ]
