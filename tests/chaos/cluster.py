@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -29,27 +28,17 @@ from tests.chaos.final_log import FinalLog, read_log
 from tests.chaos.history import HISTORIES, Event, HistoryTail, HistoryWriter, read_history
 from tests.chaos.host import ROOT, ChaosHost
 from tests.chaos.network import ChaosNetwork
+from tests.chaos.roles import Roles, agreed
 
 ANSWER_S_MAX: Final = 2.0
 START_S_MAX: Final = 60.0
 READ_S_MAX: Final = 240.0
-STEADY_S: Final = 1.5
-"""The brokers' leaders are heard once a second."""
+STEADY_S: Final = 3.5
+"""The brokers' leaders are heard once a second, and voters ask who leads the stream every two."""
 _WORDS_MAX: Final = 4_000
 _LOOK_S: Final = 0.1
 _LOOK_AFTER_S: Final = 0.2
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """Who is what right now, by place in the cluster."""
-
-    leader: int
-    stream_leader: int
-    followers: tuple[int, ...]
-    """The voters that are neither."""
-    edges: tuple[int, ...]
 
 
 class ChaosCluster:
@@ -143,8 +132,9 @@ class ChaosCluster:
     async def roles(self, timeout_s: float = START_S_MAX) -> Roles:
         """Wait until all is well, and say who is what.
 
-        That is: every host agrees on a serving leader, every member is alive, every voter is at
-        its own broker, the stream is led elsewhere, and every broker says that it has everything.
+        That is: every host agrees on a serving leader, every voter takes part in elections and is
+        at its own broker, every member is alive, the stream is led elsewhere and every voter knows
+        where, and every broker says that it has everything.
 
         Raises:
             TimeoutError: That did not come about.
@@ -261,32 +251,7 @@ class ChaosCluster:
             await asyncio.sleep(_LOOK_AFTER_S)
 
     def _agreed(self, statuses: Sequence[Status | None]) -> Roles | None:
-        said = [status for status in statuses if status is not None]
-        views = {(s.leader, s.term, s.leader_serving) for s in said}
-        alive = all(member.state == "alive" for status in said for member in status.members)
-        home = all(s.fabric.state == "connected" for s in said)
-        streams = {s.fabric.stream_leader for s in said if s.fabric.stream_leader}
-        if len(said) < len(self.hosts) or len(views) != 1 or len(streams) != 1:
-            return None
-        voting = all(
-            s.role != "edge" for s, h in zip(statuses, self.hosts, strict=True) if s and h.voter
-        )
-        if not alive or not home or not voting:
-            return None
-        leader, _, serving = views.pop()
-        if leader is None or not serving:
-            return None
-        places = {host.name: host.number for host in self.hosts}
-        led, stream = places[leader], places[streams.pop()]
-        voters = [host.number for host in self.hosts if host.voter]
-        if led == stream and len(voters) > 1:
-            return None  # The leader has not moved the stream away yet.
-        return Roles(
-            led,
-            stream,
-            tuple(number for number in voters if number not in {led, stream}),
-            tuple(host.number for host in self.hosts if not host.voter),
-        )
+        return agreed(statuses, self.hosts)
 
     async def _well(self) -> Roles | None:
         """Return who is what if all is well right now."""

@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from bzzz_core.process import die_with_parent
-from tests.chaos.cluster import ChaosCluster, Roles
+from tests.chaos.cluster import ChaosCluster
 from tests.chaos.host import ChaosHost, Part
+from tests.chaos.roles import Roles
 
 Kind: TypeAlias = Literal[
     "kill", "stop", "cut", "deaf", "mute", "lossy", "link", "disk", "busy", "restart", "power"

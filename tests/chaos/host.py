@@ -32,7 +32,9 @@ _BALLAST: Final = "ballast"
 _BALLAST_BYTES: Final = (4_194_304, 4_096, 1)
 
 _SAID_BYTES_MAX: Final = 200_000
-_TELLING: Final = frozenset({"leadership", "fabric", "roster", "lifecycle"})
+_TELLING: Final = frozenset(
+    {"broker", "fabric", "leadership", "lifecycle", "placement", "registry", "roster"}
+)
 _COMMON: Final = frozenset({"at", "component", "event", "level", "node"})
 
 Part = str
@@ -182,8 +184,9 @@ class ChaosHost:
         return path.read_text(errors="replace")[-size:] if path.exists() else ""
 
     def said_since(self, at: str) -> list[str]:
-        """Return what the agent logged of elections and brokers since then, UTC."""
-        return said_since(self.log_tail("agent", _SAID_BYTES_MAX), at)
+        """Return what its units logged of elections, members and brokers since then, UTC."""
+        logs = [self.log_tail(unit, _SAID_BYTES_MAX) for unit in ("agent", "fabric")]
+        return [line for log in logs for line in said_since(log, at)]
 
     @property
     def broker_pid(self) -> int | None:
@@ -246,7 +249,7 @@ class ChaosHost:
 
 
 def said_since(log: str, at: str) -> list[str]:
-    """Return the lines of an agent's log about elections and brokers since then, for people."""
+    """Return the lines of a log about elections, members and brokers since then, for people."""
     found = []
     for line in log.splitlines():
         try:

@@ -21,21 +21,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from bzzz_core.api.documents import Status
 from bzzz_core.clock import utc_now
-from tests.chaos.cluster import ChaosCluster, Roles
+from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import Fault, Kind, Target, resolve
 from tests.chaos.history import Answered, Event, Followed, Invoked, Late, now_ns
 from tests.chaos.host import Part
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.standstill import machine_watched
+from tests.chaos.plays import Expectation, Judge, Outcome
+from tests.chaos.roles import Roles
+from tests.chaos.standstill import processors_watched
 from tests.shards import part_of
-
-Expectation: TypeAlias = Literal["replaced", "undisturbed", "goes on", "waits", "heals"]
 
 TAKEOVER_S: Final = 5.0
 """Failover has p95 <= 1.5 s on a calm machine; this is a limit for a loaded one."""
@@ -46,10 +46,6 @@ BUSY_S: Final = 75.0
 FULL_BUSY_S: Final = 600.0
 """How long a machine under full load must not lose its leader."""
 SHARDS: Final = 7
-DISTURBED_MS: Final = 250
-"""A leader gives way that hears nobody for 600 ms, of which 200 are until its next heartbeat; the
-rest is for four processes, one after the other, on two processors."""
-PLAYS_MAX: Final = 5
 _LOOK_S: Final = 0.1
 
 
@@ -67,27 +63,6 @@ class Cell:
     def name(self) -> str:
         """Return the cell as the name of a test."""
         return self.fault.label.replace(" ", "-")
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a cell showed."""
-
-    expected: str
-    took_ms: int | None
-    """Until the expectation was met; without one, the longest time without a write."""
-    recovered_ms: int = 0
-    broken: list[str] = field(default_factory=list)
-    """Expectations that were not met."""
-    lost_ms: int = 0
-    """How much the machine took from its processors within a second, at most."""
-    late_ms: int = 0
-    """The longest that an agent's event loop was late, less what it was computing itself."""
-
-    @property
-    def disturbed_ms(self) -> int:
-        """Return how long somebody was kept from running, at most."""
-        return max(self.lost_ms, self.late_ms)
 
 
 def cells(*, busy_s: float = BUSY_S) -> list[Cell]:
@@ -123,34 +98,23 @@ def chosen(commit: str) -> list[Cell]:
 
 async def play(
     cluster: ChaosCluster, cell: Cell, nemesis: Nemesis, *, strict: bool = False
-) -> Outcome:
-    """Play one cell; the cluster is well before and after.
+) -> tuple[Outcome, list[str]]:
+    """Play one cell until it is decided (`plays`); the cluster is well before and after.
 
-    How quick a cluster is cannot be judged on a machine that takes its processors away: a leader
-    that is kept from running gives way, by design. So a cell that was broken while the machine did
-    that is played again. One that was broken for no such reason is played twice more, and must hold
-    both times, unless this is `strict`: not all can be measured from here that keeps a broker
-    waiting. What was seen is told each time, and none of this excuses an acknowledged write that is
-    lost: the checker judges all plays.
+    Return the outcome that decided, and what is to be told of all plays that were broken.
 
     Raises:
         TimeoutError: It was not well before, or did not come back.
     """
-    outcome = await _play_once(cluster, cell, nemesis)
-    if cell.expect == "waits" or cell.fault.kind == "busy":
-        return outcome  # That is about safety, or about load itself.
-    plays, wanted, unexplained = 1, 1, 0
+    judge = Judge(load=cell.fault.kind == "busy", strict=strict)
+    began_ns = now_ns()
+    told: list[str] = []
     while True:
-        if not outcome.broken:
-            wanted -= 1
-        elif outcome.disturbed_ms <= DISTURBED_MS:
-            unexplained += 1
-            wanted = 2
-        if not wanted or unexplained > (0 if strict else 1) or plays == PLAYS_MAX:
-            return outcome
-        nemesis.say(f"again    {cell.name}: {outcome}")
         outcome = await _play_once(cluster, cell, nemesis)
-        plays += 1
+        if outcome.broken:
+            told += [f"\n{cell.name}: {outcome}", *outcome.told]
+        if judge.take(outcome, (now_ns() - began_ns) / 1e9):
+            return judge.verdict, told
 
 
 async def _play_once(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Outcome:
@@ -158,14 +122,16 @@ async def _play_once(cluster: ChaosCluster, cell: Cell, nemesis: Nemesis) -> Out
     before = next(status for status in await cluster.statuses() if status)
     cluster.fresh()
     began_ns, began_at = now_ns(), utc_now()
-    what = await nemesis.inflict(cell.fault, roles)
-    watch = _Watch(cluster, cell, roles, before, began_ns)
-    with machine_watched() as pauses:
+    with processors_watched() as pauses:
+        what = await nemesis.inflict(cell.fault, roles)
+        watch = _Watch(cluster, cell, roles, before, began_ns)
         outcome = await watch.outcome()
     outcome.lost_ms = pauses.lost_ms_max
     if outcome.broken:
-        for line in sorted(line for host in cluster.hosts for line in host.said_since(began_at)):
-            nemesis.say(line)
+        outcome.told = (
+            sorted([line for host in cluster.hosts for line in host.said_since(began_at)])
+            + watch.late()
+        )
     outcome.recovered_ms = await nemesis.heal(what)
     return outcome
 
@@ -203,7 +169,7 @@ class _Watch:
                 broken.append(f"writes waited {took_ms} ms")
         elif cell.expect == "waits":
             broken += self._written_without_majority()
-        return Outcome(cell.expect, took_ms, broken=broken, late_ms=self._latest_ms())
+        return Outcome(cell.expect, took_ms, broken=broken)
 
     async def _until_written(self, within_s: float) -> int | None:
         """Return when a write asked for during the fault was acknowledged, None if none was."""
@@ -258,16 +224,13 @@ class _Watch:
         ]
         return max(later - earlier for earlier, later in pairwise(times)) // 1_000_000
 
-    def _latest_ms(self) -> int:
-        """Return the longest that an agent was kept from running since the fault began."""
-        return max(
-            (
-                event.late_ms - event.computed_ms
-                for event in self._events
-                if isinstance(event, Late) and event.at_ns > self._began_ns
-            ),
-            default=0,
-        )
+    def late(self) -> list[str]:
+        """Return whose event loop was late since the fault began."""
+        return [
+            f"{event.node}: late by {event.late_ms} ms, of which it computed {event.computed_ms}"
+            for event in self._events
+            if isinstance(event, Late) and event.at_ns > self._began_ns
+        ]
 
     def _written_without_majority(self) -> list[str]:
         late_ns = self._began_ns + int(GRACE_S * 1e9)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.chaos.cluster import ChaosCluster, Roles
+from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import RECOVERY_MS_MAX, Damage, Fault, resolve
 from tests.chaos.history import Answered, Healed, HistoryTail, Invoked, now_ns
 from tests.chaos.history import Fault as FaultNoted
+from tests.chaos.roles import Roles
 from tests.chaos.schedule import Step
 
 _LOOK_S: Final = 0.05
@@ -43,7 +44,7 @@ class Nemesis:
         Raises:
             TimeoutError: It is not, long after everything was healed.
         """
-        roles = await self._cluster.settled()
+        roles = await self._cluster.roles()
         hit: list[str] = []
         for fault in step.faults:
             if hit:

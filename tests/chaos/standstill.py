@@ -1,19 +1,20 @@
 """How long somebody was kept from running, seen by whoever only wants to wake up.
 
-Two are asked. `Machine` watches the processors, with a thread on each: one of them may be taken
-away, by a hypervisor for instance, while the others go on, and then what runs there stands still
-alone. `watch_loop` watches the event loop of an agent, and says how much of its delay its own
-thread was computing: what was late and did not compute was not let run, or waited for the kernel.
+`processors_watched` has a thread on each processor, which wakes up before anything else may run
+there: when it is late, the processor itself was away, taken by a hypervisor for instance. (Without
+the right to that rank it is late for other work, too.) `watch_loop` watches the event loop of an
+agent, and says how much of a delay its own thread was computing.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Event, Lock, Thread
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from threading import Event, Lock
 from typing import Final
 
 from bzzz_core.ports import Clock
@@ -32,48 +33,48 @@ class Pauses:
     def __init__(self) -> None:
         """Know of none."""
         self.lost_ms_max = 0
-        """The most that all who watch together lost within `WINDOW_MS`."""
-        self._recent: deque[tuple[int, int]] = deque()
+        """The most that one processor was away within `WINDOW_MS`."""
+        self._recent: defaultdict[int, deque[tuple[int, int]]] = defaultdict(deque)
         self._noting = Lock()
 
-    def note(self, now_ms: int, late_ms: int) -> None:
+    def note(self, processor: int, now_ms: int, late_ms: int) -> None:
         """Take the delay of one awakening."""
         if late_ms < COUNTED_MS:
             return
         with self._noting:
-            self._recent.append((now_ms, late_ms))
-            while self._recent[0][0] <= now_ms - WINDOW_MS:
-                self._recent.popleft()
-            self.lost_ms_max = max(self.lost_ms_max, sum(late for _, late in self._recent))
+            recent = self._recent[processor]
+            recent.append((now_ms, late_ms))
+            while recent[0][0] <= now_ms - WINDOW_MS:
+                recent.popleft()
+            self.lost_ms_max = max(self.lost_ms_max, sum(late for _, late in recent))
 
 
 @contextmanager
-def machine_watched() -> Iterator[Pauses]:
+def processors_watched() -> Iterator[Pauses]:
     """Watch every processor that this process may use while the block lasts."""
     pauses = Pauses()
     over = Event()
-    watchers = [
-        Thread(target=_watch, args=(processor, pauses, over), name=f"watch-{processor}")
-        for processor in sorted(os.sched_getaffinity(0))
-    ]
-    for watcher in watchers:
-        watcher.start()
-    try:
-        yield pauses
-    finally:
-        over.set()
-        for watcher in watchers:
-            watcher.join()
+    with ThreadPoolExecutor(thread_name_prefix="watch") as threads:
+        processors = sorted(os.sched_getaffinity(0))
+        watches = [threads.submit(_watch, number, pauses, over) for number in processors]
+        try:
+            yield pauses
+        finally:
+            over.set()
+    for watch in watches:
+        watch.result()
 
 
 def _watch(processor: int, pauses: Pauses, over: Event) -> None:
-    os.sched_setaffinity(0, {processor})  # Of this thread alone.
+    os.sched_setaffinity(0, {processor})  # Of this thread alone, like the next.
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     while not over.is_set():
         asleep_ns = time.monotonic_ns()
         time.sleep(TICK_MS / 1000)
         woke_ns = time.monotonic_ns()
         late_ms = (woke_ns - asleep_ns) // 1_000_000 - TICK_MS
-        pauses.note(woke_ns // 1_000_000, late_ms)
+        pauses.note(processor, woke_ns // 1_000_000, late_ms)
 
 
 async def watch_loop(

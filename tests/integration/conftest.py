@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -24,3 +24,16 @@ def healthy(brokers: BrokerCluster) -> Iterator[BrokerCluster]:
         if number not in brokers.processes:
             brokers.start(number)
     brokers.wait_ready()
+
+
+@pytest.fixture
+def aloud(request: pytest.FixtureRequest) -> Callable[[Iterable[str]], None]:
+    """Prints lines that are to be seen though the test passes."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(lines: Iterable[str]) -> None:
+        with capture.global_and_fixture_disabled():
+            for line in lines:
+                print(line)  # noqa: T201
+
+    return say

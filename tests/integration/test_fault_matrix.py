@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -18,12 +18,12 @@ from tests.chaos.matrix import (
     FULL_BUSY_S,
     SHARDS,
     Cell,
-    Outcome,
     cells,
     chosen,
     play,
 )
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.plays import Outcome
 from tests.chaos.verdict import Verdict, judge, judge_at_the_end
 from tests.shards import head, in_words
 
@@ -45,17 +45,20 @@ def cluster(
         yield cluster
 
 
-async def played(cluster: ChaosCluster, cell: Cell) -> tuple[Outcome, Verdict]:
+async def played(cluster: ChaosCluster, cell: Cell) -> tuple[Outcome, list[str], Verdict]:
     async with cluster.looked_after():
-        outcome = await play(cluster, cell, Nemesis(cluster, say=print), strict=FULL)
-        return outcome, await judge(cluster)
+        outcome, told = await play(cluster, cell, Nemesis(cluster, say=print), strict=FULL)
+        return outcome, told, await judge(cluster)
 
 
 @pytest.mark.timeout(FULL_BUSY_S + 300)
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_the_cluster_does_what_the_matrix_says(cluster: ChaosCluster, cell: Cell) -> None:
+def test_the_cluster_does_what_the_matrix_says(
+    cluster: ChaosCluster, cell: Cell, aloud: Callable[[Iterable[str]], None]
+) -> None:
     """Whatever breaks: nothing acknowledged is lost, and the expected happens in time."""
-    outcome, verdict = asyncio.run(played(cluster, cell))
+    outcome, told, verdict = asyncio.run(played(cluster, cell))
+    aloud(told)
     print(outcome)  # noqa: T201  shown when the test fails, or with -s
     assert outcome.broken == []
     assert verdict.violations == []

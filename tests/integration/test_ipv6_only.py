@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +32,9 @@ def ipv4_of(cluster: ChaosCluster, number: int) -> str:
 
 @pytest.mark.journey
 @pytest.mark.timeout(600)
-def test_a_cluster_elects_loses_its_leader_and_heals_without_ipv4(tmp_path: Path) -> None:
+def test_a_cluster_elects_loses_its_leader_and_heals_without_ipv4(
+    tmp_path: Path, aloud: Callable[[Iterable[str]], None]
+) -> None:
     async def story(cluster: ChaosCluster) -> None:
         async with cluster.looked_after():
             await cluster.roles()
@@ -38,7 +42,13 @@ def test_a_cluster_elects_loses_its_leader_and_heals_without_ipv4(tmp_path: Path
             chosen = [replace(c, within_s=STREAM_S) for c in cells() if c.name in PLAYED]
             assert len(chosen) == len(PLAYED)
             for cell in chosen:
-                outcome = await play(cluster, cell, Nemesis(cluster, say=print))
+                outcome, told = await play(
+                    cluster,
+                    cell,
+                    Nemesis(cluster, say=print),
+                    strict="BZZZ_TEST_FULL" in os.environ,
+                )
+                aloud(told)
                 assert outcome.broken == [], outcome
             assert (await judge(cluster)).violations == []
 

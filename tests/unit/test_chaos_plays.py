@@ -2,81 +2,81 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
-from tests.chaos import matrix
-from tests.chaos.matrix import DISTURBED_MS, PLAYS_MAX, Cell, Outcome, cells, play
-
-HELD = Outcome("undisturbed", 40)
-BROKE = Outcome("undisturbed", 40, broken=["it follows nobody"], lost_ms=DISTURBED_MS)
-KEPT = Outcome("undisturbed", 40, broken=["it follows nobody"], lost_ms=DISTURBED_MS + 1)
-LATE = Outcome("undisturbed", 40, broken=["it follows nobody"], late_ms=DISTURBED_MS + 1)
+from tests.chaos.plays import AGAIN_S_MAX, LOST_MS, PLAYS_MAX, Expectation, Judge, Outcome
 
 
-class Told:
-    """Takes what a nemesis would tell."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        """Keep a line."""
-        self.lines.append(line)
+def held() -> Outcome:
+    return Outcome("undisturbed", 40)
 
 
-def cell(name: str = "cut-of-follower") -> Cell:
-    return next(one for one in cells() if one.name == name)
+def broke(expected: Expectation = "undisturbed") -> Outcome:
+    return Outcome(expected, 40, broken=["it follows nobody"], lost_ms=LOST_MS)
 
 
-@pytest.mark.parametrize(
-    ("plays", "strict", "held"),
-    [
-        ([HELD], False, True),
-        ([BROKE, HELD, HELD], False, True),
-        ([BROKE, BROKE], False, False),
-        ([BROKE, HELD, BROKE], False, False),
-        ([BROKE], True, False),
-        ([KEPT, HELD], False, True),
-        ([LATE, HELD], True, True),
-        ([KEPT, BROKE, HELD, KEPT, HELD], False, True),
-        ([KEPT] * PLAYS_MAX, False, False),
-    ],
-)
-def test_a_cell_is_played_until_that_is_decided(
-    monkeypatch: pytest.MonkeyPatch, *, plays: list[Outcome], strict: bool, held: bool
-) -> None:
-    outcome, told, left = decided(monkeypatch, plays, cell(), strict=strict)
-    assert (outcome.broken == []) is held
-    assert left == []
-    assert len(told) == len(plays) - 1, "each play that was not the last is told"
+def away(expected: Expectation = "undisturbed") -> Outcome:
+    return Outcome(expected, 40, broken=["it follows nobody"], lost_ms=LOST_MS + 1)
 
 
-@pytest.mark.parametrize("name", ["cut-of-both", "busy-of-all"])
-def test_what_is_about_safety_or_load_is_played_once(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    outcome, told, left = decided(monkeypatch, [KEPT, HELD], cell(name), strict=False)
-    assert outcome is KEPT
-    assert (told, left) == ([], [HELD])
+PLAYS = {"H": held, "B": broke, "A": away}
 
 
-def decided(
-    monkeypatch: pytest.MonkeyPatch, plays: list[Outcome], of: Cell, *, strict: bool
-) -> tuple[Outcome, list[str], list[Outcome]]:
-    """Return what was decided, what was told, and which plays were not needed."""
-    script: Iterator[Outcome] = iter(plays)
+def judged(plays: str, *, strict: bool = False) -> bool:
+    """Return whether the cell held after exactly these plays."""
+    judge = Judge(strict=strict)
+    for number, play in enumerate(plays, 1):
+        decided = judge.take(PLAYS[play](), after_s=0.0)
+        assert decided is (number == len(plays)), f"after play {number} of {plays}"
+    return judge.verdict.broken == []
 
-    async def once(*_: Any) -> Outcome:
-        return next(script)
 
-    monkeypatch.setattr(matrix, "_play_once", once)
-    told = Told()
-    unused: Any = None
-    nemesis: Any = told
-    outcome = asyncio.run(play(unused, of, nemesis, strict=strict))
-    return outcome, told.lines, list(script)
+@pytest.mark.parametrize("plays", ["H", "BHH", "AH", "ABHH", "BAHH", "BHAHH", "AAAAH"])
+def test_it_held(plays: str) -> None:
+    assert judged(plays)
+
+
+@pytest.mark.parametrize("plays", ["BB", "BHB", "BAB", "AAAAA", "AAABH", "BHAHA", "BAAAH"])
+def test_it_broke(plays: str) -> None:
+    """A doubt wants two plays in a row that hold, and a machine that is always away proves none."""
+    assert PLAYS_MAX == 5
+    assert not judged(plays)
+
+
+def test_a_strict_judge_has_no_doubts() -> None:
+    assert not judged("B", strict=True)
+    assert not judged("AB", strict=True)
+    assert judged("AH", strict=True)
+
+
+def test_no_play_begins_when_time_is_up() -> None:
+    for first in (broke(), away()):
+        judge = Judge()
+        assert judge.take(first, after_s=AGAIN_S_MAX + 1)
+        assert judge.verdict is first
+    judge = Judge()
+    doubt = broke()
+    assert not judge.take(doubt, after_s=1)
+    assert judge.take(held(), after_s=AGAIN_S_MAX + 1)
+    assert judge.verdict is doubt, "once is not enough after a doubt"
+
+
+def test_safety_is_never_excused() -> None:
+    judge = Judge()
+    assert judge.take(away("waits"), after_s=0.0)
+    assert judge.verdict.broken
+
+
+def test_load_is_no_excuse_for_what_load_must_not_do() -> None:
+    judge = Judge(load=True)
+    assert judge.take(away(), after_s=0.0)
+    assert judge.verdict.broken
+
+
+@pytest.mark.parametrize("expected", ["replaced", "goes on", "heals"])
+def test_what_has_seconds_of_time_is_not_excused_by_fractions_of_one(expected: Expectation) -> None:
+    """It is in doubt like any other."""
+    judge = Judge()
+    assert not judge.take(away(expected), after_s=0.0)
+    assert judge.take(away(expected), after_s=0.0)
+    assert judge.verdict.broken

@@ -6,17 +6,21 @@ import asyncio
 import json
 import os
 import threading
+import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.chaos import standstill
 from tests.chaos.host import said_since
 from tests.chaos.standstill import (
     COUNTED_MS,
     TICK_MS,
     WINDOW_MS,
     Pauses,
-    machine_watched,
+    processors_watched,
     watch_loop,
 )
 from tests.fakes.scripted_records import JumpingClock
@@ -32,32 +36,48 @@ class StutteringClock(JumpingClock):
         self.ms += still_ms
 
 
-def test_what_all_processors_lost_within_a_second_is_added_up() -> None:
+def test_what_one_processor_lost_within_a_second_is_added_up() -> None:
     pauses = Pauses()
-    pauses.note(1_000, 120)
-    pauses.note(1_400, 90)
+    pauses.note(0, 1_000, 120)
+    pauses.note(1, 1_100, 130)
+    pauses.note(0, 1_400, 90)
     assert pauses.lost_ms_max == 210
-    pauses.note(1_000 + WINDOW_MS, 60)
+    pauses.note(0, 1_000 + WINDOW_MS, 60)
     assert pauses.lost_ms_max == 210
-    pauses.note(1_500 + WINDOW_MS, 400)
+    pauses.note(0, 1_500 + WINDOW_MS, 400)
     assert pauses.lost_ms_max == 460
-
-
-def test_nobody_watches_any_more_after_the_block() -> None:
-    def watchers() -> int:
-        return sum(thread.name.startswith("watch-") for thread in threading.enumerate())
-
-    with machine_watched() as pauses:
-        assert watchers() == len(os.sched_getaffinity(0))
-    assert watchers() == 0
-    assert pauses.lost_ms_max >= 0
 
 
 def test_what_any_machine_is_late_by_does_not_count() -> None:
     pauses = Pauses()
     for tick in range(100):
-        pauses.note(tick * TICK_MS, COUNTED_MS - 1)
+        pauses.note(0, tick * TICK_MS, COUNTED_MS - 1)
     assert pauses.lost_ms_max == 0
+
+
+def test_each_processor_is_watched_by_a_thread_bound_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They end with the block, and what they see is noted: here each awakening is half a second."""
+    noted: dict[int, set[int]] = {}
+    own = os.sched_getaffinity(0)
+
+    def sleep(duration_s: float) -> None:
+        assert duration_s == TICK_MS / 1000
+        (processor,) = os.sched_getaffinity(0)
+        noted.setdefault(processor, set()).add(threading.get_ident())
+        time.sleep(0.001)
+
+    ticks = count(0, 500_000_000)
+    fake = SimpleNamespace(sleep=sleep, monotonic_ns=lambda: next(ticks))
+    monkeypatch.setattr(standstill, "time", fake)
+    with processors_watched() as pauses:
+        while set(noted) != own:
+            time.sleep(0.001)
+    assert all(len(threads) == 1 for threads in noted.values())
+    assert os.sched_getaffinity(0) == own, "this thread goes where it likes"
+    assert pauses.lost_ms_max >= 500 - TICK_MS
+    assert not [one for one in threading.enumerate() if one.name.startswith("watch")]
 
 
 @pytest.mark.parametrize("computed_ms", [0, 300])
