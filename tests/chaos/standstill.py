@@ -50,13 +50,17 @@ class Pauses:
 
 
 @contextmanager
-def processors_watched() -> Iterator[Pauses]:
+def processors_watched(
+    sleep: Callable[[float], None] = time.sleep, now_ns: Callable[[], int] = time.monotonic_ns
+) -> Iterator[Pauses]:
     """Watch every processor that this process may use while the block lasts."""
     pauses = Pauses()
     over = Event()
     with ThreadPoolExecutor(thread_name_prefix="watch") as threads:
         processors = sorted(os.sched_getaffinity(0))
-        watches = [threads.submit(_watch, number, pauses, over) for number in processors]
+        watches = [
+            threads.submit(_watch, number, pauses, over, sleep, now_ns) for number in processors
+        ]
         try:
             yield pauses
         finally:
@@ -65,14 +69,20 @@ def processors_watched() -> Iterator[Pauses]:
         watch.result()
 
 
-def _watch(processor: int, pauses: Pauses, over: Event) -> None:
+def _watch(
+    processor: int,
+    pauses: Pauses,
+    over: Event,
+    sleep: Callable[[float], None],
+    now_ns: Callable[[], int],
+) -> None:
     os.sched_setaffinity(0, {processor})  # Of this thread alone, like the next.
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     while not over.is_set():
-        asleep_ns = time.monotonic_ns()
-        time.sleep(TICK_MS / 1000)
-        woke_ns = time.monotonic_ns()
+        asleep_ns = now_ns()
+        sleep(TICK_MS / 1000)
+        woke_ns = now_ns()
         late_ms = (woke_ns - asleep_ns) // 1_000_000 - TICK_MS
         pauses.note(processor, woke_ns // 1_000_000, late_ms)
 

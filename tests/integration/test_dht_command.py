@@ -20,7 +20,7 @@ from bzzz_core.clock import SystemClock
 from bzzz_core.config.schema import AgentConfig
 from bzzz_core.config.secrets import resolve
 from bzzz_core.config.sources import dump_own, load_agent_config
-from bzzz_core.errors import KeyNotFound
+from bzzz_core.errors import KeyNotFound, QuorumUnavailable, RequestTimeout
 from bzzz_core.hash_table import HashTable
 from tests.fakes import dht_worlds
 from tests.fakes.broker_cluster import BrokerCluster
@@ -97,6 +97,7 @@ def test_values_and_providers_travel_by_command(brokers: BrokerCluster, tmp_path
         value = bytes(range(256)) * 100
         async with voter.running(), edge.running():
             await until_it_works(voter, key, value)
+            await until_providers_are_kept(voter)
             got = await edge.command("get", key)
             assert (got.exit_code, got.stdout_bytes) == (0, value)
             assert (await voter.command("provide", key, "node one")).exit_code == 0
@@ -189,6 +190,7 @@ def test_an_edge_asks_until_it_is_a_voter_and_watches_then(
         key = f"promoted {tmp_path.name}"
         async with leader.running(), node.running():
             await until_it_works(leader, key, b"before")
+            await until_providers_are_kept(leader)
             assert await node.table.dht.get_value(key) == b"before"
             await node.table.dht.put_value(key, b"asked")
             await node.table.dht.provide(key, "node two")
@@ -241,3 +243,15 @@ async def until_it_works(node: Node, key: str, value: bytes) -> None:
         if (await node.command("put", key, stdin=value)).exit_code == 0:
             break
     await until(lambda: node.table.status().state == "healthy")
+
+
+async def until_providers_are_kept(node: Node) -> None:
+    """Wait for the leader of their bucket; tests before this one have killed brokers."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await node.table.dht.provide("until they are kept", "nobody")
+            except (QuorumUnavailable, RequestTimeout):
+                await asyncio.sleep(0.1)
+            else:
+                return

@@ -6,14 +6,11 @@ import asyncio
 import json
 import os
 import threading
-import time
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from tests.chaos import standstill
 from tests.chaos.host import said_since
 from tests.chaos.standstill import (
     COUNTED_MS,
@@ -55,26 +52,24 @@ def test_what_any_machine_is_late_by_does_not_count() -> None:
     assert pauses.lost_ms_max == 0
 
 
-def test_each_processor_is_watched_by_a_thread_bound_to_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_each_processor_is_watched_by_a_thread_bound_to_it() -> None:
     """They end with the block, and what they see is noted: here each awakening is half a second."""
-    noted: dict[int, set[int]] = {}
     own = os.sched_getaffinity(0)
+    watchers: dict[int, set[int]] = {}
+    all_there = threading.Event()
+    ticks = count(0, 500_000_000)
 
-    def sleep(duration_s: float) -> None:
+    def asleep(duration_s: float) -> None:
         assert duration_s == TICK_MS / 1000
         (processor,) = os.sched_getaffinity(0)
-        noted.setdefault(processor, set()).add(threading.get_ident())
-        time.sleep(0.001)
+        watchers.setdefault(processor, set()).add(threading.get_ident())
+        if set(watchers) == own:
+            all_there.set()
+        all_there.wait(30)
 
-    ticks = count(0, 500_000_000)
-    fake = SimpleNamespace(sleep=sleep, monotonic_ns=lambda: next(ticks))
-    monkeypatch.setattr(standstill, "time", fake)
-    with processors_watched() as pauses:
-        while set(noted) != own:
-            time.sleep(0.001)
-    assert all(len(threads) == 1 for threads in noted.values())
+    with processors_watched(asleep, lambda: next(ticks)) as pauses:
+        assert all_there.wait(30)
+    assert all(len(threads) == 1 for threads in watchers.values())
     assert os.sched_getaffinity(0) == own, "this thread goes where it likes"
     assert pauses.lost_ms_max >= 500 - TICK_MS
     assert not [one for one in threading.enumerate() if one.name.startswith("watch")]
