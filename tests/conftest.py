@@ -112,12 +112,20 @@ def _take_a_part_of_the_journeys(config: pytest.Config, items: list[pytest.Item]
     others = [item for item in journeys if item not in on_hosts]
     taken = part_of(others, head(), JOURNEY_SHARDS)
     files = part_of(list(dict.fromkeys(item.path for item in on_hosts)), head(), HOST_SHARDS)
-    taken += [item for item in on_hosts if item.path in files]
+    for path in files:
+        tests = [item for item in on_hosts if item.path == path]
+        taken += part_of(tests, head()[8:], max(_parts(item) for item in tests))  # Other dice.
     _leave_out(config, items, [item for item in journeys if item not in taken])
     which = f"{in_words(head(), JOURNEY_SHARDS)}, of those on hosts {HOST_SHARDS}"
     _said.append(f"long journeys: {len(taken)} of {len(journeys)} ({which}); --full takes all:")
     names = dict.fromkeys(item.nodeid.partition("[")[0] for item in taken)
     _said.extend(f"  {name}" for name in names)
+
+
+def _parts(item: pytest.Item) -> int:
+    """Return in how many parts the tests of a file take turns: those that stand alone may."""
+    marker = item.get_closest_marker("journey")
+    return marker.kwargs.get("parts", 1) if marker else 1
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], which: list[pytest.Item]) -> None:

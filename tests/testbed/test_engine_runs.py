@@ -20,7 +20,8 @@ from tests.testbed.docker_daemon import Docker
 from tests.testbed.operators import LISTING, WIPE, Operator, events, failures
 from tests.testbed.state import State
 
-pytestmark = [pytest.mark.testbed, pytest.mark.journey, pytest.mark.timeout(900)]
+# Each begins with what it needs; all together take longer than the rest of a run on hosts.
+pytestmark = [pytest.mark.testbed, pytest.mark.journey(parts=3), pytest.mark.timeout(900)]
 NAMES = ("run-1", "run-2", "run-3")
 CANARY = "canary+Pa55/word!"  # looked for everywhere it must not be
 CLEAN: dict[str, list[str]] = {}
